@@ -1,0 +1,191 @@
+"""Bijectors that move entries around (volume preserving), and the multi-scale split."""
+
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+from jaxgen.bijectors.base import Bijector
+from jaxgen.core import Buffer, Shape, ShapeError, replace, split_key, within
+from jaxgen.functional import coupling, masks, rearrange
+from jaxgen.transforms import Affine, Transform
+
+
+class Squeeze(Bijector):
+    """From the base's ``(H/f, W/f, f*f*C)`` to the data's ``(H, W, C)`` (RealNVP, section 3.6).
+
+    Seen from the data, blocks of pixels become channels.
+
+    Args:
+        event_shape: ``(H, W, C)`` on the data's side.
+        factor: the block's side ``f``; it must divide ``H`` and ``W``.
+
+    >>> Squeeze((4, 4, 1)).inverse(jnp.zeros((4, 4, 1))).shape
+    (2, 2, 4)
+    """
+
+    event_ndims = 3
+
+    def __init__(self, event_shape: Shape, factor: int = 2):
+        if len(event_shape) != 3 or event_shape[0] % factor or event_shape[1] % factor:
+            raise ShapeError(
+                f"Squeeze: expected (height, width, channels) with sides divisible by {factor}, "
+                f"got {tuple(event_shape)}; pad or crop the images"
+            )
+        height, width, channels = event_shape
+        self.factor = factor
+        self.event_shape = (height, width, channels)
+        self.base_shape = (height // factor, width // factor, factor * factor * channels)
+
+    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return rearrange.unsqueeze(z, self.factor), jnp.zeros(())
+
+    def inverse_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return rearrange.squeeze(x, self.factor), jnp.zeros(())
+
+
+class Flip(Bijector):
+    """Reverses the order of the event's entries; the usual alternation between MAF layers.
+
+    An image is turned by half a turn and its channels are reversed, so raster order runs backwards.
+
+    >>> Flip().forward(jnp.array([1.0, 2.0, 3.0])).tolist()
+    [3.0, 2.0, 1.0]
+    """
+
+    def __init__(self, event_ndims: int = 1):
+        self.event_ndims = event_ndims
+
+    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return jnp.flip(z, tuple(range(-self.event_ndims, 0))), jnp.zeros(())
+
+    def inverse_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return self.forward_and_log_det(x)
+
+
+class Permutation(Bijector):
+    """A fixed permutation of the last axis: ``x[..., i] = z[..., permutation[i]]``.
+
+    Args:
+        event_shape: the event's shape.
+        permutation: integer array ``(event_shape[-1],)``; drawn at random if None.
+        rngs: where a random permutation comes from.
+
+    Raises:
+        ValueError: if the given array is not a permutation.
+
+    >>> Permutation((3,), jnp.array([2, 0, 1])).forward(jnp.array([1.0, 2.0, 3.0])).tolist()
+    [3.0, 1.0, 2.0]
+    """
+
+    def __init__(
+        self,
+        event_shape: Shape,
+        permutation: Array | None = None,
+        *,
+        rngs: nnx.Rngs | None = None,
+    ):
+        self.event_shape = tuple(event_shape)
+        self.event_ndims = len(event_shape)
+        size = event_shape[-1]
+        if permutation is None:
+            if rngs is None:
+                raise ValueError("Permutation: expected a permutation or rngs to draw one, got none")
+            permutation = jax.random.permutation(rngs.params(), size)
+        elif sorted(jnp.asarray(permutation).tolist()) != list(range(size)):
+            raise ValueError(f"Permutation: expected a permutation of 0..{size - 1}")
+        self.permutation = Buffer(jnp.asarray(permutation, jnp.result_type(float)))
+
+    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return jnp.take(z, self._indices(), axis=-1), jnp.zeros(())
+
+    def inverse_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return jnp.take(x, masks.rank_of(self._indices()), axis=-1), jnp.zeros(())
+
+    def _indices(self) -> Array:
+        return self.permutation[...].astype(jnp.int32)
+
+
+class Split(Bijector):
+    r"""The multi-scale split: half of the channels go on, half are given a conditional prior.
+
+    Seen from the data, ``x = (a, b)`` becomes ``(inner(a), T^{-1}(b; network(a)))``. With the affine
+    transform this is Glow's conditional prior: ``b ~ N(mu(a), sigma(a)^2)`` is ``(b - mu) / sigma``
+    under a standard normal. The shape is preserved, so the latent of a multi-scale flow stays one
+    array; without a network it is RealNVP's plain factoring out.
+
+    Args:
+        inner: a bijector of the first half of the channels, shape ``(..., C // 2)``.
+        event_shape: the whole event's shape, ``(..., C)``.
+        network: ``(a, context, key) -> params`` of ``transform`` for ``b``; None leaves b alone.
+        transform: the family of the conditional prior.
+
+    >>> split = Split(Flip(), event_shape=(4,))
+    >>> split.inverse(jnp.array([1.0, 2.0, 3.0, 4.0])).tolist()
+    [2.0, 1.0, 3.0, 4.0]
+    """
+
+    def __init__(
+        self,
+        inner: Bijector,
+        event_shape: Shape,
+        network: Any | None = None,
+        transform: Transform | None = None,
+    ):
+        half = (*event_shape[:-1], event_shape[-1] // 2)
+        for side in ("base", "data"):
+            shape = inner.side_shape(side)
+            if shape not in (None, half):
+                raise ShapeError(
+                    f"Split: its inner bijector must keep the shape {half} of the first half of "
+                    f"the channels, got {shape} on the {side} side"
+                )
+        self.inner = inner
+        self.network = network
+        self.transform = transform if transform is not None else Affine()
+        self.event_shape = tuple(event_shape)
+        self.event_ndims = len(event_shape)
+        self.context_shape = inner.context_shape or getattr(network, "context_shape", None)
+
+    def forward_and_log_det(
+        self, z: Array, context: Array | None = None, *, key: Array | None = None
+    ) -> tuple[Array, Array]:
+        inner_key, key = split_key(key, 2)
+        kept, rest = rearrange.split_channels(z)
+        with within("Split"):
+            kept, log_det = self.inner.forward_and_log_det(kept, context, key=inner_key)
+        x, rest_log_det = self._prior(
+            rearrange.merge_channels(kept, rest), context, key, self.transform.forward
+        )
+        return x, log_det + rest_log_det
+
+    def inverse_and_log_det(
+        self, x: Array, context: Array | None = None, *, key: Array | None = None
+    ) -> tuple[Array, Array]:
+        inner_key, key = split_key(key, 2)
+        z, rest_log_det = self._prior(x, context, key, self.transform.inverse)
+        kept, rest = rearrange.split_channels(z)
+        with within("Split"):
+            kept, log_det = self.inner.inverse_and_log_det(kept, context, key=inner_key)
+        return rearrange.merge_channels(kept, rest), log_det + rest_log_det
+
+    def _prior(self, value, context, key, direction):
+        if self.network is None:
+            return value, jnp.zeros(())
+        return coupling.couple(
+            value,
+            split=rearrange.split_channels,
+            merge=rearrange.merge_channels,
+            conditioner=lambda kept: self.network(kept, context, key=key),
+            transform=direction,
+            event_ndims=self.event_ndims,
+        )
+
+    def initialize(self, x: Array, context: Array | None = None) -> tuple[Self, Array]:
+        kept, _ = rearrange.split_channels(x)
+        with within("Split"):
+            inner, _ = self.inner.initialize(kept, context)
+        new = replace(self, inner=inner)
+        return new, new.inverse(x, context)

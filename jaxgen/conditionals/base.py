@@ -1,0 +1,232 @@
+"""The contract of an autoregressive network, and what every one of them gets for free."""
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from jaxgen.core import Shape, ShapeError, batch_shape, check_context, is_concrete
+from jaxgen.functional import autoregressive, masks
+from jaxgen.functional.autoregressive import Cache
+
+METHODS = ("auto", "incremental", "naive", "jacobi")
+
+
+class Conditional(nnx.Module):
+    """Parameters for every position of a grid, each from the positions before it in an order.
+
+    The event is a grid of positions, ``event_shape = grid_shape + position_shape``; a position is
+    what one generation step emits: a scalar, or a vector of channels. A subclass sets these two,
+    ``num_params`` and ``context_shape``, and defines :meth:`init_cache` and :meth:`step`; one that
+    can do all positions in parallel also defines ``__call__``, whose default is a scan of steps.
+
+    An ``order`` is an integer array ``(D,)``, ``D`` the number of positions: ``order[t]`` is the
+    position (counted in raster order) generated at step ``t``. It may be traced, so a new order
+    never recompiles. Conditionals with ``fixed_order`` take none.
+    """
+
+    grid_shape: Shape
+    position_shape: Shape = ()
+    num_params: int
+    context_shape: Shape | None = None
+    fixed_order: bool = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__call__" in cls.__dict__:
+            cls.__call__ = _checked(cls.__dict__["__call__"])
+
+    @property
+    def event_shape(self) -> Shape:
+        """``grid_shape + position_shape``."""
+        return self.grid_shape + self.position_shape
+
+    @property
+    def num_positions(self) -> int:
+        """``D``, the number of generation steps."""
+        return math.prod(self.grid_shape)
+
+    def init_cache(
+        self, batch: Shape, context: Array | None = None, order: Array | None = None
+    ) -> Cache:
+        """The cache that ``step(cache, 0, zeros)`` expects."""
+        raise NotImplementedError(f"{type(self).__name__} defines no init_cache")
+
+    def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
+        """Parameters ``(*batch, num_params)`` of step ``t``, given the value of step ``t - 1``.
+
+        All steps together cost about one full pass, though a single one may cost more.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no step")
+
+    def prefill(
+        self, x: Array, n: int, context: Array | None = None, order: Array | None = None
+    ) -> Cache:
+        """The cache that ``step(n, x_{n-1})`` expects, given the first ``n`` steps of ``x``."""
+        batch = batch_shape(x, self.event_shape, f"{type(self).__name__}.prefill")
+        order = self.resolve_order(order)
+        previous = _shift(self.to_sequence(x, order))
+
+        def body(state: Any, inputs: tuple[Array, Array]) -> tuple[Any, None]:
+            _, new = self.step(Cache(cache.fixed, state), *inputs)
+            return new.state, None
+
+        cache = self.init_cache(batch, context, order)
+        state, _ = jax.lax.scan(body, cache.state, (jnp.arange(n), previous[:n]))
+        return Cache(cache.fixed, state)
+
+    def generate(
+        self,
+        emit: autoregressive.Emit,
+        batch: Shape,
+        context: Array | None = None,
+        order: Array | None = None,
+        *,
+        method: str = "auto",
+        dtype: Any = None,
+    ) -> Any:
+        """Runs the network against its own emissions: sampling, or a flow's sequential direction.
+
+        Args:
+            emit: ``(t, params_t) -> (value_t, output_t)``; the value, shape
+                ``(*batch, *position_shape)``, is what the network sees at the next steps; outputs
+                are any arrays of that shape.
+            batch: the batch shape.
+            context, order: as in ``__call__``.
+            method: ``"incremental"`` (what ``"auto"`` means), ``"naive"`` or ``"jacobi"``; they
+                return the same arrays at different costs, see
+                :mod:`jaxgen.functional.autoregressive`.
+            dtype: of the values that the network sees; float32 or the default float dtype.
+
+        Returns:
+            The outputs, each as ``(*batch, *event_shape)``.
+        """
+        if method not in METHODS:
+            raise ValueError(f"unknown sampling method {method!r}; known are {', '.join(METHODS)}")
+        where = f"{type(self).__name__}.generate"
+        context = check_context(context, self.context_shape, batch, where)
+        order = self.resolve_order(order)
+        zeros = jnp.zeros((*batch, *self.position_shape), dtype or jnp.result_type(float))
+        if method in ("auto", "incremental"):
+            cache = self.init_cache(batch, context, order)
+            outputs = autoregressive.incremental(self.step, cache, emit, zeros, self.num_positions)
+        else:
+            initial = jnp.broadcast_to(zeros, (self.num_positions, *zeros.shape))
+
+            def network(values: Array) -> Array:
+                return self.to_sequence(self(self.from_sequence(values, order), context, order),
+                                        order, params=True)
+
+            if method == "naive":
+                outputs = autoregressive.naive(network, emit, initial)
+            else:
+                outputs, _ = autoregressive.jacobi(network, emit, initial)
+        return jax.tree.map(lambda output: self.from_sequence(output, order), outputs)
+
+    def __call__(
+        self,
+        x: Array,
+        context: Array | None = None,
+        order: Array | None = None,
+        *,
+        key: Array | None = None,
+    ) -> Array:
+        """Parameters of all positions.
+
+        Args:
+            x: real array ``(*batch, *event_shape)``.
+            context: array ``(*batch, *context_shape)`` for a conditional network.
+            order: the generation order; None means the network's own.
+            key: turns dropout on; None means evaluation.
+
+        Returns:
+            ``(*batch, *grid_shape, num_params)``.
+        """
+        batch = batch_shape(x, self.event_shape, f"{type(self).__name__}.__call__")
+        context = check_context(context, self.context_shape, batch, type(self).__name__)
+        order = self.resolve_order(order)
+        cache = self.init_cache(batch, context, order)
+
+        def body(state: Any, inputs: tuple[Array, Array]) -> tuple[Any, Array]:
+            params, new = self.step(Cache(cache.fixed, state), *inputs)
+            return new.state, params
+
+        previous = _shift(self.to_sequence(x, order))
+        _, params = jax.lax.scan(body, cache.state, (jnp.arange(self.num_positions), previous))
+        return self.from_sequence(params, order, params=True)
+
+    def resolve_order(self, order: Array | None) -> Array:
+        """The given order, checked, or the raster order.
+
+        Raises:
+            ShapeError: if it is not a permutation of the positions, or the order is fixed.
+        """
+        size = self.num_positions
+        if order is None:
+            return jnp.arange(size)
+        name = type(self).__name__
+        if self.fixed_order:
+            raise ShapeError(f"{name}: its generation order is fixed, but an order was given")
+        order = jnp.asarray(order)
+        if order.shape != (size,) or not jnp.issubdtype(order.dtype, jnp.integer):
+            raise ShapeError(
+                f"{name}: expected an order of {size} integers, got {order.dtype}{order.shape}"
+            )
+        if is_concrete(order) and sorted(np.asarray(order).tolist()) != list(range(size)):
+            raise ShapeError(f"{name}: the order is not a permutation of 0..{size - 1}")
+        return order
+
+    def to_sequence(self, value: Array, order: Array, *, params: bool = False) -> Array:
+        """Grid to time: ``(*batch, *grid, ...)`` as ``(D, *batch, ...)`` in generation order.
+
+        ``params`` says that the axes behind the grid are the parameters, not a position's value.
+        """
+        trailing = 1 if params else len(self.position_shape)
+        start = value.ndim - trailing - len(self.grid_shape)
+        stop = value.ndim - trailing
+        flat = value.reshape(*value.shape[:start], self.num_positions, *value.shape[stop:])
+        return jnp.moveaxis(flat, start, 0)[order]
+
+    def from_sequence(self, sequence: Array, order: Array, *, params: bool = False) -> Array:
+        """Time to grid, the inverse of :meth:`to_sequence`."""
+        trailing = 1 if params else len(self.position_shape)
+        batch_ndims = sequence.ndim - 1 - trailing
+        flat = jnp.moveaxis(sequence[masks.rank_of(order)], 0, batch_ndims)
+        return flat.reshape(
+            *flat.shape[:batch_ndims], *self.grid_shape, *flat.shape[batch_ndims + 1 :]
+        )
+
+
+def _shift(sequence: Array) -> Array:
+    """What each step sees as the previous value: zeros, then the sequence without its end."""
+    return jnp.concatenate([jnp.zeros_like(sequence[:1]), sequence[:-1]])
+
+
+def _checked(call: Callable[..., Array]) -> Callable[..., Array]:
+    """Wraps a subclass's ``__call__`` with the checks that all share."""
+    takes_key = "key" in inspect.signature(call).parameters
+
+    @functools.wraps(call)
+    def checked(
+        self: Conditional,
+        x: Array,
+        context: Array | None = None,
+        order: Array | None = None,
+        *,
+        key: Array | None = None,
+    ) -> Array:
+        x = jnp.asarray(x)
+        name = type(self).__name__
+        batch = batch_shape(x, self.event_shape, name)
+        context = check_context(context, self.context_shape, batch, name)
+        options = {"key": key} if takes_key else {}
+        return call(self, x, context, self.resolve_order(order), **options)
+
+    return checked

@@ -1,0 +1,177 @@
+"""Floor 1: what every module shares: fixed leaves, functional updates, shape checks and errors."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+M = TypeVar("M", bound=nnx.Module)
+Shape = tuple[int, ...]
+
+
+class ShapeError(ValueError):
+    """An array of the wrong rank, shape or kind met a module."""
+
+
+class Buffer(nnx.Variable):
+    """A leaf that is not trained: running statistics, a permutation, the signs of an LU matrix.
+
+    It is a leaf of the pytree like a parameter, and stored as floats so that casts treat all leaves
+    alike; but it is read through ``stop_gradient``, and the optimizer, weight decay and the moving
+    average pass it by, because they ask for ``nnx.Param``.
+    """
+
+    def get_value(self, **kwargs: Any) -> Any:
+        return jax.lax.stop_gradient(super().get_value(**kwargs))
+
+
+def replace(module: M, **attributes: Any) -> M:
+    """A copy of ``module`` with some attributes exchanged; the original is left as it was."""
+    copy = jax.tree.map(lambda leaf: leaf, module)
+    for name, value in attributes.items():
+        if not hasattr(copy, name):
+            raise AttributeError(f"{type(module).__name__} has no attribute {name!r}")
+        setattr(copy, name, value)
+    return copy
+
+
+def map_modules(module: M, change: Callable[[nnx.Module], None]) -> M:
+    """A copy of ``module`` on which ``change`` was called for every submodule, itself included."""
+    copy = jax.tree.map(lambda leaf: leaf, module)
+    for _, submodule in nnx.iter_modules(copy):
+        change(submodule)
+    return copy
+
+
+def freeze(model: M, where: Callable[[str, nnx.Param], bool] | str | None = None) -> M:
+    """A copy of ``model`` with parameters turned into buffers, so that training leaves them alone.
+
+    Args:
+        model: any module.
+        where: which parameters: a predicate of ``(dotted path, parameter)``, or the beginning of
+            the path (``"bijector.layers.0"``); all of them if None.
+
+    Returns:
+        The new model. It computes the same numbers.
+
+    Raises:
+        ValueError: if nothing matches.
+
+    >>> frozen = freeze(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), "bias")
+    >>> type(frozen.bias).__name__, type(frozen.kernel).__name__
+    ('Buffer', 'Param')
+    """
+
+    def chosen(path: str, param: nnx.Param) -> bool:
+        if where is None or callable(where):
+            return where is None or where(path, param)
+        return (path + ".").startswith(where + ".")
+
+    copy = jax.tree.map(lambda leaf: leaf, model)
+    count = 0
+    for path, submodule in nnx.iter_modules(copy):
+        for name, value in list(vars(submodule).items()):
+            dotted = ".".join(map(str, (*path, name)))
+            if isinstance(value, nnx.Param) and chosen(dotted, value):
+                setattr(submodule, name, Buffer(value[...]))
+                count += 1
+    if count == 0:
+        paths = [".".join(map(str, p)) for p, _ in nnx.to_flat_state(nnx.state(model, nnx.Param))]
+        raise ValueError(f"freeze matched no parameter; the parameters are {', '.join(paths)}")
+    return copy
+
+
+def num_parameters(model: nnx.Module) -> int:
+    """The number of trained numbers in a model."""
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
+
+
+def float_dtype(dtype: Any) -> jnp.dtype:
+    """The dtype that log-densities of values of this dtype are computed in: float32 or better."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def is_concrete(value: Array) -> bool:
+    """Whether the numbers in an array can be looked at: False under ``jit``, ``grad``, ``vmap``."""
+    return not isinstance(value, jax.core.Tracer)
+
+
+def check_levels(value: Array, levels: int, where: str) -> None:
+    """Refuses anything but integers from 0 to ``levels - 1``.
+
+    Under a trace only the dtype can be seen.
+    """
+    if not jnp.issubdtype(value.dtype, jnp.integer):
+        raise ValueError(
+            f"{where}: expected integer levels 0..{levels - 1}, got {value.dtype}; quantize the "
+            f"data, or use a model of real values"
+        )
+    if is_concrete(value) and value.size:
+        low, high = int(value.min()), int(value.max())
+        if low < 0 or high >= levels:
+            raise ValueError(
+                f"{where}: expected levels from 0 to {levels - 1}, got values from {low} to {high}"
+            )
+
+
+def unpack_params(params: Array, position_shape: Shape, params_per_value: int) -> Array:
+    """Parameters ``(*grid, num_params)`` of positions as ``(*grid, *position, per value)``.
+
+    This is the one place that knows the layout of what a network gives for a position.
+    """
+    return params.reshape(*params.shape[:-1], *position_shape, params_per_value)
+
+
+def split_key(key: Array | None, num: int) -> Sequence[Array | None]:
+    """``num`` independent keys, or as many times None: no key means evaluation."""
+    return [None] * num if key is None else list(jax.random.split(key, num))
+
+
+def batch_shape(value: Array, event_shape: Shape, where: str) -> Shape:
+    """The leading axes of an array whose trailing axes must be ``event_shape``.
+
+    >>> batch_shape(jnp.zeros((5, 2)), (2,), "Flow.log_prob")
+    (5,)
+    """
+    batch_ndims = value.ndim - len(event_shape)
+    if batch_ndims < 0 or value.shape[batch_ndims:] != event_shape:
+        expected = ", ".join(["*batch", *map(str, event_shape)])
+        raise ShapeError(f"{where}: expected shape ({expected}), got {value.shape}")
+    return value.shape[:batch_ndims]
+
+
+def check_context(
+    context: Array | None, context_shape: Shape | None, batch: Shape, where: str
+) -> Array | None:
+    """The context as an array ``(*batch, *context_shape)``, or None where none is expected.
+
+    A context with fewer batch axes is broadcast, so one context can serve a whole batch.
+    """
+    if context_shape is None:
+        return None
+    if context is None:
+        raise ShapeError(
+            f"{where}: this is a conditional model; expected a context of shape "
+            f"(*batch, {', '.join(map(str, context_shape))}), got None"
+        )
+    context = jnp.asarray(context)
+    own = batch_shape(context, context_shape, f"{where}, context")
+    try:
+        return jnp.broadcast_to(context, batch + context_shape)
+    except ValueError:
+        raise ShapeError(
+            f"{where}: the context's batch shape {own} does not broadcast to the data's {batch}"
+        ) from None
+
+
+@contextmanager
+def within(layer: str) -> Iterator[None]:
+    """Names the enclosing layer in a shape error raised further in."""
+    try:
+        yield
+    except ShapeError as error:
+        raise ShapeError(f"in {layer}: {error}") from None

@@ -1,0 +1,12 @@
+"""Data sets and batches, as numpy arrays.
+
+`load` turns a short spec (`"digits"`, `"toy:two_moons"`, `"npz:PATH"`, `"tfds:NAME"`) and a split
+into a validated `Dataset`; `names` lists the specs. `batch_indices` and `chunks` say which rows
+form which batch. Importing this package imports numpy only: what a data set needs besides is
+imported when it is loaded.
+"""
+
+from jaxgen.data.batching import batch_indices, chunks
+from jaxgen.data.dataset import Dataset, load, names
+
+__all__ = ["Dataset", "batch_indices", "chunks", "load", "names"]

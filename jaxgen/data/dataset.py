@@ -1,0 +1,210 @@
+"""A validated data set, and the table of specs that `load` understands."""
+
+import functools
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxgen.data.arrays import Loaded
+from jaxgen.data.choices import unknown
+from jaxgen.data.digits import load_digits
+from jaxgen.data.npz import load_npz
+from jaxgen.data.splits import SPLITS
+from jaxgen.data.tfds import load_tfds
+from jaxgen.data.toy import TOYS, load_toy
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """One split of a data set, checked when it is made.
+
+    Args:
+      name: the spec that it was loaded from, or any name.
+      split: `"train"`, `"valid"` or `"test"`.
+      x: (n, *event_shape), integers in [0, levels) or finite floats; kept contiguous and read-only.
+      y: integer labels (n,), kept as int32, or None.
+      levels: the number of values that an integer dimension can take: 17 for digits, 2 for binary
+        data, 256 for 8-bit images; None for real-valued data.
+
+    Raises:
+      ValueError: the parts do not fit, or real values are not finite.
+
+    Example:
+      >>> data = Dataset("bits", "train", np.array([[0, 1], [1, 1], [0, 0]]), levels=2)
+      >>> data
+      Dataset('bits', 'train', x=int64(3, 2), y=None, levels=2)
+      >>> len(data), data.event_shape, data.sha256[:8]
+      (3, (2,), 'acf1a054')
+    """
+
+    name: str
+    split: str
+    x: np.ndarray
+    y: np.ndarray | None = None
+    levels: int | None = None
+
+    def __post_init__(self) -> None:
+        where = f"data set {self.name!r}, split {self.split!r}"
+        if self.split not in SPLITS:
+            raise unknown("split", self.split, SPLITS)
+        x = np.asarray(self.x)
+        if x.ndim == 0 or x.size == 0:
+            raise ValueError(
+                f"{where}: expected x of shape (n, *event_shape) with at least one row, got shape "
+                f"{x.shape}; check the array that was given"
+            )
+        if self.levels is None:
+            _check_real(x, where)
+        else:
+            _check_levels(x, self.levels, where)
+        object.__setattr__(self, "x", _read_only(np.ascontiguousarray(x)))
+        if self.y is not None:
+            object.__setattr__(self, "y", _read_only(_as_labels(self.y, len(x), where)))
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return self.x.shape[1:]
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Hex digest of x: its dtype (as `<f4`) and shape as text, then its bytes in C order."""
+        x = self.x.astype(self.x.dtype.newbyteorder("<"), copy=False)
+        digest = hashlib.sha256(f"{x.dtype.str}{x.shape}".encode())
+        digest.update(x.data.cast("B"))
+        return digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __repr__(self) -> str:
+        x, y = (None if a is None else f"{a.dtype}{a.shape}" for a in (self.x, self.y))
+        return f"Dataset({self.name!r}, {self.split!r}, x={x}, y={y}, levels={self.levels})"
+
+
+def _check_real(x: np.ndarray, where: str) -> None:
+    if x.dtype.kind != "f":
+        raise ValueError(
+            f"{where}: expected floats, because levels is None, got dtype {x.dtype}; "
+            "give levels for integers, or convert to float32"
+        )
+    finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"{where}: expected finite values, got NaN or infinity in {np.sum(~finite)} of "
+            f"{len(x)} rows, the first of them row {np.argmin(finite)}; remove or replace them"
+        )
+
+
+def _check_levels(x: np.ndarray, levels: int, where: str) -> None:
+    if levels < 2:
+        raise ValueError(
+            f"{where}: expected at least 2 levels, got {levels}; "
+            "give the number of values that a dimension can take, or None for real values"
+        )
+    if x.dtype.kind not in "iu":
+        raise ValueError(
+            f"{where}: expected integers, because levels is {levels}, got dtype {x.dtype}; "
+            "convert to uint8, or give levels=None for real values"
+        )
+    low, high = int(x.min()), int(x.max())
+    if low < 0 or high >= levels:
+        raise ValueError(
+            f"{where}: expected integers from 0 to {levels - 1}, because levels is {levels}, got "
+            f"{low} to {high}; shift the values or correct levels"
+        )
+
+
+def _as_labels(y: np.ndarray, num_examples: int, where: str) -> np.ndarray:
+    y = np.asarray(y)
+    if y.dtype.kind not in "iu" or y.shape != (num_examples,):
+        raise ValueError(
+            f"{where}: expected integer labels y of shape ({num_examples},), one for each row of "
+            f"x, got {y.dtype}{y.shape}; give one integer a row, or y=None"
+        )
+    limits = np.iinfo(np.int32)
+    if y.min() < limits.min or y.max() > limits.max:
+        raise ValueError(
+            f"{where}: expected labels that fit in int32, got {y.min()} to {y.max()}; renumber them"
+        )
+    return y.astype(np.int32)
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    # A view: the caller's own array stays writeable. The digest is cached, so ours must not change.
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _load_digits(rest: str, split: str) -> Loaded:
+    if rest:
+        raise ValueError(f"expected the spec 'digits', got 'digits:{rest}'; leave out ':{rest}'")
+    return load_digits(split)
+
+
+_LOADERS: dict[str, Callable[[str, str], Loaded]] = {
+    "digits": _load_digits,
+    "toy": load_toy,
+    "npz": load_npz,
+    "tfds": load_tfds,
+}
+
+
+def load(spec: str, split: str = "train") -> Dataset:
+    """One split of a data set, by its spec.
+
+    | spec | data |
+    |---|---|
+    | `digits` | scikit-learn's 8x8 digits with 17 levels (`jaxgen.data.digits`) |
+    | `toy:NAME` | a density in the plane (`jaxgen.data.toy`) |
+    | `npz:PATH[:KEY]` | arrays of a numpy archive (`jaxgen.data.npz`) |
+    | `tfds:NAME` | a prepared TensorFlow Datasets data set (`jaxgen.data.tfds`) |
+
+    Args:
+      spec: one of the forms above; `names()` lists them all.
+      split: `"train"`, `"valid"` or `"test"`.
+
+    Returns:
+      The data set; the same spec and split give the same rows in the same order, always.
+
+    Raises:
+      ValueError: the spec or the split is unknown, or the data are not valid.
+      FileNotFoundError: the data are not on this machine; nothing is ever downloaded.
+      ImportError: a package that this data set needs is not installed.
+
+    Example:
+      >>> load("digits")
+      Dataset('digits', 'train', x=uint8(1437, 8, 8, 1), y=int32(1437,), levels=17)
+      >>> load("toy:two_moons", "test")
+      Dataset('toy:two_moons', 'test', x=float32(5000, 2), y=int32(5000,), levels=None)
+    """
+    if split not in SPLITS:
+        raise unknown("split", split, SPLITS)
+    kind, _, rest = spec.partition(":")
+    if kind not in _LOADERS:
+        raise unknown("data set", spec, [name for name, _ in names()])
+    x, y, levels = _LOADERS[kind](rest, split)
+    return Dataset(name=spec, split=split, x=x, y=y, levels=levels)
+
+
+def names() -> list[tuple[str, str]]:
+    """What `load` accepts: each spec with a line that describes it.
+
+    Returns:
+      Pairs (spec, description); in the last two, the capitals are yours to fill in.
+
+    Example:
+      >>> for spec, description in names()[:2]:
+      ...     print(f"{spec:15} {description}")
+      digits          1797 handwritten digits, 8x8 pixels with 17 levels
+      toy:two_moons   two interleaved half circles of radius 1, noise 0.1
+    """
+    return [
+        ("digits", "1797 handwritten digits, 8x8 pixels with 17 levels"),
+        *((f"toy:{name}", draw.__doc__ or "") for name, draw in TOYS.items()),
+        ("npz:PATH[:KEY]", "arrays of a numpy archive, in the current directory or JAXGEN_DATA"),
+        ("tfds:NAME", "a prepared TensorFlow Datasets data set; TFDS_DATA_DIR names the folder"),
+    ]

@@ -1,0 +1,29 @@
+"""Floor 0: pure functions of arrays.
+
+Nothing here keeps a parameter, imports Flax or jits itself; everything is safe under
+``jax.jit``, ``jax.vmap`` and ``jax.grad``.
+"""
+
+from jaxgen.functional import (
+    actnorm,
+    autoregressive,
+    coupling,
+    dequantization,
+    elementwise,
+    likelihoods,
+    linear,
+    masks,
+    rearrange,
+)
+
+__all__ = [
+    "actnorm",
+    "autoregressive",
+    "coupling",
+    "dequantization",
+    "elementwise",
+    "likelihoods",
+    "linear",
+    "masks",
+    "rearrange",
+]

@@ -1,0 +1,145 @@
+r"""The passes of an autoregressive model, written once for flows and direct densities.
+
+An autoregressive network gives, for every step ``t`` of a generation order, parameters
+``params_t`` that depend on the values of the steps before ``t`` only. Whatever turns parameters
+into a value is an *emission*: ``emit(t, params_t) -> (value, output)``. A flow emits
+``value = T(z_t; params_t)``; a sampler emits a draw that is a function of ``params_t`` and of noise
+which belongs to the position. The three ways to run it return the same arrays:
+
+========================  ==========================================  ======================
+:func:`incremental`       one step of the network after another       about one full pass
+:func:`naive`             a full pass for every step                  ``D`` full passes
+:func:`jacobi`            full passes until nothing changes           at most ``D`` passes
+========================  ==========================================  ======================
+
+The other direction, from values to parameters, is :func:`parallel`: one pass.
+All sequences have time as their leading axis.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+Emit = Callable[[Array, Array], tuple[Array, Any]]
+
+
+class Cache(NamedTuple):
+    """What a network remembers between steps.
+
+    ``fixed`` does not change from step to step (masked weights, a projected context) and stays out
+    of the loop's carry, so that differentiating through a sampler does not store it ``D`` times.
+    ``state`` is what a step replaces.
+    """
+
+    fixed: Any
+    state: Any
+
+
+class FixedPoint(NamedTuple):
+    """The certificate of :func:`jacobi`: how many passes it took and the last largest change."""
+
+    iterations: Array
+    residual: Array
+
+
+def parallel(
+    x: Array,
+    params: Array,
+    transform: Callable[[Array, Array], tuple[Array, Array]],
+    event_ndims: int,
+) -> tuple[Array, Array]:
+    """All steps at once: ``transform(x, params)`` and its log-derivatives summed over the event."""
+    value, log_derivative = transform(x, params)
+    return value, jnp.sum(log_derivative, tuple(range(x.ndim - event_ndims, x.ndim)))
+
+
+def incremental(
+    step: Callable[[Cache, Array, Array], tuple[Array, Cache]],
+    cache: Cache,
+    emit: Emit,
+    first: Array,
+    num_steps: int,
+) -> Any:
+    """Runs ``num_steps`` steps of a network, feeding each emitted value to the next step.
+
+    Args:
+        step: ``(cache, t, previous value) -> (params_t, cache)``.
+        cache: what step 0 expects.
+        emit: ``(t, params_t) -> (value_t, output_t)``.
+        first: zeros of a value's shape: what step 0 gets in place of a previous value. Garbage
+            there would poison gradients even where a mask discards it.
+        num_steps: ``D``.
+
+    Returns:
+        The outputs of all steps, stacked along a leading axis.
+    """
+
+    def body(carry: tuple[Any, Array], t: Array) -> tuple[tuple[Any, Array], Any]:
+        state, previous = carry
+        params, new_cache = step(Cache(cache.fixed, state), t, previous)
+        value, output = emit(t, params)
+        return (new_cache.state, value.astype(first.dtype)), output
+
+    return jax.lax.scan(body, (cache.state, first), jnp.arange(num_steps))[1]
+
+
+def naive(network: Callable[[Array], Array], emit: Emit, initial: Array) -> Any:
+    """One full pass of the network for every step: slow, obviously right, the reference.
+
+    Args:
+        network: ``values (D, ...) -> params (D, ...)``.
+        emit: ``(t, params_t) -> (value_t, output_t)``.
+        initial: zeros of shape ``(D, ...)``.
+
+    Returns:
+        The outputs of all steps, stacked along a leading axis.
+    """
+
+    def body(values: Array, t: Array) -> tuple[Array, Any]:
+        params = network(values)[t]
+        value, output = emit(t, params)
+        return values.at[t].set(value.astype(values.dtype)), output
+
+    return jax.lax.scan(body, initial, jnp.arange(initial.shape[0]))[1]
+
+
+def jacobi(
+    network: Callable[[Array], Array],
+    emit: Emit,
+    initial: Array,
+    tolerance: float = 0.0,
+) -> tuple[Any, FixedPoint]:
+    r"""Iterates ``values <- emit(network(values))``, all steps at once, to its fixed point.
+
+    After ``k`` passes the first ``k`` steps are exact, so ``D`` passes always suffice; with weak
+    dependencies far fewer do (Song et al. 2021). The loop stops when no value moves by more than
+    ``tolerance``; at 0 that is a certificate that one more pass would change nothing.
+    ``jax.lax.while_loop`` cannot be differentiated in reverse; use :func:`incremental` for that.
+
+    Returns:
+        The outputs of all steps and a :class:`FixedPoint`.
+    """
+    length = initial.shape[0]
+    times = jnp.arange(length)
+
+    def sweep(values: Array) -> tuple[Array, Any]:
+        new, outputs = jax.vmap(emit)(times, network(values))
+        return new.astype(values.dtype), outputs
+
+    def unfinished(carry: tuple[Array, FixedPoint]) -> Array:
+        _, report = carry
+        # A NaN residual compares False and would pass for convergence; run on to D instead.
+        return (report.iterations < length) & ~(report.residual <= tolerance)
+
+    def body(carry: tuple[Array, FixedPoint]) -> tuple[Array, FixedPoint]:
+        values, report = carry
+        new, _ = sweep(values)
+        residual = jnp.max(jnp.abs(new - values), initial=0.0)
+        return new, FixedPoint(report.iterations + 1, residual.astype(report.residual.dtype))
+
+    start = FixedPoint(jnp.asarray(0), jnp.asarray(jnp.inf, initial.dtype))
+    values, report = jax.lax.while_loop(unfinished, body, (initial, start))
+    return sweep(values)[1], report

@@ -1,0 +1,137 @@
+"""The contract of a model."""
+
+from typing import Self
+
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+from jaxgen.core import Shape, ShapeError, batch_shape, check_context, is_concrete
+
+
+class Model(nnx.Module):
+    r"""A probability distribution over events, possibly given a context.
+
+    ``exactness`` says what the model knows about ``log p(x)``:
+
+    - ``"exact"``: :meth:`log_prob` is the log-density (or log-mass) itself, by the change of
+      variables or the chain rule;
+    - ``"lower_bound"``: :meth:`log_prob` raises; :meth:`elbo` is a random lower bound in
+      expectation, and ``importance_log_prob`` tightens it.
+
+    All of them are in nats, summed over the event, one number per example. A model is a pytree and
+    is never changed by its methods, so it goes through ``jax.jit``, ``jax.grad`` and friends as an
+    argument: ``jax.jit(Flow.log_prob)(model, x)``.
+    """
+
+    event_shape: Shape
+    context_shape: Shape | None = None
+    exactness: str = "exact"
+    levels: int | None = None  # integer levels 0 .. levels - 1; None for real values
+
+    def log_prob(
+        self, x: Array, context: Array | None = None, *, key: Array | None = None
+    ) -> Array:
+        """``log p(x | context)`` in nats.
+
+        Args:
+            x: array ``(*batch, *event_shape)``.
+            context: array ``(*batch, *context_shape)`` for a conditional model.
+            key: turns dropout on; None means evaluation.
+
+        Returns:
+            Array ``(*batch,)``, float32 or better.
+
+        Raises:
+            ShapeError: if the shapes do not fit.
+            TypeError: if the model's likelihood is not exact.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no log_prob")
+
+    def elbo(
+        self,
+        x: Array,
+        key: Array,
+        context: Array | None = None,
+        *,
+        dropout_key: Array | None = None,
+    ) -> Array:
+        """A lower bound of ``log p(x | context)`` in expectation over ``key``, in nats.
+
+        An exact model needs no bound: this is its :meth:`log_prob`.
+        """
+        return self.log_prob(x, context, key=dropout_key)
+
+    def sample(
+        self,
+        key: Array,
+        num_samples: int,
+        context: Array | None = None,
+        *,
+        method: str = "auto",
+    ) -> Array:
+        """Independent samples.
+
+        Args:
+            key: the random key; the same key gives the same samples.
+            num_samples: how many, for each context.
+            context: array ``(*batch, *context_shape)`` for a conditional model.
+            method: how autoregressive parts are run; all methods return the same samples.
+
+        Returns:
+            Array ``(num_samples, *batch, *event_shape)``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no sample")
+
+    def sample_and_log_prob(
+        self,
+        key: Array,
+        num_samples: int,
+        context: Array | None = None,
+        *,
+        method: str = "auto",
+    ) -> tuple[Array, Array]:
+        """Samples and their log-probabilities, ``(num_samples, *batch)``."""
+        x = self.sample(key, num_samples, context, method=method)
+        return x, self.log_prob(x, context)
+
+    def initialize(self, x: Array, key: Array, context: Array | None = None) -> Self:
+        """The model adapted to a first batch of data (actnorm); most models return themselves."""
+        return self
+
+    def check_data(self, x: Array) -> None:
+        """Refuses data that the model gives no sensible likelihood: NaN, levels out of range.
+
+        Raises:
+            ValueError: saying what was expected, what came, and what to do.
+        """
+        batch_shape(x, self.event_shape, type(self).__name__)
+        if not is_concrete(x) or not jnp.issubdtype(x.dtype, jnp.floating):
+            return
+        bad = int(jnp.sum(~jnp.isfinite(x)))
+        if bad:
+            raise ValueError(
+                f"{type(self).__name__}: the data hold {bad} NaN or infinite values; remove or "
+                f"fill them first"
+            )
+
+    def _events(self, x: Array, context: Array | None, name: str) -> tuple[Array, Array | None]:
+        """The arguments of a method as checked arrays."""
+        where = f"{type(self).__name__}.{name}"
+        x = jnp.asarray(x)
+        batch = batch_shape(x, self.event_shape, where)
+        return x, self._context(context, batch, where)
+
+    def _context(self, context: Array | None, batch: Shape, where: str) -> Array | None:
+        if context is not None and self.context_shape is None:
+            raise ShapeError(f"{where}: this model is unconditional, but a context was given")
+        return check_context(context, self.context_shape, batch, where)
+
+    def _sample_batch(self, num_samples: int, context: Array | None) -> Shape:
+        """The batch shape of samples: ``(num_samples, *context's batch)``."""
+        where = f"{type(self).__name__}.sample"
+        if not isinstance(num_samples, int) or num_samples < 0:
+            raise ValueError(f"{where}: expected num_samples >= 0, got {num_samples!r}")
+        if self.context_shape is None or context is None:
+            return (num_samples,)
+        return (num_samples, *batch_shape(jnp.asarray(context), self.context_shape, where))

@@ -1,0 +1,127 @@
+"""Normalizing flows: a bijector on a base density."""
+
+import math
+from collections.abc import Callable
+from typing import Self
+
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+from jaxgen.bijectors.autoregressive import MaskedAutoregressive
+from jaxgen.bijectors.base import Bijector
+from jaxgen.core import ShapeError, map_modules, replace, split_key
+from jaxgen.models.base import Model
+from jaxgen.models.densities import StandardNormal
+
+
+class Flow(Model):
+    r"""``x = f(z)`` with ``z`` from a base density: exact by the change of variables.
+
+    .. math:: \log p(x) = \log p_z(f^{-1}(x)) +
+              \log\left|\det \frac{\partial f^{-1}(x)}{\partial x}\right|.
+
+    Args:
+        bijector: ``f``, from the base to the data; a :class:`~jaxgen.bijectors.Chain` for several.
+        base: the density of ``z``, any model with an exact likelihood; a standard normal if None,
+            which needs a bijector that knows its shape.
+
+    >>> from jaxgen.bijectors import Standardize
+    >>> flow = Flow(Standardize((2,), mean=1.0, scale=2.0))
+    >>> round(float(flow.log_prob(jnp.ones(2))), 4)  # log of 1 / (2 pi 2^2)
+    -3.2242
+    """
+
+    def __init__(self, bijector: Bijector, base: Model | None = None):
+        base_shape = bijector.side_shape("base")
+        if base is None:
+            if base_shape is None:
+                raise ShapeError(
+                    f"Flow: {type(bijector).__name__} fits events of any shape, so a base density "
+                    f"is needed: pass base=jaxgen.models.StandardNormal(event_shape)"
+                )
+            base = StandardNormal(base_shape)
+        if base.exactness != "exact":
+            raise TypeError(f"Flow: expected a base with an exact likelihood, got {base.exactness}")
+        if base_shape is not None and base.event_shape != base_shape:
+            raise ShapeError(
+                f"Flow: the bijector expects a base of shape {base_shape}, got {base.event_shape}"
+            )
+        self.bijector = bijector
+        self.base = base
+        self.event_shape = bijector.side_shape("data") or base.event_shape
+        contexts = {bijector.context_shape, base.context_shape} - {None}
+        if len(contexts) > 1:
+            raise ShapeError(f"Flow: bijector and base expect different contexts: {contexts}")
+        self.context_shape = contexts.pop() if contexts else None
+
+    def log_prob(
+        self, x: Array, context: Array | None = None, *, key: Array | None = None
+    ) -> Array:
+        x, context = self._events(x, context, "log_prob")
+        bijector_key, base_key = split_key(key, 2)
+        z, log_det = self.bijector.inverse_and_log_det(x, context, key=bijector_key)
+        return self.base.log_prob(z, self._base_context(context), key=base_key) + log_det
+
+    def sample(
+        self,
+        key: Array,
+        num_samples: int,
+        context: Array | None = None,
+        *,
+        method: str = "auto",
+    ) -> Array:
+        return self.sample_and_log_prob(key, num_samples, context, method=method)[0]
+
+    def sample_and_log_prob(
+        self,
+        key: Array,
+        num_samples: int,
+        context: Array | None = None,
+        *,
+        method: str = "auto",
+    ) -> tuple[Array, Array]:
+        batch = self._sample_batch(num_samples, context)
+        context = self._context(context, batch, "Flow.sample")
+        bijector = map_modules(self.bijector, _use(method))
+        base_context = self._base_context(context)
+        if base_context is None:
+            z = self.base.sample(key, math.prod(batch), method=method)
+            z = z.reshape(*batch, *z.shape[1:])
+        else:
+            z = self.base.sample(key, 1, base_context, method=method)[0]
+        x, log_det = bijector.forward_and_log_det(z, context)
+        return x, self.base.log_prob(z, base_context) - log_det
+
+    def infer(self, x: Array, context: Array | None = None) -> Array:
+        """The latent ``z = f^{-1}(x)`` of data, shape ``(*batch, *base_shape)``."""
+        x, context = self._events(x, context, "infer")
+        return self.bijector.inverse(x, context)
+
+    def initialize(self, x: Array, key: Array, context: Array | None = None) -> Self:
+        x, context = self._events(x, context, "initialize")
+        bijector, z = self.bijector.initialize(x, context)
+        base = self.base.initialize(z, key, self._base_context(context))
+        return replace(self, bijector=bijector, base=base)
+
+    def check_data(self, x: Array) -> None:
+        super().check_data(x)
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise ValueError(
+                f"Flow: expected real values, got {x.dtype}; for integer levels wrap the flow in "
+                f"jaxgen.models.Dequantized"
+            )
+
+    def _base_context(self, context: Array | None) -> Array | None:
+        return None if self.base.context_shape is None else context
+
+
+def _use(method: str) -> Callable[[nnx.Module], None]:
+    """Sets how the sequential direction of every autoregressive layer is run."""
+
+    def change(module: nnx.Module) -> None:
+        if isinstance(module, MaskedAutoregressive):
+            module.method = method
+
+    return change
+

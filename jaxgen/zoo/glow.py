@@ -1,0 +1,112 @@
+r"""Glow: generative flow with invertible 1x1 convolutions (Kingma and Dhariwal, 2018).
+
+One step, seen from the data: actnorm, an invertible 1x1 convolution, an affine coupling of the two
+halves of the channels. A level squeezes, runs its steps, and splits off half of the channels under
+a conditional Gaussian prior; the other half goes on to the next level.
+
+Deviations: the coupling's network is residual and its middle convolution is ``k x k`` (see
+:class:`~jaxgen.networks.ConvResNet`); the log-scale is bounded softly instead of by a sigmoid. The
+latent keeps the event's shape.
+"""
+
+from flax import nnx
+
+from jaxgen.bijectors import (
+    ActNorm,
+    Bijector,
+    Chain,
+    Conv1x1,
+    Coupling,
+    DenseMatrix,
+    Inverse,
+    Logit,
+    LUMatrix,
+    Scan,
+    Split,
+    Squeeze,
+)
+from jaxgen.core import Shape
+from jaxgen.models import Flow
+from jaxgen.networks import ConvResNet
+from jaxgen.transforms import Affine
+
+
+def glow(
+    event_shape: Shape,
+    *,
+    levels: int = 3,
+    steps: int = 32,
+    width: int = 512,
+    blocks: int = 1,
+    lu: bool = True,
+    bound: float | None = 3.0,
+    dropout: float = 0.0,
+    bounds: tuple[float, float] | None = None,
+    alpha: float = 0.05,
+    context_features: int | None = None,
+    rngs: nnx.Rngs,
+) -> Flow:
+    """A multi-scale flow for images with actnorm, invertible 1x1 convolutions and couplings.
+
+    Args:
+        event_shape: ``(height, width, channels)``; the sides divisible by ``2 ** levels``.
+        levels: scales, ``L`` in the paper.
+        steps: steps of flow in each level, ``K`` in the paper.
+        width: channels inside the coupling networks.
+        blocks: residual blocks of the coupling networks.
+        lu: LU parametrisation of the 1x1 convolutions; False for a free matrix.
+        bound: soft bound of the log-scales; None for none.
+        dropout: rate in the coupling networks while training.
+        bounds: the interval of bounded data (``(0, 256)`` for dequantized 8-bit images), mapped to
+            the real line by a logit; None for none.
+        alpha: the logit's margin.
+        context_features: the size of a context vector; None for an unconditional model.
+        rngs: where the initial weights come from.
+
+    Raises:
+        ShapeError: if a side is not divisible by ``2 ** levels``.
+
+    >>> import jax.numpy as jnp
+    >>> flow = glow((8, 8, 1), levels=2, steps=2, width=8, rngs=nnx.Rngs(0))
+    >>> flow.log_prob(jnp.zeros((4, 8, 8, 1))).shape
+    (4,)
+    """
+    transform = Affine(bound)
+    matrix = LUMatrix if lu else DenseMatrix
+
+    def level(shape: Shape, remaining: int) -> Bijector:
+        squeeze = Squeeze(shape)
+        squeezed = squeeze.side_shape("base")
+
+        def network(in_features: int, out_features: int, rngs: nnx.Rngs) -> ConvResNet:
+            return ConvResNet(
+                in_features,
+                out_features,
+                width=width,
+                num_blocks=blocks,
+                dropout=dropout,
+                context_features=context_features,
+                rngs=rngs,
+            )
+
+        def step(rngs: nnx.Rngs) -> Bijector:
+            return Chain(
+                [
+                    Coupling(squeezed, lambda n, m: network(n, m, rngs), transform),
+                    Conv1x1(squeezed, matrix, rngs=rngs),
+                    ActNorm(squeezed),
+                ]
+            )
+
+        layers: list[Bijector] = [Inverse(squeeze), Scan(step, steps, rngs=rngs), squeeze]
+        if remaining > 1:
+            half = squeezed[-1] // 2
+            prior = network(half, transform.num_params((squeezed[-1] - half,)), rngs)
+            inner = level((*squeezed[:-1], half), remaining - 1)
+            layers.insert(1, Split(inner, squeezed, prior, transform))
+        return Chain(layers)
+
+    layers = [level(tuple(event_shape), levels)]
+    if bounds is not None:
+        layers.append(Logit(*bounds, alpha, event_ndims=len(event_shape)))
+    return Flow(Chain(layers))

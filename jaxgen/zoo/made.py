@@ -1,0 +1,75 @@
+r"""MADE: masked autoencoder for distribution estimation (Germain et al., 2015).
+
+.. math:: \log p(x) = \sum_t \log p\left(x_{o_t} \mid x_{o_{<t}}\right),
+
+all conditionals from one masked network in one pass (see :mod:`jaxgen.conditionals.made`). With
+several orders, training draws orders at random and the likelihood is their average
+(:class:`~jaxgen.models.Ensemble`), as in section 4.2 of the paper.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxgen.conditionals import MADE
+from jaxgen.core import Shape
+from jaxgen.likelihoods import Bernoulli, Categorical, Likelihood, Normal
+from jaxgen.models import Autoregressive, Ensemble
+
+
+def made(
+    event_shape: Shape,
+    *,
+    levels: int | None = 2,
+    hidden: Sequence[int] = (500,),
+    activation: str = "relu",
+    direct: bool = True,
+    num_orders: int = 1,
+    orders_per_batch: int = 4,
+    dropout: float = 0.0,
+    context_features: int | None = None,
+    rngs: nnx.Rngs,
+) -> Autoregressive | Ensemble:
+    """A masked autoencoder with an exact likelihood.
+
+    Args:
+        event_shape: the event's shape; every entry is a position of the chain.
+        levels: 2 for binary data (Bernoulli), more for integer levels (categorical), None for real
+            values (normal).
+        hidden: widths of the hidden layers.
+        activation: of the hidden layers.
+        direct: masked connections from inputs to outputs.
+        num_orders: 1 generates in raster order; more average over that many random orders.
+        orders_per_batch: how many of them a training batch meets.
+        dropout: rate in the hidden layers while training.
+        context_features: the size of a context vector; None for an unconditional model.
+        rngs: where the initial weights and the orders come from.
+
+    >>> model = made((8,), hidden=(16,), rngs=nnx.Rngs(0))
+    >>> round(float(model.log_prob(jnp.zeros(8, int))), 4)  # eight fair coins at first
+    -5.5452
+    """
+    likelihood: Likelihood
+    if levels is None:
+        likelihood = Normal()
+    else:
+        likelihood = Bernoulli() if levels == 2 else Categorical(levels)
+    conditional = MADE(
+        event_shape,
+        likelihood.num_params(()),
+        hidden=hidden,
+        activation=activation,
+        direct=direct,
+        order_features=num_orders > 1,
+        dropout=dropout,
+        context_features=context_features,
+        rngs=rngs,
+    )
+    model = Autoregressive(conditional, likelihood)
+    if num_orders == 1:
+        return model
+    keys = jax.random.split(rngs.params(), num_orders)
+    orders = [jax.random.permutation(key, conditional.num_positions) for key in keys]
+    return Ensemble(model, jnp.stack(orders), orders_per_batch)
