@@ -1,11 +1,13 @@
 """Floor 1: what every module shares: fixed leaves, functional updates, shape checks and errors."""
 
-from collections.abc import Callable, Iterator, Sequence
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 
@@ -111,7 +113,9 @@ def check_levels(value: Array, levels: int, where: str) -> None:
             f"data, or use a model of real values"
         )
     if is_concrete(value) and value.size:
-        low, high = int(value.min()), int(value.max())
+        # numpy, because inside a scan jax would trace even the minimum of a concrete array
+        values = np.asarray(value)
+        low, high = int(values.min()), int(values.max())
         if low < 0 or high >= levels:
             raise ValueError(
                 f"{where}: expected levels from 0 to {levels - 1}, got values from {low} to {high}"
@@ -166,6 +170,27 @@ def check_context(
         raise ShapeError(
             f"{where}: the context's batch shape {own} does not broadcast to the data's {batch}"
         ) from None
+
+
+def unknown(
+    what: str, got: str, available: Iterable[str], described: str | None = None
+) -> ValueError:
+    """The error to raise for an unknown name: it says the nearest match and what is available.
+
+    Args:
+        what: the kind of thing that was named, e.g. ``"split"``.
+        got: the name that was given.
+        available: the names that would have been accepted.
+        described: what to say of ``available`` where it is too long to list.
+
+    >>> print(unknown("split", "tran", ["train", "valid", "test"]))
+    unknown split 'tran': did you mean 'train'? Available: train, valid, test.
+    """
+    available = list(available)
+    near = difflib.get_close_matches(got, available, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    listed = ", ".join(available) if described is None else described
+    return ValueError(f"unknown {what} {got!r}: {hint}Available: {listed}.")
 
 
 @contextmanager

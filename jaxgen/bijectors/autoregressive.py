@@ -58,9 +58,7 @@ class MaskedAutoregressive(Bijector):
         params = self.conditional(x, context, key=key)
         return autoregressive.parallel(x, params, self.transform.inverse, self.event_ndims)
 
-    def forward_and_log_det(
-        self, z: Array, context: Array | None = None
-    ) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         network = self.conditional
         noise = network.to_sequence(z, network.resolve_order(None))
 

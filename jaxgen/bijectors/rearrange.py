@@ -92,7 +92,9 @@ class Permutation(Bijector):
         size = event_shape[-1]
         if permutation is None:
             if rngs is None:
-                raise ValueError("Permutation: expected a permutation or rngs to draw one, got none")
+                raise ValueError(
+                    "Permutation: expected a permutation or rngs to draw one, got none"
+                )
             permutation = jax.random.permutation(rngs.params(), size)
         elif sorted(jnp.asarray(permutation).tolist()) != list(range(size)):
             raise ValueError(f"Permutation: expected a permutation of 0..{size - 1}")

@@ -33,7 +33,9 @@ class Standardize(Bijector):
         dtype = jnp.result_type(float)
         scale = jnp.broadcast_to(jnp.asarray(scale, dtype), event_shape)
         if is_concrete(scale) and not bool(jnp.all(scale > 0)):
-            raise ValueError(f"Standardize: expected positive scales, got a minimum of {scale.min()}")
+            raise ValueError(
+                f"Standardize: expected positive scales, got a minimum of {scale.min()}"
+            )
         self.mean = Buffer(jnp.broadcast_to(jnp.asarray(mean, dtype), event_shape))
         self.log_scale = Buffer(jnp.log(scale))
 

@@ -121,8 +121,9 @@ class Conditional(nnx.Module):
             initial = jnp.broadcast_to(zeros, (self.num_positions, *zeros.shape))
 
             def network(values: Array) -> Array:
-                return self.to_sequence(self(self.from_sequence(values, order), context, order),
-                                        order, params=True)
+                return self.to_sequence(
+                    self(self.from_sequence(values, order), context, order), order, params=True
+                )
 
             if method == "naive":
                 outputs = autoregressive.naive(network, emit, initial)

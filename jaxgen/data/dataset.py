@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxgen.core import unknown
 from jaxgen.data.arrays import Loaded
-from jaxgen.data.choices import unknown
 from jaxgen.data.digits import load_digits
 from jaxgen.data.npz import load_npz
 from jaxgen.data.splits import SPLITS

@@ -11,15 +11,17 @@ A relative path is looked up in the current directory, then in the folder that t
 variable JAXGEN_DATA names. Dtypes are converted as `jaxgen.data.arrays` says.
 """
 
+import contextlib
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from jaxgen.core import unknown
 from jaxgen.data.arrays import Loaded, as_events
-from jaxgen.data.choices import unknown
 from jaxgen.data.splits import SPLITS, last_tenth, shuffled_rows
 
 
@@ -91,17 +93,21 @@ def find(given: str) -> Path:
     )
 
 
-def _open(path: Path) -> np.lib.npyio.NpzFile:
-    try:
-        file = np.load(path, allow_pickle=False)
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise ValueError(
-            f"{path}: expected an .npz archive, got a single array; "
-            f"store it with np.savez(path, x=np.load({path.name!r}))"
-        )
-    return file
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+    # Opened here, not by np.load, which leaves the file open when it turns out to be damaged.
+    with path.open("rb") as stream:
+        try:
+            file = np.load(stream, allow_pickle=False)
+        except _DAMAGE as error:
+            raise _damaged(path, error) from error
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError(
+                f"{path}: expected an .npz archive, got a single array; "
+                f"store it with np.savez(path, x=np.load({path.name!r}))"
+            )
+        with file:
+            yield file
 
 
 def _read(file: np.lib.npyio.NpzFile, path: Path, key: str) -> np.ndarray:

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen.core import unknown
 from jaxgen.data.arrays import Loaded, as_events
-from jaxgen.data.choices import unknown
 from jaxgen.data.splits import last_tenth
 
 # NAME, NAME/CONFIG, NAME:1.2.3. A namespace (huggingface:NAME) would send tfds to the network.
@@ -35,7 +35,8 @@ def load_tfds(name: str, split: str) -> Loaded:
       x (n, *event_shape), y (n,) or None, levels or None.
 
     Raises:
-      ImportError: tensorflow-datasets is not installed, or the features need TensorFlow.
+      ImportError: tensorflow-datasets or array_record is not installed, or the data set's features
+        need TensorFlow.
       FileNotFoundError: the data set is not prepared.
       ValueError: the name is unknown, or the data set has no such split, no usable feature, or a
         file format without random access.
@@ -79,7 +80,7 @@ def _builder(name: str) -> Any:
     data_dir = os.environ.get("TFDS_DATA_DIR")
     try:
         builder = tfds.builder(name, data_dir=data_dir)
-    except tfds.core.DatasetNotFoundError as error:
+    except tfds.core.DatasetNotFoundError:
         raise unknown(
             "tfds data set",
             name,
@@ -87,7 +88,7 @@ def _builder(name: str) -> Any:
             [*_folders(data_dir), *tfds.list_builders(with_community_datasets=False)],
             "https://www.tensorflow.org/datasets/catalog/overview, and what you prepared yourself "
             f"in {data_dir or tfds.core.constants.DATA_DIR} (environment variable TFDS_DATA_DIR)",
-        ) from error
+        ) from None  # tfds's own error lists some 200 names
     except ModuleNotFoundError as error:
         if error.name != "tensorflow":
             raise
@@ -120,11 +121,11 @@ def _array_feature(builder: Any, name: str) -> str:
     features = builder.info.features
     if "image" in features:
         return "image"
-    arrays = [key for key, feature in features.items() if _is_array(feature)]
+    arrays = sorted(key for key, feature in features.items() if _is_array(feature))
     if len(arrays) != 1:
         raise ValueError(
             f"tfds:{name}: expected a feature 'image' or exactly one array feature, got "
-            f"{', '.join(arrays) or 'none'} among {', '.join(features)}; "
+            f"{', '.join(arrays) or 'none'} among {', '.join(sorted(features))}; "
             "store the one you want as an npz file and load npz:PATH"
         )
     return arrays[0]
@@ -158,6 +159,13 @@ def _read(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     try:
         source = builder.as_data_source(tfds_split)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "array_record":
+            raise
+        raise ImportError(
+            f"the files of 'tfds:{name}' are read with array_record, which is not installed; "
+            "run: pip install array_record"
+        ) from error
     except NotImplementedError as error:
         raise ValueError(
             f"tfds:{name}: expected files in the format array_record, got "

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from jaxgen.core import unknown
 from jaxgen.data.arrays import Loaded
-from jaxgen.data.choices import unknown
 
 SEEDS = {"train": 0, "valid": 1, "test": 2}
 SIZES = {"train": 10_000, "valid": 2_000, "test": 5_000}

@@ -78,7 +78,9 @@ class Autoregressive(Model):
         shape = (*batch, *network.position_shape)
 
         def emit(t: Array, params: Array) -> tuple[Array, Array]:
-            noise = self.likelihood.noise(jax.random.fold_in(key, positions[t]), shape, params.dtype)
+            noise = self.likelihood.noise(
+                jax.random.fold_in(key, positions[t]), shape, params.dtype
+            )
             value = self.likelihood.sample(params, noise, network.position_shape)
             return self.likelihood.encode(value), value
 

@@ -3,6 +3,7 @@
 from typing import Self
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 
@@ -108,7 +109,7 @@ class Model(nnx.Module):
         batch_shape(x, self.event_shape, type(self).__name__)
         if not is_concrete(x) or not jnp.issubdtype(x.dtype, jnp.floating):
             return
-        bad = int(jnp.sum(~jnp.isfinite(x)))
+        bad = int(np.sum(~np.isfinite(np.asarray(x))))
         if bad:
             raise ValueError(
                 f"{type(self).__name__}: the data hold {bad} NaN or infinite values; remove or "

@@ -83,7 +83,7 @@ class Ensemble(Model):
         x, context = self._events(x, context, "elbo")
         batch = x.shape[: x.ndim - len(self.event_shape)]
         rows = math.prod(batch)
-        groups = math.gcd(rows, self.orders_per_batch)
+        groups = math.gcd(rows, min(self.orders_per_batch, self.orders.shape[0]))
         flat = x.reshape(groups, rows // groups, *self.event_shape)
         contexts = (
             None

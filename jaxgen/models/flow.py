@@ -124,4 +124,3 @@ def _use(method: str) -> Callable[[nnx.Module], None]:
             module.method = method
 
     return change
-

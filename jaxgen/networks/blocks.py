@@ -72,9 +72,7 @@ def _convolve(x: Array, kernel: Array, strides: Any, padding: Any, **options: An
     if (height, width) == (1, 1):
         return x @ kernel[0, 0]
     top, left = (height - 1) // 2, (width - 1) // 2
-    padded = jnp.pad(
-        x, ((0, 0), (top, height - 1 - top), (left, width - 1 - left), (0, 0))
-    )
+    padded = jnp.pad(x, ((0, 0), (top, height - 1 - top), (left, width - 1 - left), (0, 0)))
     shifts = [
         padded[:, i : i + x.shape[1], j : j + x.shape[2]]
         for i in range(height)

@@ -52,7 +52,9 @@ class MLP(nnx.Module):
     ) -> Array:
         """``(*batch, in_features)`` to ``(*batch, out_features)``."""
         if self.context_shape is not None:
-            x = jnp.concatenate([x, jnp.broadcast_to(context, (*x.shape[:-1], context.shape[-1]))], -1)
+            x = jnp.concatenate(
+                [x, jnp.broadcast_to(context, (*x.shape[:-1], context.shape[-1]))], -1
+            )
         keys = split_key(key, len(self.layers))
         for layer, layer_key in zip(self.layers, keys, strict=True):
             x = dropout(activation(self.activation)(layer(x)), self.dropout, layer_key)

@@ -8,6 +8,6 @@ from jaxgen.zoo.glow import glow
 from jaxgen.zoo.made import made
 from jaxgen.zoo.maf import maf
 from jaxgen.zoo.realnvp import realnvp
-from jaxgen.zoo.registry import build, names
+from jaxgen.zoo.registry import build, hyperparameters, names
 
-__all__ = ["build", "glow", "made", "maf", "names", "realnvp"]
+__all__ = ["build", "glow", "hyperparameters", "made", "maf", "names", "realnvp"]

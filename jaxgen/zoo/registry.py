@@ -1,13 +1,12 @@
 """The zoo by name, for configurations and the command line."""
 
-import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flax import nnx
 
-from jaxgen.core import Shape
+from jaxgen.core import Shape, unknown
 from jaxgen.models import Model
 from jaxgen.zoo.glow import glow
 from jaxgen.zoo.made import made
@@ -34,14 +33,12 @@ def hyperparameters(name: str) -> dict[str, Any]:
         ValueError: for an unknown model, naming the nearest one.
     """
     if name not in _CONSTRUCTORS:
-        raise ValueError(unknown("model", name, _CONSTRUCTORS))
+        raise unknown("model", name, _CONSTRUCTORS)
     parameters = inspect.signature(_CONSTRUCTORS[name]).parameters.values()
     return {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY and p.name != "rngs"}
 
 
-def build(
-    name: str, event_shape: Shape, arguments: Mapping[str, Any], *, rngs: nnx.Rngs
-) -> Model:
+def build(name: str, event_shape: Shape, arguments: Mapping[str, Any], *, rngs: nnx.Rngs) -> Model:
     """The model of this name with these hyperparameters.
 
     Raises:
@@ -53,13 +50,5 @@ def build(
     known = hyperparameters(name)
     for argument in arguments:
         if argument not in known:
-            raise ValueError(unknown(f"{name} hyperparameter", argument, known))
+            raise unknown(f"{name} hyperparameter", argument, known)
     return _CONSTRUCTORS[name](tuple(event_shape), **arguments, rngs=rngs)
-
-
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """An error message for a misspelt name: the nearest known one, and all of them."""
-    known = sorted(known)
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-    return f"unknown {kind} {name!r}{hint} Known: {', '.join(known)}"

@@ -51,16 +51,16 @@ def test_seeds_and_epochs_differ():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (dict(batch_size=11), "1 to the 10 examples there are, got 11; choose a smaller batch"),
-        (dict(num_examples=0), "1 to the 0 examples there are, got 3"),
-        (dict(batch_size=0), "at least 1, got 0"),
-        (dict(start=-1), "start=-1"),
-        (dict(start=6), "start=6 and stop=5"),
-        (dict(seed=-1), "not negative, got -1"),
+        ({"batch_size": 11}, "1 to the 10 examples there are, got 11; choose a smaller batch"),
+        ({"num_examples": 0}, "1 to the 0 examples there are, got 3"),
+        ({"batch_size": 0}, "at least 1, got 0"),
+        ({"start": -1}, "start=-1"),
+        ({"start": 6}, "start=6 and stop=5"),
+        ({"seed": -1}, "not negative, got -1"),
     ],
 )
 def test_refuses(change, said):
-    arguments = dict(seed=0, start=0, stop=5, num_examples=10, batch_size=3) | change
+    arguments = {"seed": 0, "start": 0, "stop": 5, "num_examples": 10, "batch_size": 3} | change
     with pytest.raises(ValueError, match=said):
         batch_indices(**arguments)
 

@@ -1,0 +1,132 @@
+"""Floor 8: the command line, ``jaxgen`` or ``python -m jaxgen``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxgen import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit status. Mistakes of the user end in one line, not a trace."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"jaxgen: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("jaxgen: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="jaxgen", description="Likelihood-based deep generative models for JAX and Flax."
+    )
+    parser.add_argument("--version", action="version", version=f"jaxgen {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser(
+        "train",
+        help="train an experiment; the same command again goes on where it stopped",
+        description="Trains an experiment into a run directory. The same command again continues.",
+    )
+    train.add_argument("file", metavar="FILE", help="a Python file that defines an Experiment")
+    train.add_argument("--out", required=True, metavar="RUN", help="the run directory")
+    train.add_argument("--steps", type=int, help="short for --set train.steps=STEPS")
+    train.add_argument("--seed", type=int, help="short for --set train.seed=SEED")
+    train.add_argument(
+        "--set",
+        dest="assignments",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override the configuration: learning_rate=1e-3, model_args.steps=4, ...",
+    )
+    train.add_argument("--quiet", action="store_true", help="no progress bar")
+    train.set_defaults(run=_train)
+
+    evaluate = commands.add_parser("evaluate", help="score the trained model of a run")
+    evaluate.add_argument("run_dir", metavar="RUN", help="the run directory")
+    evaluate.add_argument("--split", choices=("train", "valid", "test"), help="default: the run's")
+    evaluate.add_argument(
+        "--samples", type=int, help="importance samples for a model without an exact likelihood"
+    )
+    evaluate.set_defaults(run=_evaluate)
+
+    sample = commands.add_parser("sample", help="draw samples from a run's model as a picture")
+    sample.add_argument("run_dir", metavar="RUN", help="the run directory")
+    sample.add_argument("--num", type=int, default=64, help="how many (default 64)")
+    sample.add_argument("--out", default="samples.png", help="the picture (default samples.png)")
+    sample.add_argument("--seed", type=int, default=0)
+    sample.set_defaults(run=_sample)
+
+    listing = commands.add_parser("list", help="list models, data sets and experiments")
+    listing.set_defaults(run=_list)
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    from jaxgen.training.experiment import load_experiment
+    from jaxgen.training.run import train
+
+    experiment = load_experiment(options.file)
+    assignments = list(options.assignments)
+    if options.steps is not None:
+        assignments.append(f"train.steps={options.steps}")
+    if options.seed is not None:
+        assignments.append(f"train.seed={options.seed}")
+    experiment = experiment.override(assignments)
+    result = train(
+        experiment, options.out, name=Path(options.file).stem, progress=not options.quiet
+    )
+    if result.interrupted:
+        step = result.history[-1]["step"] if result.history else 0
+        print(
+            f"jaxgen: interrupted at step {step}; saved, the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from jaxgen.training.run import evaluate_run
+
+    print(evaluate_run(options.run_dir, split=options.split, num_samples=options.samples))
+    return 0
+
+
+def _sample(options: argparse.Namespace) -> int:
+    from jaxgen.training.run import sample
+
+    sample(options.run_dir, options.out, num=options.num, seed=options.seed)
+    print(options.out)
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from jaxgen import data, zoo
+
+    experiments = sorted(Path("experiments").glob("*.py"))
+    for title, rows in (
+        ("models", zoo.names()),
+        ("data sets", data.names()),
+        ("experiments", [(str(path), _summary(path)) for path in experiments]),
+    ):
+        print(f"{title}:")
+        width = max((len(name) for name, _ in rows), default=0)
+        for name, text in rows:
+            print(f"  {name:{width}}  {text}")
+    return 0
+
+
+def _summary(path: Path) -> str:
+    """The first line of a file's docstring, read without executing it."""
+    import ast
+
+    return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]

@@ -1,0 +1,157 @@
+"""Pictures: samples, losses, two-dimensional densities.
+
+Every function returns a matplotlib ``Figure`` (a notebook shows it; ``figure.savefig`` writes it)
+and leaves matplotlib's global state alone.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxgen.models import Model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def sample_grid(samples: np.ndarray | Array, levels: int | None = None) -> "Figure":
+    """Samples at a glance.
+
+    Images ``(n, H, W, 1 or 3)`` fill a grid; points ``(n, 2)`` are scattered; any other vectors are
+    the rows of one picture.
+
+    Args:
+        samples: array ``(n, *event_shape)``.
+        levels: the number of levels, which fixes the range of the colours; None takes the data's.
+    """
+    samples = np.asarray(samples)
+    if samples.ndim == 2 and samples.shape[1] == 2:
+        figure = _figure(4, 4)
+        axes = figure.add_subplot()
+        axes.scatter(*samples.T, s=4, alpha=0.5, linewidths=0)
+        axes.set_aspect("equal")
+        return figure
+    if samples.ndim == 4 and samples.shape[-1] in (1, 3):
+        picture = _tile(samples)
+        scale = (levels - 1) if levels else 1.0
+        picture = np.clip(picture / scale, 0, 1) if levels else picture
+        side = math.ceil(math.sqrt(len(samples)))
+        figure = _figure(0.7 * side, 0.7 * math.ceil(len(samples) / side))
+    else:
+        picture = samples.reshape(len(samples), -1)
+        figure = _figure(8, max(2.0, 0.1 * len(samples)))
+    axes = figure.add_subplot()
+    axes.imshow(np.squeeze(picture), cmap="gray", interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    return figure
+
+
+def loss_curve(
+    rows: Sequence[dict[str, Any]], nats_per_unit: float = 1.0, unit: str = "nats"
+) -> "Figure":
+    """Training and validation loss over the steps.
+
+    Args:
+        rows: the logged rows, with ``step``, ``loss`` and sometimes ``valid_loss`` in nats.
+        nats_per_unit: what the losses are divided by.
+        unit: its name.
+    """
+    figure = _figure(6, 4)
+    axes = figure.add_subplot()
+    for name, label in (("loss", "training"), ("valid_loss", "validation, averaged parameters")):
+        points = [(row["step"], row[name] / nats_per_unit) for row in rows if name in row]
+        if points:
+            marker = "" if name == "loss" else "o"
+            axes.plot(*zip(*points, strict=True), label=label, marker=marker, markersize=3)
+    losses = np.array([row["loss"] / nats_per_unit for row in rows])
+    if len(losses) > 2:
+        # The first steps are far off and would flatten the rest.
+        low, high = losses.min(), np.quantile(losses, 0.95)
+        margin = 0.1 * (high - low) + 1e-6
+        axes.set_ylim(low - margin, high + margin)
+    axes.set_xlabel("step")
+    axes.set_ylabel(f"negative log-likelihood ({unit})")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def density_2d(
+    model: Model,
+    samples: np.ndarray | Array,
+    *,
+    limits: tuple[float, float, float, float] | None = None,
+    resolution: int = 200,
+    context: Array | None = None,
+) -> "Figure":
+    """The density of a two-dimensional model beside samples, on the same axes.
+
+    Args:
+        model: a model of vectors ``(2,)`` with an exact likelihood.
+        samples: array ``(n, 2)``, from the model or from the data.
+        limits: ``(x_low, x_high, y_low, y_high)``; around the samples if None.
+        resolution: grid points along an axis.
+        context: one context, ``context_shape``, for a conditional model.
+    """
+    samples = np.asarray(samples)
+    if limits is None:
+        low, high = np.quantile(samples, [0.001, 0.999], axis=0)
+        margin = 0.15 * (high - low)
+        limits = (
+            float(low[0] - margin[0]),
+            float(high[0] + margin[0]),
+            float(low[1] - margin[1]),
+            float(high[1] + margin[1]),
+        )
+    points, _ = grid_2d(limits, resolution)
+    log_prob = jax.jit(type(model).log_prob)(model, points.reshape(-1, 2), context)
+    density = np.exp(np.asarray(log_prob)).reshape(resolution, resolution)
+    figure = _figure(8.5, 4)
+    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    image = left.imshow(density, origin="lower", extent=limits, aspect="auto", cmap="viridis")
+    figure.colorbar(image, ax=left)
+    left.set_title("density")
+    right.scatter(*samples.T, s=3, alpha=0.4, linewidths=0)
+    right.set_title("samples")
+    right.set_xlim(limits[:2])
+    right.set_ylim(limits[2:])
+    return figure
+
+
+def grid_2d(limits: tuple[float, float, float, float], resolution: int) -> tuple[Array, float]:
+    """Midpoints ``(resolution, resolution, 2)`` of a grid of cells, and the area of a cell.
+
+    A density's integral is about ``sum(exp(log_prob(points))) * area`` (the midpoint rule).
+
+    >>> points, area = grid_2d((0.0, 1.0, 0.0, 2.0), 2)
+    >>> points[0, 0].tolist(), area
+    ([0.25, 0.5], 0.5)
+    """
+    x_low, x_high, y_low, y_high = limits
+    dx, dy = (x_high - x_low) / resolution, (y_high - y_low) / resolution
+    x = x_low + dx * (jnp.arange(resolution) + 0.5)
+    y = y_low + dy * (jnp.arange(resolution) + 0.5)
+    return jnp.stack(jnp.meshgrid(x, y), axis=-1), dx * dy
+
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _tile(images: np.ndarray) -> np.ndarray:
+    """Images ``(n, H, W, C)`` side by side in a nearly square grid, a pixel apart."""
+    count, height, width, channels = images.shape
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    blank = images.max() if images.size else 0
+    tiles = np.full((rows * columns, height + 1, width + 1, channels), blank, images.dtype)
+    tiles[:count, :height, :width] = images
+    tiles = tiles.reshape(rows, columns, height + 1, width + 1, channels).swapaxes(1, 2)
+    return tiles.reshape(rows * (height + 1), columns * (width + 1), channels)[:-1, :-1]

@@ -1,0 +1,169 @@
+"""Likelihood records: a number with everything needed to believe or repeat it."""
+
+import dataclasses
+import importlib.metadata
+import json
+import math
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxgen.core import num_parameters
+from jaxgen.data import Dataset
+from jaxgen.models import Model
+from jaxgen.models.scoring import score
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A measured likelihood.
+
+    ``value`` is the mean log-likelihood in nats (higher is better), or bits per dimension for data
+    of more than two levels (lower is better), counted per level; ``standard_error`` is that of the
+    mean over the examples of the split, in the same unit. ``estimator`` says whether the
+    log-probability is exact, a bound or an estimate. The whole split counts.
+    """
+
+    model: str
+    value: float
+    standard_error: float
+    unit: str
+    estimator: str
+    data: str
+    split: str
+    num_examples: int
+    data_sha256: str
+    seed: int
+    num_parameters: int
+    versions: dict[str, str]
+    device: str
+    git_commit: str | None
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.model} on {self.data} ({self.split}, {self.num_examples} examples): "
+            f"{self.value:.4f} ± {self.standard_error:.4f} {self.unit}, {self.estimator}"
+        )
+
+    def save(self, path: Path | str) -> None:
+        """Writes the record as JSON."""
+        Path(path).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+
+
+def evaluate(
+    model: Model,
+    data: Dataset,
+    *,
+    context: np.ndarray | None = None,
+    name: str | None = None,
+    num_samples: int = 1,
+    batch_size: int = 500,
+    seed: int = 0,
+    train_seed: int | None = None,
+) -> Record:
+    """Scores every example of a data set.
+
+    Args:
+        model: any model.
+        data: the split to score.
+        context: array ``(n, *context_shape)`` for a conditional model.
+        name: the model's name in the record; its class's name if None.
+        num_samples: importance samples for a model without an exact likelihood; 1 for the ELBO.
+        batch_size: examples in a chunk; does not change the result of an exact model.
+        seed: of the evaluation's noise.
+        train_seed: the seed that the record states; that of training, ``seed`` if None.
+
+    Returns:
+        A :class:`Record`.
+
+    Raises:
+        ValueError: if the data do not fit the model.
+
+    >>> from jaxgen.models import StandardNormal
+    >>> x = np.zeros((4, 2), np.float32)
+    >>> print(evaluate(StandardNormal((2,)), Dataset("zeros", "test", x)))
+    StandardNormal on zeros (test, 4 examples): -1.8379 ± 0.0000 nats, exact
+    """
+    model.check_data(data.x)
+    began = time.perf_counter()
+    scores = score(
+        model,
+        data.x,
+        context,
+        key=jax.random.key(seed),
+        num_samples=num_samples,
+        batch_size=batch_size,
+    )
+    seconds = time.perf_counter() - began
+    in_bits = data.levels is not None and data.levels > 2
+    if in_bits:
+        scores = -scores / (math.prod(data.event_shape) * math.log(2.0))
+    spread = float(scores.std(ddof=1)) if len(scores) > 1 else math.nan
+    return Record(
+        model=name if name is not None else type(model).__name__,
+        value=float(scores.mean()),
+        standard_error=spread / math.sqrt(len(scores)),
+        unit="bits/dim" if in_bits else "nats",
+        estimator=_estimator(model, num_samples),
+        data=data.name,
+        split=data.split,
+        num_examples=len(scores),
+        data_sha256=data.sha256,
+        seed=seed if train_seed is None else train_seed,
+        num_parameters=num_parameters(model),
+        versions=versions(),
+        device=device(),
+        git_commit=git_commit(),
+        seconds=round(seconds, 3),
+    )
+
+
+def _estimator(model: Model, num_samples: int) -> str:
+    if model.exactness == "exact":
+        return "exact"
+    if num_samples == 1:
+        return "ELBO, one sample"
+    return f"importance-weighted, {num_samples} samples"
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the libraries that a number depends on."""
+    packages = ("jaxgen", "jax", "jaxlib", "flax", "optax", "numpy")
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:  # run straight from a checkout
+            continue
+    return found
+
+
+def device() -> str:
+    """The kind and the number of the devices in use."""
+    devices = jax.devices()
+    kind = devices[0].device_kind
+    if devices[0].platform == "cpu":
+        kind = f"cpu ({platform.machine()})"
+    return f"{len(devices)} x {kind}"
+
+
+def git_commit() -> str | None:
+    """The commit that this code was checked out from, ``-dirty`` if changed; None if installed."""
+    root = Path(__file__).resolve().parents[2]
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip() or None if (root / ".git").exists() else None

@@ -1,0 +1,136 @@
+"""An experiment: a model, a data set and settings, as plain data."""
+
+import ast
+import dataclasses
+import json
+import types
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+from flax import nnx
+
+from jaxgen import zoo
+from jaxgen.core import Shape, unknown
+from jaxgen.models import Dequantized, Model
+from jaxgen.training.settings import TrainSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What ``jaxgen train`` runs. It holds names and numbers only, so a run can be loaded again
+    without executing anything.
+
+    Args:
+        model: a constructor of :mod:`jaxgen.zoo`, by name.
+        data: a data set, see :func:`jaxgen.data.load`.
+        model_args: hyperparameters of the constructor.
+        dequantize: wraps a flow for integer levels with uniform noise.
+        train: the settings of training.
+        eval_split: the split that the record is about.
+        eval_samples: importance samples for a model without an exact likelihood; 1 for the ELBO.
+
+    >>> experiment = Experiment(model="maf", data="toy:two_moons")
+    >>> experiment.override(["steps=10", "model_args.layers=2"]).train.steps
+    10
+    """
+
+    model: str
+    data: str
+    model_args: dict[str, Any] = dataclasses.field(default_factory=dict)
+    dequantize: bool = False
+    train: TrainSettings = dataclasses.field(default_factory=TrainSettings)
+    eval_split: str = "test"
+    eval_samples: int = 1
+
+    def build(self, event_shape: Shape, levels: int | None) -> Model:
+        """The untrained model for events of this shape and number of levels."""
+        rngs = nnx.Rngs(self.train.seed)
+        model = zoo.build(self.model, event_shape, self.model_args, rngs=rngs)
+        if not self.dequantize:
+            return model
+        if levels is None:
+            raise ValueError(f"dequantize is for integer levels, but {self.data} has real values")
+        return Dequantized(model, levels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As nested dictionaries of JSON values."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: for an unknown key, naming the nearest one.
+        """
+        _require_known(values, cls, "configuration key")
+        train = values.get("train", {})
+        _require_known(train, TrainSettings, "training setting")
+        return cls(**{**values, "train": TrainSettings(**train)})
+
+    def override(self, assignments: Iterable[str]) -> Self:
+        """A copy with ``key=value`` settings applied.
+
+        A key is a field, ``train.<setting>`` or ``model_args.<hyperparameter>``; the prefixes may
+        be left out. A value is a Python or JSON literal, or else a string.
+
+        Raises:
+            ValueError: for an unknown key, naming the nearest one.
+        """
+        values = self.to_dict()
+        for assignment in assignments:
+            key, equals, text = assignment.partition("=")
+            if not equals:
+                raise ValueError(f"expected key=value, got {assignment!r}")
+            target, name = self._locate(key.strip(), values)
+            target[name] = _parse(text.strip())
+        return type(self).from_dict(values)
+
+    def _locate(self, key: str, values: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        groups = {
+            "": {field.name for field in dataclasses.fields(self)} - {"train", "model_args"},
+            "train.": {field.name for field in dataclasses.fields(TrainSettings)},
+            "model_args.": set(zoo.hyperparameters(values["model"])),
+        }
+        for prefix, names in groups.items():
+            name = key.removeprefix(prefix)
+            if name in names and key in (name, prefix + name):
+                return (values[prefix[:-1]] if prefix else values), name
+        known = [prefix + name for prefix, names in groups.items() for name in names]
+        raise unknown("configuration key", key, known)
+
+
+def load_experiment(path: Path | str) -> Experiment:
+    """The one :class:`Experiment` that a Python file defines. The file is executed.
+
+    Raises:
+        ValueError: if there is no such file, or it does not define exactly one.
+    """
+    path = Path(path)
+    if not path.is_file():
+        nearby = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        raise unknown("experiment", str(path), nearby)
+    module = types.ModuleType(path.stem)
+    module.__file__ = str(path)
+    exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
+    found = [value for value in vars(module).values() if isinstance(value, Experiment)]
+    if len(found) != 1:
+        raise ValueError(f"{path}: expected exactly one Experiment, found {len(found)}")
+    return found[0]
+
+
+def _require_known(values: dict[str, Any], cls: type, kind: str) -> None:
+    names = [field.name for field in dataclasses.fields(cls)]
+    for key in values:
+        if key not in names:
+            raise unknown(kind, key, names)
+
+
+def _parse(text: str) -> Any:
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(text)
+        except (ValueError, SyntaxError):
+            continue
+    return text

@@ -1,0 +1,284 @@
+"""The training loop."""
+
+import dataclasses
+import math
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from tqdm import tqdm
+
+from jaxgen.data.batching import batch_indices
+from jaxgen.models import Model
+from jaxgen.models.scoring import score
+from jaxgen.training.checkpoints import Checkpoints
+from jaxgen.training.metrics import MetricsLog
+from jaxgen.training.objectives import Batch, negative_log_likelihood
+from jaxgen.training.optimizers import make_optimizer
+from jaxgen.training.settings import TrainSettings
+from jaxgen.training.state import TrainState, with_params
+from jaxgen.training.steps import Objective, data_mesh, make_step, make_steps
+
+# Data up to this size live on the device; larger sets are sent a dispatch at a time.
+DEVICE_DATA_BYTES = 2 * 1024**3
+
+
+class NonFiniteLossError(FloatingPointError):
+    """The loss or its gradient became NaN or infinite."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+    """What training gives back.
+
+    ``model`` has the averaged parameters that were best in validation (the last ones without
+    validation data), ``state`` is the final training state, ``history`` are the logged rows,
+    ``best_step`` is where ``model`` comes from, and ``interrupted`` says that Ctrl-C ended it.
+    """
+
+    model: Model
+    state: TrainState
+    history: list[dict[str, Any]]
+    best_step: int
+    interrupted: bool
+
+
+def fit(
+    model: Model,
+    train: Any,
+    valid: Any = None,
+    settings: TrainSettings | None = None,
+    *,
+    out: Path | str | None = None,
+    objective: Objective = negative_log_likelihood,
+    mesh: Mesh | None = None,
+    progress: bool = True,
+) -> FitResult:
+    """Trains a model by stochastic gradient descent.
+
+    With ``out``, checkpoints and metrics are written there, and calling it again with the same
+    arguments goes on from the last checkpoint to exactly the parameters of an uninterrupted run:
+    a batch is a function of the seed and the step, and so is the noise of a step.
+
+    Args:
+        model: what to train; it is left as it is.
+        train: examples ``(n, *event_shape)``, or a :class:`Batch` with contexts.
+        valid: the same for validation, or None.
+        settings: see :class:`TrainSettings`.
+        out: the run directory, or None to keep nothing.
+        objective: ``(model, batch, key) -> loss``.
+        mesh: devices to use, with the axis ``"data"``; all that divide the batch if None.
+        progress: shows a progress bar.
+
+    Returns:
+        A :class:`FitResult`.
+
+    Raises:
+        ValueError: if the data are empty, not finite, outside the model's support, or fewer than a
+            batch.
+        NonFiniteLossError: if the loss stops being finite; the last good checkpoint stays.
+
+    >>> from jaxgen import zoo
+    >>> flow = zoo.maf((2,), layers=1, hidden=(8,), rngs=nnx.Rngs(0))
+    >>> x = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+    >>> result = fit(flow, x, settings=TrainSettings(steps=2, batch_size=32), progress=False)
+    >>> result.history[-1]["step"]
+    2
+    """
+    settings = settings if settings is not None else TrainSettings()
+    train, valid = _as_batch(train), _as_batch(valid)
+    _check(model, train, valid)
+    num_examples = len(train.x)
+    seed = settings.seed
+    # Raises if the batch is larger than the data, before anything is written.
+    first = batch_indices(seed, 0, 1, num_examples, settings.batch_size)
+    optimizer = make_optimizer(settings)
+    mesh = mesh if mesh is not None else data_mesh(settings.batch_size)
+    step = make_step(objective, optimizer, settings.ema_decay)
+    run_steps = make_steps(step, mesh)
+    key = jax.random.key(seed)
+    init_key, train_key, valid_key = jax.random.split(key, 3)
+
+    rows = np.random.default_rng(seed).permutation(num_examples)[: settings.init_batch_size]
+    rows = rows if len(rows) else first[0]
+    context = None if train.context is None else train.context[rows]
+    model = jax.jit(type(model).initialize)(model, train.x[rows], init_key, context)
+    state = TrainState.create(model, optimizer, train_key)
+    best = _Best(params=state.ema)
+
+    out = None if out is None else Path(out)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    checkpoints = None if out is None else Checkpoints(out / "checkpoints")
+    start = 0
+    if checkpoints is not None and (latest := checkpoints.latest()) is not None:
+        (state, best.params), saved = checkpoints.restore_state(latest, (state, best.params))
+        best.value, best.step, best.misses = saved["value"], saved["step"], saved["misses"]
+        start = latest
+    log = MetricsLog(None if out is None else out / "metrics.jsonl", start)
+
+    replicated = NamedSharding(mesh, PartitionSpec())
+    state = jax.device_put(state, replicated)
+    on_device = train.x.nbytes <= DEVICE_DATA_BYTES
+    data = jax.device_put(train, replicated) if on_device else None
+    bits = 1.0 / (math.prod(model.event_shape) * math.log(2.0)) if model.levels else None
+
+    def save(at: int) -> None:
+        if checkpoints is not None:
+            chosen = best.params if valid is not None and best.step else state.ema
+            counts = {"value": best.value, "step": best.step, "misses": best.misses}
+            checkpoints.save(
+                at,
+                model=with_params(state.model, chosen),
+                state=(state, best.params),
+                progress=counts,
+            )
+
+    done, began = start, time.perf_counter()
+    bar = tqdm(total=settings.steps, initial=start, disable=not progress, unit="step")
+    with bar, _Interrupt() as interrupt:
+        while done < settings.steps and not interrupt.requested and not best.stop(settings):
+            stop = min(_next_multiple(done, settings.steps_per_dispatch), settings.steps)
+            indices = batch_indices(seed, done, stop, num_examples, settings.batch_size)
+            if data is not None:
+                state, metrics = run_steps(state, data, jnp.asarray(indices))
+            else:
+                part = jax.tree.map(lambda array: array[indices.ravel()], train)  # noqa: B023
+                local = np.arange(indices.size, dtype=np.int32).reshape(indices.shape)
+                state, metrics = run_steps(state, part, jnp.asarray(local))
+            losses, norms = np.asarray(metrics["loss"]), np.asarray(metrics["grad_norm"])
+            _require_finite(losses, norms, done, checkpoints)
+            validate = valid is not None and _crosses(done, stop, settings.eval_every, settings)
+            checkpoint = _crosses(done, stop, settings.checkpoint_every, settings)
+            done = stop
+            row = {
+                "step": done,
+                "loss": float(losses.mean()),
+                "grad_norm": float(norms.mean()),
+                "seconds": round(time.perf_counter() - began, 3),
+            }
+            if validate:
+                scores = score(state.ema_model, valid.x, valid.context, key=valid_key)
+                row["valid_loss"] = -float(scores.mean())
+                best.update(row["valid_loss"], done, state.ema)
+            log.write(row)
+            bar.update(done - bar.n)
+            bar.set_postfix_str(_summary(row, best, bits))
+            if checkpoint:
+                save(done)
+        if checkpoints is not None:
+            if checkpoints.latest() != done:
+                save(done)
+            checkpoints.wait()
+    if checkpoints is not None:
+        checkpoints.__exit__()
+    chosen = best.params if best.step else state.ema
+    return FitResult(
+        with_params(state.model, chosen), state, log.rows, best.step or done, interrupt.requested
+    )
+
+
+@dataclasses.dataclass
+class _Best:
+    """The parameters that were best in validation, and how long ago."""
+
+    params: nnx.State
+    value: float | None = None
+    step: int = 0
+    misses: int = 0
+
+    def update(self, value: float, step: int, params: nnx.State) -> None:
+        if self.value is None or value < self.value:
+            # A copy: the state's own arrays are donated to the next dispatch.
+            self.params = jax.tree.map(jnp.copy, params)
+            self.value, self.step, self.misses = value, step, 0
+        else:
+            self.misses += 1
+
+    def stop(self, settings: TrainSettings) -> bool:
+        return settings.patience is not None and self.misses >= settings.patience
+
+
+class _Interrupt:
+    """Turns the first Ctrl-C into a request to stop after the current dispatch."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __enter__(self) -> "_Interrupt":
+        # Only the main thread may install handlers.
+        self._installed = threading.current_thread() is threading.main_thread()
+        if self._installed:
+            self._previous = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        signal.signal(signal.SIGINT, self._previous)  # the second one is not held back
+
+    def __exit__(self, *exception: Any) -> None:
+        if self._installed:
+            signal.signal(signal.SIGINT, self._previous)
+
+
+def _as_batch(data: Any) -> Any:
+    if data is None:
+        return None
+    x, context = data if isinstance(data, tuple) else (data, None)
+    return Batch(np.asarray(x), None if context is None else np.asarray(context))
+
+
+def _check(model: Model, train: Batch, valid: Batch | None) -> None:
+    for name, batch in (("training", train), ("validation", valid)):
+        if batch is None:
+            continue
+        if len(batch.x) == 0:
+            raise ValueError(f"the {name} data are empty: expected (n, {model.event_shape})")
+        model.check_data(batch.x)
+        if batch.context is not None and len(batch.context) != len(batch.x):
+            raise ValueError(
+                f"the {name} data hold {len(batch.x)} examples, but {len(batch.context)} contexts"
+            )
+
+
+def _next_multiple(step: int, interval: int) -> int:
+    return (step // interval + 1) * interval
+
+
+def _crosses(done: int, stop: int, interval: int, settings: TrainSettings) -> bool:
+    """Whether a multiple of the interval lies in ``(done, stop]``, or training ends there."""
+    return done // interval != stop // interval or stop == settings.steps
+
+
+def _require_finite(
+    losses: np.ndarray, norms: np.ndarray, done: int, checkpoints: Checkpoints | None
+) -> None:
+    bad = ~(np.isfinite(losses) & np.isfinite(norms))
+    if not bad.any():
+        return
+    index = int(np.argmax(bad))
+    kept = ""
+    if checkpoints is not None:
+        checkpoints.wait()
+        latest = checkpoints.latest()
+        checkpoints.__exit__()
+        kept = "" if latest is None else f"; the checkpoint of step {latest} is kept"
+    raise NonFiniteLossError(
+        f"step {done + index + 1}: loss {losses[index]}, gradient norm {norms[index]}{kept}. "
+        f"A lower learning rate, warm-up or a smaller clip_norm usually helps."
+    )
+
+
+def _summary(row: dict[str, Any], best: _Best, bits: float | None) -> str:
+    text = f"loss {row['loss']:.3f} nats"
+    if bits is not None:
+        text += f" = {row['loss'] * bits:.3f} bits/dim"
+    return text if best.value is None else f"{text}, best valid {best.value:.3f}"

@@ -1,0 +1,61 @@
+"""The settings of a training run."""
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSettings:
+    """How a model is trained.
+
+    Args:
+        steps: optimizer steps.
+        batch_size: examples in a batch.
+        learning_rate: its peak, in the schedule.
+        schedule: ``"cosine"`` (to zero at the last step) or ``"constant"``.
+        warmup_steps: steps of linear warm-up from zero.
+        optimizer: the name of an optax ``scale_by_*`` transformation: ``"adam"``, ``"adamax"``,
+            ``"rms"``, ``"rss"`` (Adagrad), ``"adadelta"``, ``"lion"`` and so on.
+        optimizer_args: its arguments.
+        weight_decay: decoupled, of kernels only, in units of the learning rate (AdamW).
+        clip_norm: the largest norm of the gradient; None for no clipping.
+        ema_decay: decay of the moving average of the parameters that is evaluated and returned; it
+            is ramped up over the first steps. 0 turns it off.
+        eval_every: steps between validations; the best validated parameters are what is returned.
+        patience: validations without an improvement before training stops; None never stops early.
+        checkpoint_every: steps between checkpoints.
+        steps_per_dispatch: steps that run on the device without coming back to Python; the
+            intervals above are rounded up to a multiple of it.
+        init_batch_size: examples that a data-dependent initialisation sees.
+        seed: of the weights, the batches and the noise.
+    """
+
+    steps: int = 2000
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"
+    warmup_steps: int = 0
+    optimizer: str = "adam"
+    optimizer_args: dict[str, Any] = dataclasses.field(default_factory=dict)
+    weight_decay: float = 0.0
+    clip_norm: float | None = 1.0
+    ema_decay: float = 0.99
+    eval_every: int = 500
+    patience: int | None = None
+    checkpoint_every: int = 1000
+    steps_per_dispatch: int = 50
+    init_batch_size: int = 1024
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "eval_every", "checkpoint_every", "steps_per_dispatch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.schedule not in ("cosine", "constant"):
+            raise ValueError(f"schedule: expected 'cosine' or 'constant', got {self.schedule!r}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay: expected a number in [0, 1), got {self.ema_decay}")
+        if not 0 <= self.warmup_steps <= self.steps:
+            raise ValueError(
+                f"warmup_steps: expected 0 to {self.steps} (steps), got {self.warmup_steps}"
+            )

@@ -1,0 +1,111 @@
+"""One training step: jitted over a mesh, many per dispatch, and under ``pmap``."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax import Array
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxgen.models import Model
+from jaxgen.training.objectives import Batch
+from jaxgen.training.state import TrainState
+
+Objective = Callable[[Model, Batch, Array], Array]
+Metrics = dict[str, Array]
+Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+def make_step(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float = 0.99,
+    *,
+    axis_name: str | None = None,
+) -> Step:
+    """A pure function ``(state, batch) -> (state, metrics)``; it does not jit itself.
+
+    Args:
+        objective: ``(model, batch, key) -> loss``.
+        optimizer: an optax optimizer of the model's ``nnx.Param`` leaves.
+        ema_decay: decay of the moving average of the parameters.
+        axis_name: the mapped axis over which gradients are averaged, under ``pmap``.
+
+    Returns:
+        The step. Its metrics are ``loss`` and ``grad_norm`` (before clipping).
+    """
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        graphdef, params, rest = nnx.split(state.model, nnx.Param, ...)
+        key = jax.random.fold_in(state.key, state.step)
+        if axis_name is not None:
+            key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+
+        def loss_of(params: nnx.State) -> Array:
+            return objective(nnx.merge(graphdef, params, rest), batch, key)
+
+        loss, grads = jax.value_and_grad(loss_of)(params)
+        if axis_name is not None:
+            loss, grads = jax.lax.pmean((loss, grads), axis_name)
+        updates, opt_state = optimizer.update(grads, state.opt_state, params)
+        params = optax.apply_updates(params, updates)
+        # Ramped up, so that the average does not remember the initial parameters for long.
+        count = state.step.astype(jnp.float32)
+        decay = jnp.minimum(ema_decay, (1.0 + count) / (10.0 + count))
+        ema = jax.tree.map(lambda old, new: old + (1.0 - decay) * (new - old), state.ema, params)
+        model = nnx.merge(graphdef, params, rest)
+        new = TrainState(model, ema, opt_state, state.step + 1, state.key)
+        return new, {"loss": loss, "grad_norm": optax.global_norm(grads)}
+
+    return step
+
+
+def make_steps(step: Step, mesh: Mesh) -> Callable[..., tuple[TrainState, Metrics]]:
+    """Many steps in one dispatch, over a mesh with the axis ``"data"``.
+
+    The result is called as ``run(state, data, indices)``: ``data`` is a :class:`Batch` of examples
+    that stay on the device, ``indices`` ``(num_steps, batch_size)`` says which rows each step sees.
+    The state is donated. Parameters are replicated, batches are split over the mesh; XLA inserts
+    the averaging of gradients. Metrics come back as arrays ``(num_steps,)``.
+    """
+    replicated = NamedSharding(mesh, PartitionSpec())
+    split = NamedSharding(mesh, PartitionSpec("data"))
+
+    def run(state: TrainState, data: Batch, indices: Array) -> tuple[TrainState, Metrics]:
+        def body(state: TrainState, rows: Array) -> tuple[TrainState, Metrics]:
+            batch = jax.tree.map(lambda array: array[rows], data)
+            return step(state, jax.lax.with_sharding_constraint(batch, split))
+
+        return jax.lax.scan(body, state, indices)
+
+    return jax.jit(
+        run,
+        donate_argnums=0,
+        in_shardings=(replicated, replicated, replicated),
+        out_shardings=(replicated, replicated),
+    )
+
+
+def make_pmap_step(
+    objective: Objective, optimizer: optax.GradientTransformation, ema_decay: float = 0.99
+) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+    """A step under ``jax.pmap``: state and batch carry a leading axis of devices.
+
+    Replicate the state with ``jax.device_put_replicated`` or by broadcasting; every device keeps an
+    equal copy and draws its own noise. (``pmap`` is in maintenance upstream; :func:`make_steps` is
+    what :func:`~jaxgen.training.fit` uses.)
+    """
+    step = make_step(objective, optimizer, ema_decay, axis_name="devices")
+    return jax.pmap(step, axis_name="devices", donate_argnums=0)
+
+
+def data_mesh(batch_size: int, devices: Any = None) -> Mesh:
+    """A mesh with the axis ``"data"`` over as many devices as divide the batch."""
+    devices = jax.devices() if devices is None else devices
+    count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
+    # Explicit axes are jax's default; Auto leaves the sharding of intermediates to the compiler.
+    axis_types = (jax.sharding.AxisType.Auto,)
+    return jax.make_mesh((count,), ("data",), axis_types=axis_types, devices=devices[:count])
