@@ -9,7 +9,7 @@ from jaxgen import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; returns the exit status. Mistakes of the user end in one line, not a trace."""
+    """Runs a command; returns the exit status. A user's mistake ends in one line, not a trace."""
     parser = _parser()
     options = parser.parse_args(arguments)
     try:

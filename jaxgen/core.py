@@ -87,6 +87,12 @@ def freeze(model: M, where: Callable[[str, nnx.Param], bool] | str | None = None
     return copy
 
 
+def partition(module: M) -> tuple[nnx.State, Callable[[nnx.State], M]]:
+    """The parameters of a module, and the function that builds it again from other ones."""
+    graphdef, params, *rest = nnx.split(module, nnx.Param, ...)
+    return params, lambda params: nnx.merge(graphdef, params, *rest)
+
+
 def num_parameters(model: nnx.Module) -> int:
     """The number of trained numbers in a model."""
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
@@ -97,12 +103,12 @@ def float_dtype(dtype: Any) -> jnp.dtype:
     return jnp.promote_types(dtype, jnp.float32)
 
 
-def is_concrete(value: Array) -> bool:
+def is_concrete(value: Array | np.ndarray) -> bool:
     """Whether the numbers in an array can be looked at: False under ``jit``, ``grad``, ``vmap``."""
     return not isinstance(value, jax.core.Tracer)
 
 
-def check_levels(value: Array, levels: int, where: str) -> None:
+def check_levels(value: Array | np.ndarray, levels: int, where: str) -> None:
     """Refuses anything but integers from 0 to ``levels - 1``.
 
     Under a trace only the dtype can be seen.
@@ -135,7 +141,7 @@ def split_key(key: Array | None, num: int) -> Sequence[Array | None]:
     return [None] * num if key is None else list(jax.random.split(key, num))
 
 
-def batch_shape(value: Array, event_shape: Shape, where: str) -> Shape:
+def batch_shape(value: Array | np.ndarray, event_shape: Shape, where: str) -> Shape:
     """The leading axes of an array whose trailing axes must be ``event_shape``.
 
     >>> batch_shape(jnp.zeros((5, 2)), (2,), "Flow.log_prob")
@@ -191,6 +197,14 @@ def unknown(
     hint = f"did you mean {near[0]!r}? " if near else ""
     listed = ", ".join(available) if described is None else described
     return ValueError(f"unknown {what} {got!r}: {hint}Available: {listed}.")
+
+
+def common_context(where: str, *shapes: Shape | None) -> Shape | None:
+    """The one context shape that the parts of a module expect; None if none of them does."""
+    wanted = {shape for shape in shapes if shape is not None}
+    if len(wanted) > 1:
+        raise ShapeError(f"{where}: its parts expect contexts of different shapes: {wanted}")
+    return wanted.pop() if wanted else None
 
 
 @contextmanager

@@ -44,7 +44,7 @@ class Likelihood(nnx.Pytree):
         """Values as the real numbers that a network reads."""
         return value
 
-    def check(self, value: Array) -> None:
+    def check(self, value: Array | np.ndarray) -> None:
         """Refuses values outside the support; under a trace only their dtype can be seen.
 
         Raises:
@@ -89,7 +89,7 @@ class Bernoulli(Likelihood):
     def encode(self, value: Array) -> Array:
         return value.astype(jnp.result_type(float))
 
-    def check(self, value: Array) -> None:
+    def check(self, value: Array | np.ndarray) -> None:
         if is_concrete(value):
             values = np.asarray(value)
             wrong = (values != 0) & (values != 1)
@@ -127,6 +127,8 @@ class Categorical(Likelihood):
     -1.3863
     """
 
+    levels: int
+
     def __init__(self, levels: int):
         if levels < 2:
             raise ValueError(f"Categorical: expected at least 2 levels, got {levels}")
@@ -136,7 +138,7 @@ class Categorical(Likelihood):
     def encode(self, value: Array) -> Array:
         return value.astype(jnp.result_type(float)) * (2.0 / (self.levels - 1)) - 1.0
 
-    def check(self, value: Array) -> None:
+    def check(self, value: Array | np.ndarray) -> None:
         check_levels(value, self.levels, "Categorical")
 
     def log_prob(self, value: Array, params: Array) -> Array:
@@ -164,7 +166,7 @@ class Normal(Likelihood):
 
     params_per_value = 2
 
-    def check(self, value: Array) -> None:
+    def check(self, value: Array | np.ndarray) -> None:
         if not jnp.issubdtype(value.dtype, jnp.floating):
             raise ValueError(
                 f"Normal: expected real values, got {value.dtype}; for integer levels use a "
@@ -191,3 +193,16 @@ class Normal(Likelihood):
 
         mean, log_scale = self._mean_and_log_scale(params, position_shape)
         return distrax.Normal(mean, jnp.exp(log_scale))
+
+
+def for_levels(levels: int | None) -> Likelihood:
+    """The usual likelihood of data with this many levels.
+
+    Bernoulli for 2, categorical for more, and normal for real values (None).
+
+    >>> type(for_levels(17)).__name__
+    'Categorical'
+    """
+    if levels is None:
+        return Normal()
+    return Bernoulli() if levels == 2 else Categorical(levels)

@@ -27,6 +27,8 @@ class ActNorm(Bijector):
     [[-1.0, -1.0], [1.0, 1.0]]
     """
 
+    event_shape: Shape
+
     def __init__(self, event_shape: Shape):
         self.event_shape = tuple(event_shape)
         self.event_ndims = len(event_shape)

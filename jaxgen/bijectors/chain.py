@@ -8,7 +8,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.base import Bijector
-from jaxgen.core import ShapeError, replace, split_key, within
+from jaxgen.core import ShapeError, common_context, replace, split_key, within
 
 
 class Chain(Bijector):
@@ -49,10 +49,7 @@ class Chain(Bijector):
             outgoing = layer.side_shape("data")
             shape = shape if outgoing is None else outgoing
         self.event_shape = shape
-        contexts = {layer.context_shape for layer in layers} - {None}
-        if len(contexts) > 1:
-            raise ShapeError(f"Chain: its layers expect different contexts: {sorted(contexts)}")
-        self.context_shape = contexts.pop() if contexts else None
+        self.context_shape = common_context("Chain", *(layer.context_shape for layer in layers))
 
     def forward_and_log_det(
         self, z: Array, context: Array | None = None, *, key: Array | None = None

@@ -69,8 +69,8 @@ class Coupling(Bijector):
     r"""Transforms one part of the event with parameters computed from the other.
 
     ``x_b = T(z_b; network(z_a))``, ``x_a = z_a``. The Jacobian is triangular, so
-    :math:`\log|\det \partial x/\partial z| = \sum_i \log|T'(z_{b,i})|`, for any network; inverse and
-    forward cost the same.
+    :math:`\log|\det \partial x/\partial z| = \sum_i \log|T'(z_{b,i})|`, for any network;
+    inverse and forward cost the same.
 
     Args:
         event_shape: the event's shape, ``(D,)`` or ``(H, W, C)``.

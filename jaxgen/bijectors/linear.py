@@ -65,6 +65,8 @@ class Conv1x1(Bijector):
     True
     """
 
+    event_shape: Shape
+
     def __init__(self, event_shape: Shape, matrix: Any = LUMatrix, *, rngs: nnx.Rngs):
         self.event_shape = tuple(event_shape)
         self.event_ndims = len(event_shape)

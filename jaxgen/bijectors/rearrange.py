@@ -8,7 +8,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.base import Bijector
-from jaxgen.core import Buffer, Shape, ShapeError, replace, split_key, within
+from jaxgen.core import Buffer, Shape, ShapeError, common_context, replace, split_key, within
 from jaxgen.functional import coupling, masks, rearrange
 from jaxgen.transforms import Affine, Transform
 
@@ -27,6 +27,8 @@ class Squeeze(Bijector):
     """
 
     event_ndims = 3
+    event_shape: Shape
+    base_shape: Shape
 
     def __init__(self, event_shape: Shape, factor: int = 2):
         if len(event_shape) != 3 or event_shape[0] % factor or event_shape[1] % factor:
@@ -113,10 +115,10 @@ class Permutation(Bijector):
 class Split(Bijector):
     r"""The multi-scale split: half of the channels go on, half are given a conditional prior.
 
-    Seen from the data, ``x = (a, b)`` becomes ``(inner(a), T^{-1}(b; network(a)))``. With the affine
-    transform this is Glow's conditional prior: ``b ~ N(mu(a), sigma(a)^2)`` is ``(b - mu) / sigma``
-    under a standard normal. The shape is preserved, so the latent of a multi-scale flow stays one
-    array; without a network it is RealNVP's plain factoring out.
+    Seen from the data, ``x = (a, b)`` becomes ``(inner(a), T^{-1}(b; network(a)))``. With the
+    affine transform this is Glow's conditional prior: ``b ~ N(mu(a), sigma(a)^2)`` is
+    ``(b - mu) / sigma`` under a standard normal. The shape is preserved, so the latent of a
+    multi-scale flow stays one array; without a network it is RealNVP's plain factoring out.
 
     Args:
         inner: a bijector of the first half of the channels, shape ``(..., C // 2)``.
@@ -149,7 +151,9 @@ class Split(Bijector):
         self.transform = transform if transform is not None else Affine()
         self.event_shape = tuple(event_shape)
         self.event_ndims = len(event_shape)
-        self.context_shape = inner.context_shape or getattr(network, "context_shape", None)
+        self.context_shape = common_context(
+            "Split", inner.context_shape, getattr(network, "context_shape", None)
+        )
 
     def forward_and_log_det(
         self, z: Array, context: Array | None = None, *, key: Array | None = None
@@ -174,13 +178,14 @@ class Split(Bijector):
         return rearrange.merge_channels(kept, rest), log_det + rest_log_det
 
     def _prior(self, value, context, key, direction):
-        if self.network is None:
+        network = self.network
+        if network is None:
             return value, jnp.zeros(())
         return coupling.couple(
             value,
             split=rearrange.split_channels,
             merge=rearrange.merge_channels,
-            conditioner=lambda kept: self.network(kept, context, key=key),
+            conditioner=lambda kept: network(kept, context, key=key),
             transform=direction,
             event_ndims=self.event_ndims,
         )

@@ -27,6 +27,8 @@ class Standardize(Bijector):
     [0.0, 2.0]
     """
 
+    event_shape: Shape
+
     def __init__(self, event_shape: Shape, mean: Array | float = 0.0, scale: Array | float = 1.0):
         self.event_shape = tuple(event_shape)
         self.event_ndims = len(event_shape)

@@ -41,7 +41,7 @@ class Conditional(nnx.Module):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "__call__" in cls.__dict__:
-            cls.__call__ = _checked(cls.__dict__["__call__"])
+            setattr(cls, "__call__", _checked(cls.__dict__["__call__"]))  # noqa: B010
 
     @property
     def event_shape(self) -> Shape:

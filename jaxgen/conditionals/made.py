@@ -15,6 +15,7 @@ Deviations: degrees are spread evenly and ascending instead of drawn at random, 
 about one full pass instead of ``D``. The output layer starts at zero.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -77,8 +78,7 @@ class MADE(Conditional):
         # Half of the weights are masked on average, so the variance is that of half the fan-in.
         init = nnx.initializers.variance_scaling(4.0, "fan_in", "normal")
         self.kernels = nnx.List(
-            nnx.Param(init(rngs.params(), shape))
-            for shape in zip(widths[:-1], widths[1:], strict=True)
+            nnx.Param(init(rngs.params(), shape)) for shape in itertools.pairwise(widths)
         )
         self.biases = nnx.List(nnx.Param(jnp.zeros(width)) for width in self.hidden)
         self.out_bias = nnx.Param(jnp.zeros((size, num_params)))
@@ -132,13 +132,13 @@ class MADE(Conditional):
     ) -> Array:
         batch = x.shape[: x.ndim - len(self.grid_shape)]
         x = x.reshape(*batch, self.num_positions)
-        weights = self._masked(order)
+        weights = self._masked(self.resolve_order(order))
         act = activation(self.activation)
         keys = split_key(key, len(self.hidden))
         h = x
         for i, (kernel, bias) in enumerate(zip(weights["kernels"], weights["biases"], strict=True)):
             h = h @ kernel + bias
-            if i == 0 and self.context_kernel is not None:
+            if i == 0 and self.context_kernel is not None and context is not None:
                 h = h + context @ self.context_kernel[...]
             h = dropout(act(h), self.dropout, keys[i])
         outputs = self.num_positions * self.num_params
@@ -147,7 +147,7 @@ class MADE(Conditional):
             params = params + h @ weights["out"].reshape(-1, outputs)
         if weights["direct"] is not None:
             params = params + x @ weights["direct"].reshape(-1, outputs)
-        if self.context_out_kernel is not None:
+        if self.context_out_kernel is not None and context is not None:
             params = params + context @ self.context_out_kernel[...]
         return params.reshape(*batch, *self.grid_shape, self.num_params)
 
@@ -177,7 +177,7 @@ class MADE(Conditional):
             kernel = kernel[order] if i == 0 else kernel
             fixed["kernels"].append(jnp.pad(kernel.T, ((0, heights[i]), (0, below))))
             bias = bias[:, None]
-            if i == 0 and self.context_kernel is not None:
+            if i == 0 and self.context_kernel is not None and context is not None:
                 bias = bias + (context @ self.context_kernel[...]).reshape(flat, -1).T
             fixed["biases"].append(jnp.pad(bias, ((0, heights[i]), (0, 0))))
             below = heights[i]
@@ -187,7 +187,7 @@ class MADE(Conditional):
         if weights["direct"] is not None:
             fixed["direct"] = jnp.moveaxis(weights["direct"][order][:, order], 0, -1)
         bias = self.out_bias[...][:, :, None]
-        if self.context_out_kernel is not None:
+        if self.context_out_kernel is not None and context is not None:
             shift = (context @ self.context_out_kernel[...]).reshape(flat, *bias.shape[:2])
             bias = bias + jnp.moveaxis(shift, 0, -1)
         fixed["out_bias"] = bias[order]
@@ -226,10 +226,10 @@ class MADE(Conditional):
     ) -> Cache:
         batch = x.shape[: x.ndim - len(self.grid_shape)]
         order = self.resolve_order(order)
-        fixed, (inputs, units) = self.init_cache(batch, context, order)
-        sequence = self.to_sequence(x, order).reshape(inputs.shape)
+        fixed, (zeros, _) = self.init_cache(batch, context, order)
+        sequence = self.to_sequence(x, order).reshape(zeros.shape)
         known = jnp.arange(self.num_positions)[:, None] < n - 1
-        inputs = jnp.where(known, sequence, 0).astype(inputs.dtype)
+        inputs = jnp.where(known, sequence, 0).astype(zeros.dtype)
         act = activation(self.activation)
         below, new_units = inputs, []
         for kernel, bias in zip(fixed["kernels"], fixed["biases"], strict=True):

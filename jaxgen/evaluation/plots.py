@@ -33,7 +33,7 @@ def sample_grid(samples: np.ndarray | Array, levels: int | None = None) -> "Figu
     if samples.ndim == 2 and samples.shape[1] == 2:
         figure = _figure(4, 4)
         axes = figure.add_subplot()
-        axes.scatter(*samples.T, s=4, alpha=0.5, linewidths=0)
+        axes.scatter(samples[:, 0], samples[:, 1], s=4, alpha=0.5, linewidths=0)
         axes.set_aspect("equal")
         return figure
     if samples.ndim == 4 and samples.shape[-1] in (1, 3):
@@ -116,7 +116,7 @@ def density_2d(
     image = left.imshow(density, origin="lower", extent=limits, aspect="auto", cmap="viridis")
     figure.colorbar(image, ax=left)
     left.set_title("density")
-    right.scatter(*samples.T, s=3, alpha=0.4, linewidths=0)
+    right.scatter(samples[:, 0], samples[:, 1], s=3, alpha=0.4, linewidths=0)
     right.set_title("samples")
     right.set_xlim(limits[:2])
     right.set_ylim(limits[2:])

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
@@ -52,7 +53,7 @@ class Autoregressive(Model):
         order: Array | None = None,
         key: Array | None = None,
     ) -> Array:
-        """As :meth:`Model.log_prob`; ``order`` is the generation order, the conditional's if None."""
+        """As :meth:`Model.log_prob`; ``order`` is the generation order, raster if None."""
         x, context = self._events(x, context, "log_prob")
         self.likelihood.check(x)
         params = self.conditional(self.likelihood.encode(x), context, order, key=key)
@@ -86,6 +87,6 @@ class Autoregressive(Model):
 
         return network.generate(emit, batch, context, order, method=method)
 
-    def check_data(self, x: Array) -> None:
+    def check_data(self, x: Array | np.ndarray) -> None:
         super().check_data(x)
         self.likelihood.check(x)

@@ -100,7 +100,7 @@ class Model(nnx.Module):
         """The model adapted to a first batch of data (actnorm); most models return themselves."""
         return self
 
-    def check_data(self, x: Array) -> None:
+    def check_data(self, x: Array | np.ndarray) -> None:
         """Refuses data that the model gives no sensible likelihood: NaN, levels out of range.
 
         Raises:

@@ -24,8 +24,9 @@ class StandardNormal(Model):
     ) -> Array:
         x, _ = self._events(x, context, "log_prob")
         x = x.astype(float_dtype(x.dtype))
+        zero = jnp.zeros((), x.dtype)
         event = tuple(range(x.ndim - len(self.event_shape), x.ndim))
-        return jnp.sum(likelihoods.normal_log_prob(x, 0.0, 0.0), event)
+        return jnp.sum(likelihoods.normal_log_prob(x, zero, zero), event)
 
     def sample(
         self,

@@ -5,9 +5,10 @@ from typing import Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from jaxgen.core import check_levels, replace, split_key
+from jaxgen.core import check_levels, replace
 from jaxgen.functional import dequantization
 from jaxgen.models.base import Model
 
@@ -34,6 +35,7 @@ class Dequantized(Model):
     """
 
     exactness = "lower_bound"
+    levels: int
 
     def __init__(self, flow: Model, levels: int):
         if flow.exactness != "exact":
@@ -110,10 +112,10 @@ class Dequantized(Model):
 
     def initialize(self, x: Array, key: Array, context: Array | None = None) -> Self:
         x, context = self._events(x, context, "initialize")
-        noise_key, flow_key = split_key(key, 2)
+        noise_key, flow_key = jax.random.split(key)
         noise = dequantization.uniform_noise(noise_key, x.shape)
         return replace(self, flow=self.flow.initialize(x + noise, flow_key, context))
 
-    def check_data(self, x: Array) -> None:
+    def check_data(self, x: Array | np.ndarray) -> None:
         super().check_data(x)
         check_levels(x, self.levels, "Dequantized")

@@ -5,6 +5,7 @@ from typing import Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jaxgen.core import Buffer, replace
@@ -123,5 +124,5 @@ class Ensemble(Model):
     def initialize(self, x: Array, key: Array, context: Array | None = None) -> Self:
         return replace(self, model=self.model.initialize(x, key, context))
 
-    def check_data(self, x: Array) -> None:
+    def check_data(self, x: Array | np.ndarray) -> None:
         self.model.check_data(x)

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from typing import Self
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.autoregressive import MaskedAutoregressive
 from jaxgen.bijectors.base import Bijector
-from jaxgen.core import ShapeError, map_modules, replace, split_key
+from jaxgen.core import ShapeError, common_context, map_modules, replace, split_key
 from jaxgen.models.base import Model
 from jaxgen.models.densities import StandardNormal
 
@@ -50,10 +51,7 @@ class Flow(Model):
         self.bijector = bijector
         self.base = base
         self.event_shape = bijector.side_shape("data") or base.event_shape
-        contexts = {bijector.context_shape, base.context_shape} - {None}
-        if len(contexts) > 1:
-            raise ShapeError(f"Flow: bijector and base expect different contexts: {contexts}")
-        self.context_shape = contexts.pop() if contexts else None
+        self.context_shape = common_context("Flow", bijector.context_shape, base.context_shape)
 
     def log_prob(
         self, x: Array, context: Array | None = None, *, key: Array | None = None
@@ -104,7 +102,7 @@ class Flow(Model):
         base = self.base.initialize(z, key, self._base_context(context))
         return replace(self, bijector=bijector, base=base)
 
-    def check_data(self, x: Array) -> None:
+    def check_data(self, x: Array | np.ndarray) -> None:
         super().check_data(x)
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise ValueError(

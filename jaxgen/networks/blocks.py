@@ -68,7 +68,7 @@ def _convolve(x: Array, kernel: Array, strides: Any, padding: Any, **options: An
     """
     if jax.default_backend() != "cpu":
         return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
-    height, width, channels, features = kernel.shape
+    height, width, _, features = kernel.shape
     if (height, width) == (1, 1):
         return x @ kernel[0, 0]
     top, left = (height - 1) // 2, (width - 1) // 2

@@ -60,7 +60,7 @@ class ConvResNet(nnx.Module):
         """``(*batch, height, width, in_features)`` to the same with ``out_features``."""
         act = activation(self.activation)
         h = self.first(x)
-        if self.project is not None:
+        if self.project is not None and context is not None:
             h = h + self.project(context)[..., None, None, :]
         keys = split_key(key, len(self.blocks))
         for block, block_key in zip(self.blocks, keys, strict=True):

@@ -1,5 +1,6 @@
 """The multilayer perceptron."""
 
+import itertools
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -39,8 +40,7 @@ class MLP(nnx.Module):
         widths = (in_features + (context_features or 0), *hidden)
         init = nnx.initializers.he_normal()
         self.layers = nnx.List(
-            nnx.Linear(n, m, kernel_init=init, rngs=rngs)
-            for n, m in zip(widths[:-1], widths[1:], strict=True)
+            nnx.Linear(n, m, kernel_init=init, rngs=rngs) for n, m in itertools.pairwise(widths)
         )
         self.last = zero_linear(widths[-1], out_features, rngs=rngs)
         self.activation = activation
@@ -51,7 +51,7 @@ class MLP(nnx.Module):
         self, x: Array, context: Array | None = None, *, key: Array | None = None
     ) -> Array:
         """``(*batch, in_features)`` to ``(*batch, out_features)``."""
-        if self.context_shape is not None:
+        if self.context_shape is not None and context is not None:
             x = jnp.concatenate(
                 [x, jnp.broadcast_to(context, (*x.shape[:-1], context.shape[-1]))], -1
             )

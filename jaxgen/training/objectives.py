@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jaxgen.models import Model
@@ -12,8 +13,8 @@ from jaxgen.models import Model
 class Batch(NamedTuple):
     """Examples ``(batch, *event_shape)`` and, for a conditional model, their contexts."""
 
-    x: Array
-    context: Array | None = None
+    x: Array | np.ndarray
+    context: Array | np.ndarray | None = None
 
 
 def negative_log_likelihood(model: Model, batch: Batch, key: Array) -> Array:
@@ -28,4 +29,5 @@ def negative_log_likelihood(model: Model, batch: Batch, key: Array) -> Array:
     1.8379
     """
     noise_key, dropout_key = jax.random.split(key)
-    return -jnp.mean(model.elbo(batch.x, noise_key, batch.context, dropout_key=dropout_key))
+    x, context = jax.tree.map(jnp.asarray, (batch.x, batch.context))
+    return -jnp.mean(model.elbo(x, noise_key, context, dropout_key=dropout_key))

@@ -9,6 +9,7 @@ import optax
 from flax import nnx
 from jax import Array
 
+from jaxgen.core import partition
 from jaxgen.models import Model
 
 
@@ -44,5 +45,4 @@ class TrainState:
 
 def with_params(model: Model, params: nnx.State) -> Model:
     """The model with other parameters; its buffers stay."""
-    graphdef, _, rest = nnx.split(model, nnx.Param, ...)
-    return nnx.merge(graphdef, params, rest)
+    return partition(model)[1](params)

@@ -10,6 +10,7 @@ from flax import nnx
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxgen.core import partition
 from jaxgen.models import Model
 from jaxgen.training.objectives import Batch
 from jaxgen.training.state import TrainState
@@ -39,13 +40,13 @@ def make_step(
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        graphdef, params, rest = nnx.split(state.model, nnx.Param, ...)
+        params, rebuild = partition(state.model)
         key = jax.random.fold_in(state.key, state.step)
         if axis_name is not None:
             key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
 
         def loss_of(params: nnx.State) -> Array:
-            return objective(nnx.merge(graphdef, params, rest), batch, key)
+            return objective(rebuild(params), batch, key)
 
         loss, grads = jax.value_and_grad(loss_of)(params)
         if axis_name is not None:
@@ -56,8 +57,7 @@ def make_step(
         count = state.step.astype(jnp.float32)
         decay = jnp.minimum(ema_decay, (1.0 + count) / (10.0 + count))
         ema = jax.tree.map(lambda old, new: old + (1.0 - decay) * (new - old), state.ema, params)
-        model = nnx.merge(graphdef, params, rest)
-        new = TrainState(model, ema, opt_state, state.step + 1, state.key)
+        new = TrainState(rebuild(params), ema, opt_state, state.step + 1, state.key)
         return new, {"loss": loss, "grad_norm": optax.global_norm(grads)}
 
     return step

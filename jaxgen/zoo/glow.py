@@ -76,7 +76,7 @@ def glow(
 
     def level(shape: Shape, remaining: int) -> Bijector:
         squeeze = Squeeze(shape)
-        squeezed = squeeze.side_shape("base")
+        squeezed = squeeze.base_shape
 
         def network(in_features: int, out_features: int, rngs: nnx.Rngs) -> ConvResNet:
             return ConvResNet(

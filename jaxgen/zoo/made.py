@@ -15,7 +15,7 @@ from flax import nnx
 
 from jaxgen.conditionals import MADE
 from jaxgen.core import Shape
-from jaxgen.likelihoods import Bernoulli, Categorical, Likelihood, Normal
+from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive, Ensemble
 
 
@@ -51,11 +51,7 @@ def made(
     >>> round(float(model.log_prob(jnp.zeros(8, int))), 4)  # eight fair coins at first
     -5.5452
     """
-    likelihood: Likelihood
-    if levels is None:
-        likelihood = Normal()
-    else:
-        likelihood = Bernoulli() if levels == 2 else Categorical(levels)
+    likelihood = for_levels(levels)
     conditional = MADE(
         event_shape,
         likelihood.num_params(()),

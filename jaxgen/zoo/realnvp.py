@@ -1,9 +1,9 @@
 r"""RealNVP: density estimation using real non-volume-preserving maps (Dinh et al., 2017).
 
-Affine couplings, ``x_b = z_b exp(s(z_a)) + t(z_a)``, ``x_a = z_a``, in pairs that exchange the roles
-of the two parts. A vector is halved. An image, at every scale, meets couplings of a checkerboard,
-is squeezed, meets couplings of its channels, and half of it is factored out (section 3.6); the last
-scale has checkerboard couplings alone.
+Affine couplings, ``x_b = z_b exp(s(z_a)) + t(z_a)``, ``x_a = z_a``, in pairs that exchange
+the roles of the two parts. A vector is halved. An image, at every scale, meets couplings of a
+checkerboard, is squeezed, meets couplings of its channels, and half of it is factored out
+(section 3.6); the last scale has checkerboard couplings alone.
 
 Deviations: activation normalisation instead of batch normalisation; every mask comes in pairs, so
 there are four couplings where the paper has three; log-scales are bounded softly.
@@ -111,7 +111,7 @@ def realnvp(
         if remaining == 1:
             return board
         squeeze = Squeeze(shape)
-        squeezed = squeeze.side_shape("base")
+        squeezed = squeeze.base_shape
         inner = scale((*squeezed[:-1], squeezed[-1] // 2), remaining - 1)
         channels = couplings(squeezed, Channels)
         return Chain([Inverse(squeeze), Split(inner, squeezed), channels, squeeze, board])
