@@ -1,4 +1,15 @@
-"""Glow on the digits."""
+"""Glow on the digits, the demonstration: one level of eight steps, uniform dequantization.
+
+Command: ``jaxgen train experiments/glow_digits.py --out runs/glow_digits``
+Cost: not measured yet. on 2 CPU cores.
+Published: none for this data set; with the same splits a factorised categorical gives 2.41
+bits/dim and a full-covariance Gaussian 2.95.
+Result: not measured yet.
+
+The 8x8 digits of scikit-learn, 17 levels, bits per dimension counted per level. The estimator is
+the bound with one sample of the noise. Chosen on the validation split: dropout (0.2, 0.3), one or
+two levels, the number of steps (the flow overfits after about 1200).
+"""
 
 from jaxgen.training import Experiment, TrainSettings
 
@@ -11,17 +22,16 @@ experiment = Experiment(
         "steps": 8,
         "width": 48,
         "lu": False,
-        "dropout": 0.2,
+        "dropout": 0.3,
         "bounds": [0, 17],
     },
     train=TrainSettings(
-        steps=3000,
+        steps=1200,
         batch_size=128,
         learning_rate=2e-3,
-        weight_decay=1e-3,
-        clip_norm=1.0,
-        ema_decay=0.99,
-        eval_every=250,
         warmup_steps=100,
+        weight_decay=1e-3,
+        eval_every=100,
+        checkpoint_every=400,
     ),
 )

@@ -1,18 +1,32 @@
-"""MADE with a categorical head on the digits."""
+"""MADE with a categorical head on the digits: an exact likelihood, averaged over eight orders.
+
+Command: ``jaxgen train experiments/made_digits.py --out runs/made_digits``
+Cost: not measured yet. on 2 CPU cores.
+Published: none for this data set; a plain two-layer MADE in raster order gives 1.98 bits/dim.
+Result: not measured yet.
+
+The 8x8 digits of scikit-learn, 17 levels, bits per dimension. Chosen on the validation split: one
+order or eight, widths 300 to 1000, dropout 0.3 to 0.6.
+"""
 
 from jaxgen.training import Experiment, TrainSettings
 
 experiment = Experiment(
     model="made",
     data="digits",
-    model_args={"levels": 17, "hidden": [500, 500], "direct": False, "dropout": 0.5},
+    model_args={
+        "levels": 17,
+        "hidden": [1000],
+        "direct": False,
+        "num_orders": 8,
+        "dropout": 0.3,
+    },
     train=TrainSettings(
-        steps=3000,
+        steps=2500,
         batch_size=100,
         learning_rate=2e-3,
         weight_decay=0.01,
-        ema_decay=0.99,
-        eval_every=100,
-        checkpoint_every=3000,
+        eval_every=250,
+        checkpoint_every=1000,
     ),
 )
