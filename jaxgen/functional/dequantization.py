@@ -14,7 +14,7 @@ from jax import Array
 
 def uniform_noise(key: Array, shape: tuple[int, ...], dtype: jnp.dtype | None = None) -> Array:
     """Noise on ``[0, 1)``, whose log-density is 0: uniform dequantization."""
-    return jax.random.uniform(key, shape, dtype if dtype is not None else jnp.float32)
+    return jax.random.uniform(key, shape, dtype or jnp.result_type(float))
 
 
 def quantize(value: Array, levels: int) -> Array:

@@ -37,4 +37,5 @@ class StandardNormal(Model):
         method: str = "auto",
     ) -> Array:
         batch = self._sample_batch(num_samples, context)
+        self._context(context, batch, "StandardNormal.sample")
         return jax.random.normal(key, (*batch, *self.event_shape))

@@ -5,13 +5,23 @@ one JSON object: ``model`` (what evaluation uses), ``state`` (all that resuming 
 ``progress``. Loading one needs the objects it fills, so nothing is executed from it.
 """
 
+import contextlib
+import gc
+import io
 import logging
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import jax
 
 T = TypeVar("T")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is damaged, or holds another model or optimizer than the one to be filled."""
 
 
 class Checkpoints:
@@ -27,8 +37,14 @@ class Checkpoints:
         # Orbax reports every save on the root handler, in the middle of a progress bar.
         logging.getLogger("absl").setLevel(logging.ERROR)
         self._ocp = ocp
+        self._directory = Path(directory).absolute()
         self._manager = ocp.CheckpointManager(
-            Path(directory).absolute(),
+            self._directory,
+            item_handlers={
+                "model": ocp.StandardCheckpointHandler(),
+                "state": ocp.StandardCheckpointHandler(),
+                "progress": ocp.JsonCheckpointHandler(),
+            },
             options=ocp.CheckpointManagerOptions(
                 max_to_keep=keep, create=True, enable_async_checkpointing=True
             ),
@@ -61,29 +77,43 @@ class Checkpoints:
         self._manager.wait_until_finished()
 
     def restore_state(self, step: int, state: T) -> tuple[T, dict[str, Any]]:
-        """The state and the progress of a checkpoint; ``state`` gives the structure."""
-        args = self._ocp.args
-        restored = self._manager.restore(
-            step,
-            args=args.Composite(
-                state=args.StandardRestore(self._abstract(state)), progress=args.JsonRestore()
-            ),
-        )
+        """The state and the progress of a checkpoint; ``state`` gives the structure.
+
+        Raises:
+            CheckpointError: if it is damaged, or of another structure.
+        """
+        restored = self._restore(step, "state", state, progress=self._ocp.args.JsonRestore())
         return _unflatten(state, restored.state), restored.progress
 
     def restore_model(self, step: int, model: T) -> T:
-        """The model of a checkpoint; ``model`` gives the structure."""
-        args = self._ocp.args
-        restored = self._manager.restore(
-            step, args=args.Composite(model=args.StandardRestore(self._abstract(model)))
-        )
-        return _unflatten(model, restored.model)
+        """The model of a checkpoint; ``model`` gives the structure.
 
-    def _abstract(self, tree: Any) -> dict[str, Any]:
-        return {
+        Raises:
+            CheckpointError: if it is damaged, or of another structure.
+        """
+        return _unflatten(model, self._restore(step, "model", model).model)
+
+    def _restore(self, step: int, item: str, like: Any, **others: Any) -> Any:
+        expected = {
             name: self._ocp.utils.to_shape_dtype_struct(leaf)
-            for name, leaf in _flatten(tree).items()
+            for name, leaf in _flatten(like).items()
         }
+        args = self._ocp.args
+        try:
+            with _quiet_failure():
+                stored = self._manager.item_metadata(step)[item]
+                wrong = _mismatch(expected, dict(stored))
+                if wrong is None:
+                    wanted = {item: args.StandardRestore(expected), **others}
+                    return self._manager.restore(step, args=args.Composite(**wanted))
+        except Exception as error:
+            raise CheckpointError(
+                f"the checkpoint {self._directory / str(step)} cannot be read and seems damaged "
+                f"({type(error).__name__}); remove it to fall back on an earlier one"
+            ) from error
+        raise CheckpointError(
+            f"the checkpoint {self._directory / str(step)} belongs to another {item}: {wrong}"
+        )
 
 
 def _flatten(tree: Any) -> dict[str, Any]:
@@ -93,3 +123,37 @@ def _flatten(tree: Any) -> dict[str, Any]:
 
 def _unflatten(like: T, leaves: dict[str, Any]) -> T:
     return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in _flatten(like)])
+
+
+def _mismatch(expected: dict[str, Any], stored: dict[str, Any]) -> str | None:
+    """The first array of which there are two shapes, or only one; None if there is none."""
+    for name in sorted(expected.keys() | stored.keys()):
+        shapes = [
+            f"shape {tuple(tree[name].shape)}" if name in tree else "nothing"
+            for tree in (expected, stored)
+        ]
+        if shapes[0] != shapes[1]:
+            return f"expected {shapes[0]} at {name}, got {shapes[1]}"
+    return None
+
+
+@contextlib.contextmanager
+def _quiet_failure() -> Iterator[None]:
+    """Drops what is printed while an exception passes, but keeps it otherwise.
+
+    When one array of a checkpoint cannot be read, Orbax abandons the reading of all the others, and
+    each of them reports that at length.
+    """
+    printed, hook = io.StringIO(), sys.unraisablehook
+    sys.unraisablehook = lambda *args: None
+    try:
+        with contextlib.redirect_stderr(printed):
+            try:
+                yield
+            except Exception:
+                time.sleep(0.2)  # the readers report from their own threads
+                gc.collect()
+                raise
+    finally:
+        sys.unraisablehook = hook
+    sys.stderr.write(printed.getvalue())

@@ -13,7 +13,7 @@ from flax import nnx
 from jaxgen import zoo
 from jaxgen.core import Shape, unknown
 from jaxgen.models import Dequantized, Model
-from jaxgen.training.settings import TrainSettings
+from jaxgen.training.settings import TrainSettings, check_types
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +43,18 @@ class Experiment:
     eval_split: str = "test"
     eval_samples: int = 1
 
+    def __post_init__(self) -> None:
+        check_types(self)
+
     def build(self, event_shape: Shape, levels: int | None) -> Model:
         """The untrained model for events of this shape and number of levels."""
         rngs = nnx.Rngs(self.train.seed)
-        model = zoo.build(self.model, event_shape, self.model_args, rngs=rngs)
+        try:
+            model = zoo.build(self.model, event_shape, self.model_args, rngs=rngs)
+        except TypeError as error:  # a hyperparameter of the wrong type
+            raise ValueError(
+                f"cannot build {self.model} with model_args={self.model_args}: {error}"
+            ) from error
         if not self.dequantize:
             return model
         if levels is None:
@@ -62,9 +70,12 @@ class Experiment:
         """The inverse of :meth:`to_dict`.
 
         Raises:
-            ValueError: for an unknown key, naming the nearest one.
+            ValueError: for an unknown key, naming the nearest one, or a value of the wrong type.
         """
         _require_known(values, cls, "configuration key")
+        for name in ("model", "data"):
+            if name not in values:
+                raise ValueError(f"expected a configuration with the key {name!r}, got none")
         train = values.get("train", {})
         _require_known(train, TrainSettings, "training setting")
         return cls(**{**values, "train": TrainSettings(**train)})
@@ -89,16 +100,17 @@ class Experiment:
 
     def _locate(self, key: str, values: dict[str, Any]) -> tuple[dict[str, Any], str]:
         groups = {
-            "": {field.name for field in dataclasses.fields(self)} - {"train", "model_args"},
-            "train.": {field.name for field in dataclasses.fields(TrainSettings)},
-            "model_args.": set(zoo.hyperparameters(values["model"])),
+            "": [f.name for f in dataclasses.fields(self) if f.name not in ("train", "model_args")],
+            "train.": [field.name for field in dataclasses.fields(TrainSettings)],
+            "model_args.": list(zoo.hyperparameters(values["model"])),
         }
         for prefix, names in groups.items():
             name = key.removeprefix(prefix)
             if name in names and key in (name, prefix + name):
                 return (values[prefix[:-1]] if prefix else values), name
-        known = [prefix + name for prefix, names in groups.items() for name in names]
-        raise unknown("configuration key", key, known)
+        # Like with like: what was meant by a bare name is nearer without its prefix.
+        known = [prefix * ("." in key) + name for prefix, names in groups.items() for name in names]
+        raise unknown("configuration key", key, dict.fromkeys(known))
 
 
 def load_experiment(path: Path | str) -> Experiment:
@@ -121,6 +133,8 @@ def load_experiment(path: Path | str) -> Experiment:
 
 
 def _require_known(values: dict[str, Any], cls: type, kind: str) -> None:
+    if not isinstance(values, dict):
+        raise ValueError(f"expected {kind}s with their values, got {values!r}")
     names = [field.name for field in dataclasses.fields(cls)]
     for key in values:
         if key not in names:

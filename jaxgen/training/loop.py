@@ -1,5 +1,6 @@
 """The training loop."""
 
+import contextlib
 import dataclasses
 import math
 import signal
@@ -95,10 +96,9 @@ def fit(
     """
     settings = settings if settings is not None else TrainSettings()
     train, valid = _as_batch(train), _as_batch(valid)
-    _check(model, train, valid)
+    check_inputs(model, train, valid, settings)  # before anything is written
     num_examples = len(train.x)
     seed = settings.seed
-    # Raises if the batch is larger than the data, before anything is written.
     first = batch_indices(seed, 0, 1, num_examples, settings.batch_size)
     optimizer = make_optimizer(settings)
     mesh = mesh if mesh is not None else data_mesh(settings.batch_size)
@@ -112,7 +112,7 @@ def fit(
     context = None if train.context is None else train.context[rows]
     model = jax.jit(type(model).initialize)(model, train.x[rows], init_key, context)
     state = TrainState.create(model, optimizer, train_key)
-    best = _Best(params=state.ema)
+    best = _Best(params=jax.tree.map(jnp.copy, state.ema))
 
     out = None if out is None else Path(out)
     if out is not None:
@@ -144,7 +144,7 @@ def fit(
 
     done, began = start, time.perf_counter()
     bar = tqdm(total=settings.steps, initial=start, disable=not progress, unit="step")
-    with bar, _Interrupt() as interrupt:
+    with bar, _Interrupt() as interrupt, checkpoints or contextlib.nullcontext():
         while done < settings.steps and not interrupt.requested and not best.stop(settings):
             stop = min(_next_multiple(done, settings.steps_per_dispatch), settings.steps)
             indices = batch_indices(seed, done, stop, num_examples, settings.batch_size)
@@ -178,8 +178,6 @@ def fit(
             if checkpoints.latest() != done:
                 save(done)
             checkpoints.wait()
-    if checkpoints is not None:
-        checkpoints.__exit__()
     chosen = best.params if best.step else state.ema
     return FitResult(
         with_params(state.model, chosen), state, log.rows, best.step or done, interrupt.requested
@@ -196,7 +194,7 @@ class _Best:
     misses: int = 0
 
     def update(self, value: float, step: int, params: nnx.State) -> None:
-        if self.value is None or value < self.value:
+        if math.isfinite(value) and (self.value is None or value < self.value):
             # A copy: the state's own arrays are donated to the next dispatch.
             self.params = jax.tree.map(jnp.copy, params)
             self.value, self.step, self.misses = value, step, 0
@@ -236,17 +234,28 @@ def _as_batch(data: Any) -> Any:
     return Batch(np.asarray(x), None if context is None else np.asarray(context))
 
 
-def _check(model: Model, train: Batch, valid: Batch | None) -> None:
+def check_inputs(model: Model, train: Batch, valid: Batch | None, settings: TrainSettings) -> None:
+    """Refuses what :func:`fit` cannot train on.
+
+    Raises:
+        ValueError: saying what was expected and what came.
+    """
     for name, batch in (("training", train), ("validation", valid)):
         if batch is None:
             continue
         if len(batch.x) == 0:
             raise ValueError(f"the {name} data are empty: expected (n, {model.event_shape})")
         model.check_data(batch.x)
-        if batch.context is not None and len(batch.context) != len(batch.x):
+        if batch.context is None:
+            continue
+        if len(batch.context) != len(batch.x):
             raise ValueError(
                 f"the {name} data hold {len(batch.x)} examples, but {len(batch.context)} contexts"
             )
+        if not np.isfinite(batch.context).all():
+            raise ValueError(f"the contexts of the {name} data hold NaN or infinite values")
+    batch_indices(settings.seed, 0, 1, len(train.x), settings.batch_size)
+    make_optimizer(settings)
 
 
 def _next_multiple(step: int, interval: int) -> int:
@@ -269,7 +278,6 @@ def _require_finite(
     if checkpoints is not None:
         checkpoints.wait()
         latest = checkpoints.latest()
-        checkpoints.__exit__()
         kept = "" if latest is None else f"; the checkpoint of step {latest} is kept"
     raise NonFiniteLossError(
         f"step {done + index + 1}: loss {losses[index]}, gradient norm {norms[index]}{kept}. "

@@ -18,7 +18,10 @@ class MetricsLog:
         self.path = path
         self.rows = [row for row in read_metrics(path) if row["step"] <= from_step]
         if path is not None:
-            path.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+            # Written aside and renamed, so that a kill loses no row.
+            draft = path.with_name(path.name + ".tmp")
+            draft.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+            draft.rename(path)
 
     def write(self, row: dict[str, Any]) -> None:
         """Appends a row."""

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import optax
 
+from jaxgen.core import unknown
 from jaxgen.training.settings import TrainSettings
 
 
@@ -25,16 +26,19 @@ def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
     """Clipping, the named optimizer, decoupled weight decay of kernels, the schedule.
 
     Raises:
-        ValueError: if optax has no ``scale_by_<optimizer>``.
+        ValueError: if optax has no ``scale_by_<optimizer>``, or it takes no such arguments.
 
     >>> optimizer = make_optimizer(TrainSettings(optimizer="adamax", weight_decay=0.1))
     """
     scale = getattr(optax, f"scale_by_{settings.optimizer}", None)
     if scale is None:
         known = sorted(n.removeprefix("scale_by_") for n in dir(optax) if n.startswith("scale_by_"))
-        raise ValueError(f"unknown optimizer {settings.optimizer!r}; optax has {', '.join(known)}")
+        raise unknown("optimizer", settings.optimizer, known)
     parts = [] if settings.clip_norm is None else [optax.clip_by_global_norm(settings.clip_norm)]
-    parts.append(scale(**settings.optimizer_args))
+    try:
+        parts.append(scale(**settings.optimizer_args))
+    except TypeError as error:
+        raise ValueError(f"optimizer_args: {error}") from error
     if settings.weight_decay:
         parts.append(optax.add_decayed_weights(settings.weight_decay, mask=is_kernel))
     parts.append(optax.scale_by_learning_rate(make_schedule(settings)))

@@ -17,10 +17,11 @@ from jaxgen.core import Shape
 from jaxgen.data import Dataset
 from jaxgen.evaluation import Record, density_2d, evaluate, loss_curve, sample_grid
 from jaxgen.models import Model
-from jaxgen.training.checkpoints import Checkpoints
+from jaxgen.training.checkpoints import CheckpointError, Checkpoints
 from jaxgen.training.experiment import Experiment
-from jaxgen.training.loop import FitResult, fit
+from jaxgen.training.loop import FitResult, check_inputs, fit
 from jaxgen.training.metrics import read_metrics
+from jaxgen.training.objectives import Batch
 
 
 class RunError(ValueError):
@@ -42,7 +43,7 @@ def train(
     out = Path(out)
     training, validation = (datasets.load(experiment.data, s) for s in ("train", "valid"))
     model = experiment.build(training.event_shape, training.levels)
-    model.check_data(training.x)
+    check_inputs(model, Batch(training.x), Batch(validation.x), experiment.train)
     config = {
         "name": name if name is not None else experiment.model,
         "experiment": experiment.to_dict(),
@@ -82,12 +83,8 @@ def load(run: Path | str) -> Model:
             raise RunError(f"{run}: no checkpoint has been written yet; train it first")
         try:
             return checkpoints.restore_model(step, model)
-        except Exception as error:
-            raise RunError(
-                f"{run}: the checkpoint of step {step} cannot be read and seems damaged "
-                f"({type(error).__name__}); remove {run / 'checkpoints' / str(step)} to fall back "
-                f"on an earlier one"
-            ) from error
+        except CheckpointError as error:
+            raise RunError(str(error)) from error
 
 
 def evaluate_run(
@@ -124,13 +121,13 @@ def sample(run: Path | str, out: Path | str, *, num: int = 64, seed: int = 0) ->
 
     For points in the plane the model's density is shown beside them.
     """
+    if num < 1:
+        raise ValueError(f"sample: expected at least 1 sample, got {num}")
     model = load(run)
+    planar = model.event_shape == (2,) and model.exactness == "exact"
+    num = max(num, 2000) if planar else num  # fewer points show no density
     samples = jax.jit(type(model).sample, static_argnums=2)(model, jax.random.key(seed), num)
-    if model.event_shape == (2,) and model.exactness == "exact":
-        many = jax.jit(type(model).sample, static_argnums=2)(model, jax.random.key(seed), 2000)
-        figure = density_2d(model, many)
-    else:
-        figure = sample_grid(samples, model.levels)
+    figure = density_2d(model, samples) if planar else sample_grid(samples, model.levels)
     try:
         figure.savefig(out, dpi=120)
     except OSError as error:
@@ -148,9 +145,10 @@ def read_config(run: Path | str) -> dict[str, Any]:
         raise RunError(f"{run} is not a run directory: it has no config.json")
     try:
         config = json.loads(path.read_text())
-        for key in ("name", "experiment", "event_shape", "levels"):
+        for key in ("name", "event_shape", "levels"):
             config[key]
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        Experiment.from_dict(config["experiment"])
+    except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path} is damaged: {type(error).__name__}: {error}") from error
     return config
 

@@ -1,7 +1,8 @@
 """The settings of a training run."""
 
 import dataclasses
-from typing import Any
+import types
+from typing import Any, get_args, get_origin, get_type_hints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,14 +49,33 @@ class TrainSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name in ("steps", "batch_size", "eval_every", "checkpoint_every", "steps_per_dispatch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.schedule not in ("cosine", "constant"):
             raise ValueError(f"schedule: expected 'cosine' or 'constant', got {self.schedule!r}")
+        if self.init_batch_size < 0:
+            raise ValueError(f"init_batch_size: expected at least 0, got {self.init_batch_size}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay: expected a number in [0, 1), got {self.ema_decay}")
         if not 0 <= self.warmup_steps <= self.steps:
             raise ValueError(
                 f"warmup_steps: expected 0 to {self.steps} (steps), got {self.warmup_steps}"
             )
+
+
+def check_types(settings: Any) -> None:
+    """Refuses a dataclass of which a field is not of its type; an int passes for a float.
+
+    Raises:
+        ValueError: naming the field.
+    """
+    for name, hint in get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        kinds = tuple(get_origin(kind) or kind for kind in kinds)
+        accepted = (*kinds, int) if float in kinds else kinds
+        if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in kinds):
+            expected = " or ".join(kind.__name__.replace("NoneType", "None") for kind in kinds)
+            raise ValueError(f"{name}: expected {expected}, got {value!r}")

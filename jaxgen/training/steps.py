@@ -58,7 +58,7 @@ def make_step(
         decay = jnp.minimum(ema_decay, (1.0 + count) / (10.0 + count))
         ema = jax.tree.map(lambda old, new: old + (1.0 - decay) * (new - old), state.ema, params)
         new = TrainState(rebuild(params), ema, opt_state, state.step + 1, state.key)
-        return new, {"loss": loss, "grad_norm": optax.global_norm(grads)}
+        return new, {"loss": loss, "grad_norm": optax.tree.norm(grads)}
 
     return step
 

@@ -1,0 +1,213 @@
+"""The contract of a bijector, checked."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxgen.bijectors import Bijector
+from jaxgen.core import float_dtype
+from jaxgen.testing.compare import (
+    PASSED,
+    Report,
+    assert_close,
+    assert_dtype,
+    assert_shape,
+    attempt,
+    tolerance_of,
+    wave,
+)
+from jaxgen.testing.members import check_gradients, check_structure, prepare, unchanged
+
+
+def check_bijector(
+    bijector: Bijector,
+    x: Array,
+    context: Array | None = None,
+    *,
+    perturb: bool = True,
+    tolerance: float | None = None,
+    unused: Sequence[str] = (),
+    eager: bool = True,
+    seed: int = 0,
+) -> Report:
+    r"""Checks that a bijector is one: inverse, log-determinant, shapes, transformations.
+
+    With ``z, l = inverse_and_log_det(x)`` it asks for
+
+    .. math:: f(f^{-1}(x)) = x, \quad f^{-1}(f(z)) = z, \quad
+              l = \log\left|\det \partial z/\partial x\right|, \quad
+              \text{forward log-det} = -l,
+
+    the Jacobian by automatic differentiation; and for the same numbers from a single example, a
+    batch and a batch of batches, eagerly, under ``jax.jit`` and under ``jax.vmap``; for finite
+    gradients that reach every parameter and no buffer; for an ``initialize`` that changes neither
+    the bijector nor its structure; and for clean attributes
+    (:func:`~jaxgen.testing.check_attributes`).
+
+    Args:
+        bijector: what to check; its parameters are cast to the dtype of ``x``.
+        x: data, ``(*batch, *event_shape)``, inside the bijector's range. Two to four examples do.
+        context: ``(*batch, *context_shape)`` for a conditional bijector.
+        perturb: adds noise to the parameters first. Turn it off only for a bijector that is
+            invertible at special parameters alone.
+        tolerance: relative to ``1 + |expected|``; by default 1e-9 in float64, 1e-3 in float32.
+            A numerical inverse states its own.
+        unused: paths of parameters that the density does not use and that get no gradient.
+        eager: also runs without ``jax.jit``, which costs a second or more for a deep scan.
+        seed: of the perturbation.
+
+    Returns:
+        ``{check: "passed" or "skipped: why"}``.
+
+    Raises:
+        AssertionError: naming the promise that was broken, with numbers.
+
+    >>> class Shift(Bijector):
+    ...     def forward_and_log_det(self, z, context=None):
+    ...         return z + 1.0, jnp.zeros(z.shape[:-1])
+    ...     def inverse_and_log_det(self, x, context=None):
+    ...         return x - 1.0, jnp.zeros(x.shape[:-1])
+    >>> report = check_bijector(Shift(), jnp.array([[0.5, 2.0], [1.0, -1.0]]))
+    >>> report["round trip"]
+    'passed'
+    """
+    name = type(bijector).__name__
+    x, context = jnp.asarray(x), None if context is None else jnp.asarray(context)
+    event = bijector.event_shape or x.shape[x.ndim - bijector.event_ndims :]
+    x = x.reshape(-1, *event)
+    if bijector.context_shape is not None and context is not None:
+        context = context.reshape(-1, *bijector.context_shape)
+    bijector = prepare(bijector, x.dtype, perturbed=perturb, seed=seed)
+    tolerance = tolerance_of(x.dtype) if tolerance is None else tolerance
+
+    found = jax.jit(_examine)(bijector, x, context)
+    _check_values(found, x, name, tolerance)
+    report = {"attributes": PASSED, "round trip": PASSED, "forward log-det = -inverse": PASSED}
+    _check_jacobian(found, name, tolerance)
+    report["log-determinant"] = PASSED
+    _check_ranks(found, x, name, tolerance)
+    report |= {"batch ranks": PASSED, "vmap": PASSED}
+    check_gradients(found["gradients"], tuple(unused), f"{name}.inverse_and_log_det")
+    report["gradients"] = PASSED
+    _check_initialize(found, bijector, name, tolerance)
+    report["initialize"] = PASSED
+    report["jit = eager"] = PASSED if eager else "skipped: eager=False"
+    if eager:
+        where = f"{name}.inverse_and_log_det outside jax.jit"
+        with attempt(where):
+            z, log_det = bijector.inverse_and_log_det(x, context)
+        assert_close(f"{where}, value", z, found["z"], tolerance)
+        assert_close(f"{where}, log-det", log_det, found["inverse"], tolerance)
+    return report
+
+
+def _examine(bijector: Bijector, x: Array, context: Array | None) -> dict[str, Any]:
+    """Everything that the checks look at, as one program: compiling is what a check costs.
+
+    So no direction is run more often than needed: the batch comes with the parameters' gradient,
+    the single examples under ``vmap`` with the Jacobian.
+    """
+    found: dict[str, Any] = {}
+    name = type(bijector).__name__
+    pair = None if context is None else jnp.stack([context, context])
+
+    def loss(bijector: Bijector) -> tuple[Array, tuple[Array, Array]]:
+        z, log_det = bijector.inverse_and_log_det(x, context)
+        total = jnp.sum(z * wave(z.shape, z.dtype)) + jnp.sum(
+            log_det * wave(log_det.shape, z.dtype)
+        )
+        return total, (z, log_det)
+
+    def flat(x: Array, context: Array | None) -> tuple[Array, tuple[Array, Array]]:
+        z, log_det = bijector.inverse_and_log_det(x, context)
+        return z.ravel(), (z, log_det)
+
+    with attempt(f"{name}.inverse_and_log_det of a batch, and its gradient"):
+        found["gradients"], (z, found["inverse"]) = jax.grad(loss, has_aux=True)(bijector)
+        found["z"] = z
+    with attempt(f"{name}.inverse_and_log_det of one example, its Jacobian, under jax.vmap"):
+        jacobian, found["inverse, one"] = jax.vmap(jax.jacrev(flat, has_aux=True))(x, context)
+        found["jacobian"] = jacobian.reshape(*jacobian.shape[:2], -1)
+    with attempt(f"{name}.forward_and_log_det of one example, under jax.vmap"):
+        found["forward, one"] = jax.vmap(bijector.forward_and_log_det)(z, context)
+    with attempt(f"{name}.forward_and_log_det of a batch"):
+        found["forward, shapes"] = jax.tree.map(
+            lambda array: jnp.zeros(array.shape, array.dtype),
+            jax.eval_shape(lambda: bijector.forward_and_log_det(z, context)),
+        )
+    # The second of the pair are latents that the inverse did not make: half way between
+    # neighbours, which stays inside the base's domain if that is convex.
+    found["latents"] = jnp.stack([z, (z + jnp.roll(z, 1, axis=0)) / 2])
+    with attempt(f"{name}.forward_and_log_det of a batch of batches"):
+        data, found["forward"] = bijector.forward_and_log_det(found["latents"], pair)
+        found["data"] = data
+    with attempt(f"{name}.inverse_and_log_det of a batch of batches"):
+        found["back"] = bijector.inverse_and_log_det(jnp.stack([x, data[1]]), pair)
+    if type(bijector).initialize is not Bijector.initialize:
+        with attempt(f"{name}.initialize"):
+            with unchanged(bijector, f"{name}.initialize"):
+                new, start = bijector.initialize(x, context)
+            found["initialized"], found["initialize"] = new, (start, new.inverse(x, context))
+    return found
+
+
+def _check_values(found: dict[str, Any], x: Array, name: str, tolerance: float) -> None:
+    log_dtype = float_dtype(x.dtype)
+    data, log_det = found["forward, shapes"]
+    for way, value, total in (
+        ("inverse", found["z"], found["inverse"]),
+        ("forward", data, log_det),
+    ):
+        assert_dtype(f"{name}.{way}_and_log_det, value", value, x.dtype)
+        assert_shape(f"{name}.{way}_and_log_det, log-det", total, x.shape[:1])
+        assert_dtype(f"{name}.{way}_and_log_det, log-det", total, log_dtype)
+    assert_shape(f"{name}.forward_and_log_det, value", data, x.shape)
+    z, inverse = found["back"]
+    latents = found["latents"][1]
+    assert_close(f"{name}: round trip, forward(inverse(x)) = x", found["data"][0], x, tolerance)
+    assert_close(f"{name}: round trip, inverse(forward(z)) = z", z[1], latents, tolerance)
+    where = f"{name}: forward log-det = -(inverse log-det)"
+    assert_close(f"{where}, from the data", found["forward"][0], -found["inverse"], tolerance)
+    assert_close(f"{where}, from the base", found["forward"][1], -inverse[1], tolerance)
+
+
+def _check_jacobian(found: dict[str, Any], name: str, tolerance: float) -> None:
+    jacobian = np.asarray(found["jacobian"], np.float64)
+    if jacobian.shape[1] != jacobian.shape[2]:
+        raise AssertionError(
+            f"{name}: {jacobian.shape[2]} numbers of data become {jacobian.shape[1]} of the base"
+        )
+    assert_close(
+        f"{name}: log-determinant of the inverse against the autodiff Jacobian's",
+        found["inverse"],
+        np.linalg.slogdet(jacobian)[1],
+        tolerance,
+    )
+
+
+def _check_ranks(found: dict[str, Any], x: Array, name: str, tolerance: float) -> None:
+    """One example under vmap, and a batch of batches, against the batch."""
+    where = f"{name}.inverse_and_log_det of one example, under jax.vmap"
+    assert_close(f"{where}, value", found["inverse, one"][0], found["z"], tolerance)
+    assert_close(f"{where}, log-det", found["inverse, one"][1], found["inverse"], tolerance)
+    where = f"{name}.inverse_and_log_det of a batch of batches"
+    assert_close(f"{where}, value", found["back"][0][0], found["z"], tolerance)
+    assert_close(f"{where}, log-det", found["back"][1][0], found["inverse"], tolerance)
+    where = f"{name}.forward_and_log_det of one example, under jax.vmap"
+    assert_close(f"{where}, value", found["forward, one"][0], x, tolerance)
+    assert_close(f"{where}, log-det", found["forward, one"][1], -found["inverse"], tolerance)
+
+
+def _check_initialize(
+    found: dict[str, Any], bijector: Bijector, name: str, tolerance: float
+) -> None:
+    if "initialized" not in found:
+        return
+    check_structure(found["initialized"], bijector, f"{name}.initialize")
+    where = f"{name}.initialize: its z is what the new bijector's inverse gives"
+    start, expected = found["initialize"]
+    assert_close(where, start, expected, tolerance)

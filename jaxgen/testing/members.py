@@ -1,0 +1,205 @@
+"""What the checks do to a member first, and what it may keep as an attribute."""
+
+import dataclasses
+import functools
+import math
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from jaxgen.core import Buffer, partition
+
+M = TypeVar("M", bound=nnx.Module)
+
+
+def perturb(module: M, key: Array, scale: float = 0.3) -> M:
+    """A copy with seeded Gaussian noise added to every parameter.
+
+    The noise has standard deviation ``scale``, for matrices and kernels divided by the square root
+    of the number of their inputs, so that maps stay well conditioned at any width.
+
+    Args:
+        module: any module; it is left as it was.
+        key: random key; the same key gives the same noise.
+        scale: the noise of a bias, in units of the parameter.
+
+    Returns:
+        The new module; its buffers are the old ones.
+
+    >>> made = perturb(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), jax.random.key(0))
+    >>> bool(jnp.all(made.bias[...] != 0))
+    True
+    """
+    params, rebuild = partition(module)
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(key, max(len(leaves), 1))
+    new = []
+    for leaf, leaf_key in zip(leaves, keys, strict=False):
+        inputs = max(math.prod(leaf.shape[:-1]), 1)
+        new.append(leaf + jax.random.normal(leaf_key, leaf.shape, leaf.dtype) * scale / inputs**0.5)
+    return rebuild(jax.tree.unflatten(tree, new))
+
+
+def cast(module: M, dtype: Any) -> M:
+    """A copy with every parameter in another floating dtype; buffers stay as they are.
+
+    >>> cast(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), jnp.bfloat16).kernel[...].dtype
+    dtype(bfloat16)
+    """
+    params, rebuild = partition(module)
+    return rebuild(jax.tree.map(lambda leaf: leaf.astype(dtype), params))
+
+
+def to_float64(module: M) -> M:
+    """A copy with every parameter in double precision.
+
+    Raises:
+        RuntimeError: if JAX would silently keep single precision.
+
+    >>> with jax.enable_x64(True):
+    ...     print(to_float64(nnx.Linear(2, 3, rngs=nnx.Rngs(0))).kernel[...].dtype)
+    float64
+    """
+    if jnp.result_type(float) != jnp.float64:
+        raise RuntimeError(
+            "to_float64: double precision is off, so JAX would keep float32; call it inside "
+            "`with jax.enable_x64(True):`"
+        )
+    return cast(module, jnp.float64)
+
+
+def prepare(module: M, dtype: Any, *, perturbed: bool, seed: int) -> M:
+    """The member as it is checked: its attributes in order, in the data's dtype, perturbed."""
+    check_attributes(module)
+    module = cast(module, dtype)
+    return perturb(module, jax.random.key(seed)) if perturbed else module
+
+
+def check_attributes(module: nnx.Pytree) -> None:
+    """Walks a module and refuses whatever must not be an attribute.
+
+    A raw array would be trained, or fixed into the compiled program; random state makes a module
+    impure; a list, dict or set is mutable and does not hash; a lambda or a local function differs
+    for every instance, so every instance compiles again. Array leaves are ``nnx.Param`` or
+    ``jaxgen.Buffer``, of a floating dtype.
+
+    Raises:
+        AssertionError: naming the attribute's path, what it is, and what to use instead.
+
+    >>> check_attributes(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+    """
+    _walk(module, type(module).__name__, set())
+
+
+def _walk(value: Any, path: str, seen: set[int]) -> None:
+    if isinstance(value, nnx.Variable):
+        _check_variable(value, path)
+    elif isinstance(value, nnx.Rngs | nnx.RngStream):
+        raise AssertionError(f"{path}: holds random state; pass keys to methods instead")
+    elif isinstance(value, nnx.Pytree):
+        if id(value) not in seen:
+            seen.add(id(value))
+            for name, attribute in vars(value).items():
+                if not name.startswith("_pytree__"):
+                    _walk(attribute, f"{path}.{name}", seen)
+    elif isinstance(value, jax.Array | np.ndarray):
+        raise AssertionError(
+            f"{path}: a raw array of shape {value.shape}; make it a jaxgen.Buffer (fixed) or an "
+            f"nnx.Param (trained)"
+        )
+    elif isinstance(value, list | dict | set):
+        raise AssertionError(
+            f"{path}: a {type(value).__name__}; use a tuple, nnx.List or nnx.Dict instead"
+        )
+    elif isinstance(value, tuple):
+        for index, entry in enumerate(value):
+            _walk(entry, f"{path}[{index}]", seen)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            _walk(getattr(value, field.name), f"{path}.{field.name}", seen)
+    else:
+        _check_static(value, path)
+
+
+def _check_variable(variable: nnx.Variable, path: str) -> None:
+    if not isinstance(variable, nnx.Param | Buffer):
+        raise AssertionError(
+            f"{path}: a {type(variable).__name__}; array leaves are nnx.Param or jaxgen.Buffer"
+        )
+    dtype = variable.get_value().dtype
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise AssertionError(
+            f"{path}: a {type(variable).__name__} of {dtype}; store floats and cast on use, so "
+            f"that jax.grad and dtype casts accept the module"
+        )
+
+
+def _check_static(value: Any, path: str) -> None:
+    local = isinstance(value, types.FunctionType) and (
+        value.__name__ == "<lambda>" or "<locals>" in value.__qualname__
+    )
+    if local or isinstance(value, functools.partial):
+        what = getattr(value, "__qualname__", "a functools.partial")
+        raise AssertionError(
+            f"{path}: {what} differs for every instance, so each compiles anew; use a function "
+            f"defined at a module's top level"
+        )
+    try:
+        hash(value)
+    except TypeError:
+        raise AssertionError(
+            f"{path}: a {type(value).__name__}, which cannot be hashed, as static attributes must"
+        ) from None
+
+
+@contextmanager
+def unchanged(module: nnx.Module, what: str) -> Iterator[None]:
+    """Fails if the body exchanged a leaf of the module; used while tracing, where no copy is made.
+
+    A method that changes something must return a new object instead.
+    """
+    before = jax.tree.leaves(module)
+    yield
+    after = jax.tree.leaves(module)
+    if len(before) != len(after) or any(a is not b for a, b in zip(before, after, strict=True)):
+        raise AssertionError(f"{what} changed the {type(module).__name__}; return a new one")
+
+
+def check_structure(new: nnx.Module, old: nnx.Module, what: str) -> None:
+    """Another structure would compile every program again, and fit no optimizer state."""
+    if not bool(jax.tree.flatten(new)[1] == jax.tree.flatten(old)[1]):
+        raise AssertionError(
+            f"{what} returned a {type(new).__name__} of another structure; only the values of its "
+            f"leaves may differ"
+        )
+
+
+def check_gradients(gradients: nnx.Module, unused: tuple[str, ...], where: str) -> None:
+    """Gradients are finite, reach every parameter, and leave the buffers alone.
+
+    Args:
+        gradients: a module of gradients, as ``jax.grad`` of a function of a module gives it.
+        unused: the beginnings of the paths of parameters that need not get one.
+        where: what was differentiated, for the message.
+    """
+    for kind in (nnx.Param, Buffer):
+        for path, variable in nnx.to_flat_state(nnx.state(gradients, kind)):
+            name = ".".join(map(str, path))
+            gradient = np.asarray(jax.tree.leaves(variable)[0], np.float64)
+            if not np.all(np.isfinite(gradient)):
+                raise AssertionError(f"{where}: the gradient of {name} is not finite")
+            if kind is Buffer and np.any(gradient != 0):
+                raise AssertionError(f"{where}: the buffer {name} gets a gradient")
+            exempt = any((name + ".").startswith(prefix + ".") for prefix in unused)
+            if kind is nnx.Param and gradient.size and not exempt and not np.any(gradient):
+                raise AssertionError(
+                    f"{where}: the gradient of the parameter {name} is zero everywhere; if it is "
+                    f"genuinely unused, name it in `unused`"
+                )

@@ -1,0 +1,173 @@
+"""Does a model's mass sum to one, and do its samples follow it?"""
+
+import itertools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxgen.models import Model
+from jaxgen.testing.compare import PASSED, Report, attempt
+
+# Events that are enumerated, points of the quadrature on each axis, draws of a random bound.
+_MAX_EVENTS, _MAX_ESTIMATED, _POINTS, _DRAWS = 4096, 64, 301, 4096
+
+
+def check_normalisation(
+    model: Model,
+    x: Array,
+    context: Array | None,
+    drawn: dict[str, Any],
+    bounds: tuple[float, float],
+    deviations: float,
+    name: str,
+) -> Report:
+    """The parts of :func:`~jaxgen.testing.check_model` that need the whole distribution.
+
+    A conditional model is examined at its first context. A model that is not exact is enumerated
+    with its importance-weighted estimate, whose expectation is the mass itself.
+    """
+    exact = model.exactness == "exact"
+    size = math.prod(model.event_shape)
+    samples, slopes = np.asarray(drawn["samples"]), drawn.get("slopes")
+    if context is not None:
+        context, samples = context[0], samples[:, 0]
+        slopes = None if slopes is None else slopes[:, 0]
+    if model.levels is not None:
+        limit = _MAX_EVENTS if exact else _MAX_ESTIMATED
+        if model.levels**size > limit:
+            why = f"skipped: {model.levels}^{size} events, more than {limit}"
+            return {"normalisation": why, "law of the samples": why}
+        return _enumerate(model, context, samples, x.dtype, deviations, name)
+    if not exact:
+        why = "skipped: no exact density"
+        return {"normalisation": why, "law of the samples": why}
+    report = {"normalisation": f"skipped: {size} real dimensions, more than 2"}
+    if size <= 2:
+        _integrate(model, context, samples, bounds, x.dtype, name)
+        report["normalisation"] = PASSED
+    _check_stein(samples, np.asarray(slopes, np.float64), deviations, name)
+    return report | {"law of the samples": PASSED}
+
+
+def _enumerate(
+    model: Model,
+    context: Array | None,
+    samples: np.ndarray,
+    dtype: Any,
+    deviations: float,
+    name: str,
+) -> Report:
+    assert model.levels is not None
+    exact = model.exactness == "exact"
+    size = math.prod(model.event_shape)
+    events = np.array(list(itertools.product(range(model.levels), repeat=size)), dtype)
+
+    @jax.jit
+    def score(model: Model, events: Array) -> Array:
+        if exact:
+            return model.log_prob(events, context)
+        estimate = model.importance_log_prob  # type: ignore[attr-defined]  # inexact models' own
+        return estimate(events, jax.random.key(3), _DRAWS, context)
+
+    with attempt(f"{name}: the mass of all {len(events)} events"):
+        mass = score(model, jnp.asarray(events.reshape(-1, *model.event_shape)))
+    mass = np.exp(np.asarray(mass, np.float64))
+    total = mass.sum()
+    if abs(total - 1.0) > (1e-4 if exact else 0.1):
+        raise AssertionError(
+            f"{name}: the probabilities of all {len(events)} events sum to {total:.6g}, expected 1"
+        )
+    index = samples.reshape(len(samples), size).astype(int) @ (
+        model.levels ** np.arange(size)[::-1]
+    )
+    observed = np.bincount(index, minlength=len(events)).astype(float)
+    expected = mass / total * len(samples)
+    rare = expected < 5.0
+    observed = np.append(observed[~rare], observed[rare].sum())
+    expected = np.append(expected[~rare], expected[rare].sum() + 1e-9)
+    statistic = float(np.sum((observed - expected) ** 2 / np.maximum(expected, 1.0)))
+    limit = len(expected) + deviations * math.sqrt(2.0 * len(expected))
+    if statistic > limit:
+        worst = int(np.argmax(np.abs(observed - expected)))
+        raise AssertionError(
+            f"{name}: samples do not follow the probabilities: chi-square {statistic:.4g} with "
+            f"{len(expected)} cells, more than {limit:.4g}; a cell expected {expected[worst]:.1f} "
+            f"times came {observed[worst]:.0f} times"
+        )
+    return {"normalisation": PASSED, "law of the samples": PASSED}
+
+
+def _integrate(
+    model: Model,
+    context: Array | None,
+    samples: np.ndarray,
+    bounds: tuple[float, float],
+    dtype: Any,
+    name: str,
+) -> None:
+    """The trapezoid rule after a substitution that makes the integrand vanish at both ends."""
+    size = math.prod(model.event_shape)
+    axes, weights = [], []
+    for column in samples.reshape(len(samples), size).T:
+        points, weight = _axis(bounds, float(np.median(column)), float(np.std(column)))
+        axes.append(points)
+        weights.append(weight)
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, *model.event_shape)
+    weight = np.array(weights[0])
+    for other in weights[1:]:
+        weight = weight[:, None] * other
+
+    @jax.jit
+    def log_prob(model: Model, grid: Array) -> Array:
+        return model.log_prob(grid, context)
+
+    with attempt(f"{name}: its density on a grid"):
+        density = np.exp(np.asarray(log_prob(model, jnp.asarray(grid, dtype)), np.float64))
+    bad = int(np.sum(~np.isfinite(density)))
+    if bad:
+        raise AssertionError(
+            f"{name}: the density is not finite at {bad} of {len(grid)} points inside {bounds}"
+        )
+    total = float(np.sum(density * weight.ravel()))
+    if abs(total - 1.0) > 5e-3:
+        raise AssertionError(
+            f"{name}: the density integrates to {total:.6g} over {bounds}, expected 1; a density "
+            f"of bounded support needs its `bounds`"
+        )
+
+
+def _axis(bounds: tuple[float, float], centre: float, scale: float) -> tuple[Any, Any]:
+    """Points and weights of one axis: sinh for the line, tanh for an interval."""
+    low, high = bounds
+    if math.isinf(low) and math.isinf(high):
+        u, step = np.linspace(-5.0, 5.0, _POINTS, retstep=True)
+        return centre + scale * np.sinh(u), scale * np.cosh(u) * step
+    if math.isinf(low) or math.isinf(high):
+        raise ValueError(f"check_model: expected both bounds finite or none, got {bounds}")
+    u, step = np.linspace(-6.0, 6.0, _POINTS, retstep=True)
+    half = (high - low) / 2.0
+    return (low + high) / 2.0 + half * np.tanh(u), half * step / np.cosh(u) ** 2
+
+
+def _check_stein(samples: np.ndarray, slopes: np.ndarray, deviations: float, name: str) -> None:
+    """Stein's identities: integration by parts, with the samples as the expectation."""
+    rows = len(samples)
+    slopes = slopes.reshape(rows, -1)
+    centred = samples.reshape(rows, -1).astype(np.float64)
+    centred = centred - np.median(centred, axis=0)
+    for what, terms in (
+        ("d log p / dx_i, expected mean 0", slopes),
+        ("1 + x_i d log p / dx_i, expected mean 0", 1.0 + centred * slopes),
+    ):
+        mean, error = terms.mean(axis=0), terms.std(axis=0) / math.sqrt(rows)
+        ratio = np.abs(mean) / np.maximum(error, 1e-12)
+        worst = int(np.argmax(ratio))
+        if not ratio[worst] <= deviations:
+            raise AssertionError(
+                f"{name}: samples do not follow the density: {what}, got {mean[worst]:.4g} ± "
+                f"{error[worst]:.2g} in entry {worst} of {rows} samples"
+            )

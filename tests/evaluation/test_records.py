@@ -1,0 +1,227 @@
+"""Likelihood records: whole splits, units, standard errors, and what else a number needs."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import math
+import platform
+import subprocess
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import jaxgen
+from jaxgen import zoo
+from jaxgen.data import Dataset, load
+from jaxgen.evaluation import Record, evaluate
+from jaxgen.models import Dequantized, Model, StandardNormal
+from jaxgen.models.scoring import score
+
+FIELDS = {
+    "value",
+    "standard_error",
+    "unit",
+    "estimator",
+    "data",
+    "split",
+    "num_examples",
+    "data_sha256",
+    "seed",
+    "num_parameters",
+    "versions",
+    "device",
+    "git_commit",
+    "seconds",
+}
+
+
+class Uniform(Model):
+    """Uniform on [0, levels)^D: every level has the same mass, so bits per dimension are known."""
+
+    def __init__(self, event_shape, levels):
+        self.event_shape = event_shape
+        self.height = levels
+
+    def log_prob(self, x, context=None, *, key=None):
+        inside = jnp.all((x >= 0) & (x < self.height), axis=-1)
+        return jnp.where(inside, -x.shape[-1] * math.log(self.height), -jnp.inf)
+
+
+class Noisy(Model):
+    """Its bound is the log-probability 0 less the absolute value of some noise."""
+
+    exactness = "lower_bound"
+
+    def __init__(self):
+        self.event_shape = (1,)
+
+    def elbo(self, x, key, context=None, *, dropout_key=None):
+        return -jnp.abs(jax.random.normal(key, x.shape[:-1]))
+
+    def importance_log_prob(self, x, key, num_samples, context=None):
+        return jnp.full(x.shape[:-1], -1.0 / num_samples)
+
+
+def normal_log_prob(x):
+    return -0.5 * np.sum(x**2 + math.log(2 * math.pi), axis=-1)
+
+
+@pytest.fixture(scope="module")
+def points():
+    x = np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32)
+    x[-1] = 40.0  # if the last one were dropped, it would be missed
+    return Dataset("points", "valid", x)
+
+
+# --- the whole split counts ---
+
+
+@pytest.mark.parametrize("size", [1, 3, 6, 7, 8, 500])
+def test_chunks_of_any_size_score_every_example(points, size):
+    scores = score(StandardNormal((2,)), points.x, batch_size=size)
+    assert scores.shape == (7,)
+    assert scores.dtype == np.float64
+    np.testing.assert_allclose(scores, normal_log_prob(points.x), rtol=1e-6)
+
+
+def test_contexts_are_cut_like_the_data():
+    class Shifted(StandardNormal):
+        context_shape = (2,)
+
+        def log_prob(self, x, context=None, *, key=None):
+            return -jnp.sum(jnp.abs(x - context), axis=-1)
+
+    x = np.arange(14.0, dtype=np.float32).reshape(7, 2)
+    np.testing.assert_array_equal(score(Shifted((2,)), x, x, batch_size=3), np.zeros(7))
+
+
+def test_every_chunk_has_its_own_noise():
+    x = np.zeros((6, 1), np.float32)
+    scores = score(Noisy(), x, key=jax.random.key(0), batch_size=2)
+    assert len(set(scores.tolist())) == 6
+    again = score(Noisy(), x, key=jax.random.key(0), batch_size=2)
+    np.testing.assert_array_equal(scores, again)
+    with pytest.raises(ValueError, match="Noisy has a random bound, so a key is needed, got None"):
+        score(Noisy(), x)
+
+
+def test_value_and_standard_error(points):
+    record = evaluate(StandardNormal((2,)), points, batch_size=3)
+    expected = normal_log_prob(points.x.astype(np.float64))
+    assert record.value == pytest.approx(expected.mean(), rel=1e-6)
+    variance = np.sum((expected - expected.mean()) ** 2) / 6  # unbiased
+    assert record.standard_error == pytest.approx(math.sqrt(variance / 7), rel=1e-6)
+    assert record.num_examples == 7
+    assert (record.unit, record.estimator) == ("nats", "exact")
+
+
+# --- units ---
+
+
+def test_bits_per_dimension_of_a_uniform_categorical():
+    """A fresh MADE gives every level the same probability: log2(17) bits per dimension."""
+    model = zoo.made((8, 8, 1), levels=17, hidden=(2,), rngs=nnx.Rngs(0))
+    record = evaluate(model, load("digits", "test"))
+    assert record.unit == "bits/dim"
+    assert record.value == pytest.approx(math.log2(17), rel=1e-6)
+    assert record.standard_error < 1e-6
+    assert record.num_examples == 180
+
+
+def test_bits_per_dimension_are_counted_per_level():
+    """A density that is uniform over the levels costs log2(levels), not log2(256 / levels)."""
+    x = np.random.default_rng(0).integers(0, 17, (5, 3))
+    record = evaluate(Dequantized(Uniform((3,), 17), 17), Dataset("any", "test", x, levels=17))
+    assert record.unit == "bits/dim"
+    assert record.value == pytest.approx(math.log2(17), rel=1e-6)
+
+
+def test_binary_data_are_scored_in_nats():
+    x = np.array([[0, 1, 1], [0, 0, 0]])
+    model = zoo.made((3,), hidden=(2,), rngs=nnx.Rngs(0))
+    record = evaluate(model, Dataset("bits", "test", x, levels=2))
+    assert record.unit == "nats"
+    assert record.value == pytest.approx(-3 * math.log(2), rel=1e-6)
+
+
+def test_bits_come_with_their_error():
+    x = np.random.default_rng(0).integers(0, 5, (6, 4))
+    model = zoo.made((4,), levels=5, hidden=(), rngs=nnx.Rngs(0))
+    bias = model.conditional.out_bias
+    bias[...] = jnp.asarray(np.random.default_rng(1).normal(size=bias.shape))
+    logits = np.asarray(bias[...], np.float64)
+    log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    bits = np.array([-sum(log_p[d, row[d]] for d in range(4)) for row in x]) / (4 * math.log(2))
+    record = evaluate(model, Dataset("any", "test", x, levels=5))
+    assert record.value == pytest.approx(bits.mean(), rel=1e-5)
+    assert record.standard_error == pytest.approx(bits.std(ddof=1) / math.sqrt(6), rel=1e-5)
+
+
+def test_estimators_are_told_apart():
+    data = Dataset("any", "test", np.zeros((4, 1), np.float32))
+    assert evaluate(Noisy(), data).estimator == "ELBO, one sample"
+    weighted = evaluate(Noisy(), data, num_samples=8)
+    assert weighted.estimator == "importance-weighted, 8 samples"
+    assert weighted.value == -1 / 8
+    assert evaluate(Noisy(), data, seed=1).value != evaluate(Noisy(), data, seed=2).value
+
+
+# --- everything needed to believe it ---
+
+
+def test_fields(points):
+    assert {field.name for field in dataclasses.fields(Record)} >= FIELDS
+    model = zoo.maf((2,), layers=1, hidden=(4,), rngs=nnx.Rngs(0))
+    record = evaluate(model, points, name="maf_points", seed=1, train_seed=5)
+    assert (record.model, record.data, record.split) == ("maf_points", "points", "valid")
+    digest = hashlib.sha256(f"<f4{points.x.shape}".encode() + points.x.tobytes()).hexdigest()
+    assert record.data_sha256 == digest
+    assert record.seed == 5
+    # MADE: 2 x 4 + 4, then 4 x 2 x 2 + 2 x 2; activation normalisation: 2 + 2.
+    assert record.num_parameters == 12 + 20 + 4
+    assert record.versions["python"] == platform.python_version()
+    for name in ("jax", "jaxlib", "flax", "optax", "numpy"):
+        assert record.versions[name] == importlib.metadata.version(name)
+    assert record.device.startswith(f"{jax.device_count()} x ")
+    assert record.seconds >= 0
+
+
+def test_the_seed_is_that_of_the_evaluation_unless_given(points):
+    record = evaluate(StandardNormal((2,)), points, seed=4)
+    assert (record.seed, record.model) == (4, "StandardNormal")
+
+
+def test_the_commit_is_that_of_the_checkout(points):
+    record = evaluate(StandardNormal((2,)), points)
+    root = Path(jaxgen.__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        assert record.git_commit is None
+        return
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert record.git_commit in (head, f"{head}-dirty")
+
+
+def test_saved_as_json_and_printed_as_a_line(points, tmp_path):
+    record = evaluate(StandardNormal((2,)), points)
+    record.save(tmp_path / "record.json")
+    saved = json.loads((tmp_path / "record.json").read_text())
+    assert saved == dataclasses.asdict(record)
+    line = str(record)
+    assert "\n" not in line
+    value = f"{record.value:.4f} ± {record.standard_error:.4f} nats, exact"
+    assert line == f"StandardNormal on points (valid, 7 examples): {value}"
+
+
+def test_the_data_are_checked_first(points):
+    levels = Dataset("levels", "test", np.ones((3, 2), int), levels=3)
+    with pytest.raises(ValueError, match="expected real values, got int64"):
+        evaluate(zoo.maf((2,), layers=1, hidden=(2,), rngs=nnx.Rngs(0)), levels)
+    with pytest.raises(ValueError, match=r"expected shape \(\*batch, 3\), got \(7, 2\)"):
+        evaluate(StandardNormal((3,)), points)

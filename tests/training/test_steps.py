@@ -1,0 +1,395 @@
+"""One training step: on several devices, under JAX's transformations, and what it may change."""
+
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+import jaxgen
+from jaxgen import Buffer, freeze, zoo
+from jaxgen.bijectors import Chain, Conv1x1, Standardize
+from jaxgen.models import Flow
+from jaxgen.training import Batch, TrainSettings, TrainState, fit, make_optimizer, make_step
+from jaxgen.training.objectives import negative_log_likelihood
+from jaxgen.training.optimizers import make_schedule
+
+log_prob = jax.jit(Flow.log_prob)
+
+
+def perturbed(model, seed=0, scale=0.3):
+    """The model with noise on every parameter: a fresh one is nearly the identity."""
+    rng = np.random.default_rng(seed)
+    params = jax.tree.map(
+        lambda p: p + scale * rng.normal(size=p.shape).astype(p.dtype), nnx.state(model, nnx.Param)
+    )
+    copy = jax.tree.map(lambda leaf: leaf, model)
+    nnx.update(copy, params)
+    return copy
+
+
+def leaves(model, kind):
+    """The arrays of one kind of leaf, by their dotted paths."""
+    flat = nnx.to_flat_state(nnx.state(model, kind))
+    return {".".join(map(str, path)): np.asarray(leaf[...]) for path, leaf in flat}
+
+
+@pytest.fixture(scope="module")
+def flow():
+    """Parameters of several kinds, and buffers: a permutation, signs, means and scales."""
+    rngs = nnx.Rngs(0)
+    maf = zoo.maf((2,), layers=1, hidden=(4,), rngs=rngs).bijector
+    return perturbed(Flow(Chain([maf, Conv1x1((2,), rngs=rngs), Standardize((2,), 0.5, 2.0)])))
+
+
+@pytest.fixture(scope="module")
+def x():
+    return np.random.default_rng(1).normal(size=(8, 2)).astype(np.float32)
+
+
+# --- several devices ---
+
+FOUR_DEVICES = """
+import json, sys
+import jax, jax.numpy as jnp, numpy as np
+from flax import nnx
+from jaxgen import zoo
+from jaxgen.training import (
+    Batch, Experiment, TrainSettings, TrainState, fit, make_optimizer, make_pmap_step, make_step,
+    make_steps, negative_log_likelihood,
+)
+from jaxgen.training.run import train
+from jaxgen.training.steps import data_mesh
+
+assert jax.device_count() == 4
+
+def difference(a, b):
+    a, b = jax.tree.leaves(a), jax.tree.leaves(b)
+    assert len(a) == len(b)
+    def values(leaf):
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return np.asarray(jax.random.key_data(leaf) if is_key else leaf, np.float64)
+    return max(float(np.abs(values(p) - values(q)).max()) for p, q in zip(a, b, strict=True))
+
+# A run that main loads on one device.
+run = sys.argv[1]
+settings = dict(batch_size=32, steps_per_dispatch=3)
+experiment = Experiment(
+    model="maf", data="toy:rings", model_args={"layers": 1, "hidden": [4]},
+    train=TrainSettings(steps=3, **settings),
+)
+trained = train(experiment, run, progress=False).model
+x = np.linspace(-1, 1, 8, dtype=np.float32).reshape(4, 2)
+result = {"log_prob": np.asarray(trained.log_prob(x)).tolist()}
+
+jax.config.update("jax_enable_x64", True)
+maf = zoo.maf((2,), layers=1, hidden=(4,), rngs=nnx.Rngs(0))
+rng = np.random.default_rng(0)
+params = jax.tree.map(lambda p: p + 0.3 * rng.normal(size=p.shape), nnx.state(maf, nnx.Param))
+nnx.update(maf, params)
+x = rng.normal(size=(128, 2))
+settings = TrainSettings(steps=4, batch_size=32, steps_per_dispatch=4, learning_rate=1e-2)
+optimizer = make_optimizer(settings)
+state = TrainState.create(maf, optimizer, jax.random.key(0))
+indices = np.arange(128).reshape(4, 32)
+
+meshes = {n: data_mesh(32, jax.devices()[:n]) for n in (1, 4)}
+step = make_step(negative_log_likelihood, optimizer)
+copy = jax.tree.map(jnp.copy, state)
+jitted, metrics = make_steps(step, meshes[4])(copy, Batch(x), jnp.asarray(indices))
+
+pmapped = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (4, *leaf.shape)), state)
+pmap_step = make_pmap_step(negative_log_likelihood, optimizer)
+losses = []
+for rows in indices:
+    pmapped, of_step = pmap_step(pmapped, Batch(x[rows].reshape(4, 8, 2)))
+    losses.append(float(of_step["loss"][0]))
+replicas = [jax.tree.map(lambda leaf: leaf[i], pmapped) for i in range(4)]
+result["pmap and mesh"] = difference(jitted, replicas[0])
+result["replicas"] = max(difference(replicas[0], other) for other in replicas[1:])
+result["losses"] = float(np.abs(np.asarray(metrics["loss"]) - losses).max())
+result["moved"] = difference(jitted.model, state.model)
+
+fits = {n: fit(maf, x, settings=settings, mesh=mesh, progress=False) for n, mesh in meshes.items()}
+result["devices of a fit"] = [len(jax.tree.leaves(fits[n].model)[0].devices()) for n in (1, 4)]
+result["fits"] = difference(fits[1].state, fits[4].state)
+result["default mesh"] = {n: data_mesh(n).size for n in (32, 6, 5)}
+print(json.dumps(result))
+"""
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory):
+    """What a process with four simulated devices measured, in float64 but for the run it left."""
+    run = tmp_path_factory.mktemp("four") / "run"
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "JAX_PLATFORMS": "cpu",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", FOUR_DEVICES, str(run)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return {**json.loads(done.stdout.splitlines()[-1]), "run": run}
+
+
+# The devices sum the gradient in another order: float64 rounding, a few 1e-16, which Adam's
+# division by its own root can raise by 1 / 1e-8 where a gradient is zero, times the rate 1e-2.
+ROUNDING = 1e-9
+
+
+def test_pmap_and_mesh_give_the_same_parameters(four):
+    assert four["pmap and mesh"] < ROUNDING
+    assert four["losses"] < ROUNDING
+    assert four["moved"] > 1e-3  # and it is not that nothing happened
+
+
+def test_pmap_keeps_its_replicas_equal(four):
+    assert four["replicas"] == 0.0
+
+
+def test_fit_on_four_devices_equals_one(four):
+    assert four["devices of a fit"] == [1, 4]
+    assert four["fits"] < ROUNDING
+
+
+def test_fit_takes_as_many_devices_as_divide_the_batch(four):
+    assert four["default mesh"] == {"32": 4, "6": 3, "5": 1}
+
+
+def test_a_run_of_four_devices_loads_on_one(four):
+    model = jaxgen.load(four["run"])
+    x = np.linspace(-1, 1, 8, dtype=np.float32).reshape(4, 2)
+    np.testing.assert_allclose(model.log_prob(x), four["log_prob"], rtol=1e-6)
+
+
+# --- a model is an argument of JAX's transformations ---
+
+
+def test_jit_takes_a_model_and_new_parameters_compile_nothing(flow, x):
+    traces = []
+
+    def traced(model, x):
+        traces.append(None)
+        return Flow.log_prob(model, x)
+
+    compiled = jax.jit(traced)
+    first, second = compiled(flow, x), compiled(perturbed(flow, seed=5), x)
+    np.testing.assert_allclose(first, flow.log_prob(x), rtol=1e-5)  # eagerly
+    assert not np.allclose(first, second)  # the parameters are not frozen into the program
+    assert len(traces) == 1
+
+
+def test_grad_takes_a_model(flow, x):
+    def loss(model):
+        return -jnp.mean(log_prob(model, x))
+
+    grads = jax.jit(jax.grad(loss))(flow)
+    assert isinstance(grads, Flow)
+    # Against a central difference along the gradient itself.
+    params = nnx.state(grads, nnx.Param)
+    norm = float(optax.tree.norm(params))
+    step = 1e-2 / norm
+
+    def moved(sign):
+        copy = jax.tree.map(lambda leaf: leaf, flow)
+        moves = jax.tree.map(lambda p, g: p + sign * step * g, nnx.state(flow, nnx.Param), params)
+        nnx.update(copy, moves)
+        return float(loss(copy))
+
+    slope = (moved(1) - moved(-1)) / (2 * step)
+    np.testing.assert_allclose(slope, norm**2, rtol=1e-2)  # float32 differences
+    for path, gradient in leaves(grads, Buffer).items():
+        assert not gradient.any(), path
+
+
+def test_vmap_takes_stacked_models(flow, x):
+    models = [perturbed(flow, seed) for seed in range(3)]
+    stacked = jax.tree.map(lambda *each: jnp.stack(each), *models)
+    together = jax.vmap(Flow.log_prob, in_axes=(0, None))(stacked, x)
+    assert together.shape == (3, 8)
+    for row, model in zip(together, models, strict=True):
+        np.testing.assert_allclose(row, log_prob(model, x), rtol=1e-4, atol=1e-5)
+    assert not np.allclose(together[0], together[1])
+
+
+def test_pmap_takes_a_replicated_model(flow, x):
+    devices = jax.local_device_count()
+    shards = jnp.stack([x + i for i in range(devices)])
+    mapped = jax.pmap(Flow.log_prob, in_axes=(None, 0))(flow, shards)
+    np.testing.assert_allclose(mapped, [log_prob(flow, x) for x in shards], rtol=1e-4, atol=1e-5)
+
+
+def test_scan_carries_a_model(flow, x):
+    def body(model, rows):
+        return jax.tree.map(lambda leaf: leaf * 1.0, model), model.log_prob(rows)
+
+    carried, scores = jax.lax.scan(body, flow, x)
+    np.testing.assert_allclose(scores, log_prob(flow, x), rtol=1e-4, atol=1e-5)
+    assert isinstance(carried, Flow)
+
+
+# --- what a step changes, and what it leaves alone ---
+
+SETTINGS = TrainSettings(steps=3, batch_size=8, learning_rate=1e-2, schedule="constant")
+
+
+@pytest.fixture(scope="module")
+def trajectory(flow, x):
+    """The states before and after each of three steps."""
+    optimizer = make_optimizer(SETTINGS)
+    step = jax.jit(make_step(negative_log_likelihood, optimizer, ema_decay=0.15))
+    states = [TrainState.create(flow, optimizer, jax.random.key(0))]
+    for _ in range(3):
+        states.append(step(states[-1], Batch(x))[0])
+    return states
+
+
+def test_a_step_moves_every_parameter_and_no_buffer(trajectory):
+    before, after = (leaves(state.model, nnx.Param) for state in (trajectory[0], trajectory[-1]))
+    assert before.keys() == after.keys()
+    # Not every entry: those of an LU matrix beyond its triangles are masked.
+    still = [path for path in before if (before[path] == after[path]).all()]
+    assert still == []
+    before, after = (leaves(state.model, Buffer) for state in (trajectory[0], trajectory[-1]))
+    assert len(before) >= 4
+    for path in before:
+        np.testing.assert_array_equal(before[path], after[path], err_msg=path)
+
+
+def test_the_average_covers_every_parameter_and_follows_its_formula(trajectory):
+    expected = leaves(trajectory[0].model, nnx.Param)
+    for t, state in enumerate(trajectory[1:]):
+        decay = min(0.15, (1 + t) / (10 + t))  # 0.1 at first, then 0.15: both branches
+        new = leaves(state.model, nnx.Param)
+        expected = {path: decay * expected[path] + (1 - decay) * new[path] for path in new}
+        average = leaves(state.ema_model, nnx.Param)
+        assert average.keys() == expected.keys()
+        for path in average:
+            np.testing.assert_allclose(average[path], expected[path], rtol=1e-5, atol=1e-7)
+    assert int(trajectory[-1].step) == 3
+
+
+def test_the_average_is_kept_beside_the_buffers(trajectory):
+    last = trajectory[-1]
+    for path, value in leaves(last.model, Buffer).items():
+        np.testing.assert_array_equal(leaves(last.ema_model, Buffer)[path], value)
+
+
+def test_weight_decay_is_of_kernels_only_and_decoupled():
+    """Without a gradient, a step is the decay alone: kernels shrink by 1 - rate * decay."""
+    model = perturbed(zoo.maf((2,), layers=1, hidden=(4,), rngs=nnx.Rngs(0)))
+    settings = TrainSettings(learning_rate=0.1, weight_decay=0.5, schedule="constant")
+    optimizer = make_optimizer(settings)
+    step = make_step(lambda model, batch, key: jnp.zeros(()), optimizer)
+    state = TrainState.create(model, optimizer, jax.random.key(0))
+    after = leaves(jax.jit(step)(state, Batch(jnp.zeros((1, 2))))[0].model, nnx.Param)
+    factors = {}
+    for path, value in leaves(model, nnx.Param).items():
+        name = next(part for part in reversed(path.split(".")) if not part.isdigit())
+        factors[name] = after[path] / value
+    assert factors.keys() == {"kernels", "biases", "out_kernel", "out_bias", "log_scale", "shift"}
+    for name, factor in factors.items():
+        expected = 1 - 0.1 * 0.5 if name in ("kernels", "out_kernel") else 1.0
+        np.testing.assert_allclose(factor, expected, rtol=1e-6, err_msg=name)
+
+
+def test_frozen_parameters_do_not_move(flow, x):
+    settings = TrainSettings(
+        steps=2, batch_size=8, learning_rate=0.1, weight_decay=0.1, steps_per_dispatch=2
+    )
+    frozen = freeze(flow, lambda path, _: "kernel" in path)
+    kernels = {path for path in leaves(flow, nnx.Param) if "kernel" in path}
+    assert kernels
+    result = fit(frozen, x, settings=settings, progress=False)
+    for model in (result.model, result.state.model):
+        after = leaves(model, Buffer)
+        for path in kernels:
+            np.testing.assert_array_equal(after[path], leaves(flow, nnx.Param)[path])
+        assert leaves(model, nnx.Param).keys().isdisjoint(kernels)
+    moved = leaves(result.state.model, nnx.Param)
+    assert all((moved[path] != value).any() for path, value in leaves(frozen, nnx.Param).items())
+
+    # A fit donates its state, but neither the caller's model nor the one that it was given back.
+    for model in (frozen, result.model, result.state.model, result.state.ema_model):
+        assert np.isfinite(log_prob(model, x)).all()
+    np.testing.assert_allclose(log_prob(frozen, x), log_prob(flow, x), rtol=1e-6)
+
+
+# --- the optimizer ---
+
+
+@pytest.mark.parametrize("warmup", [0, 4])
+def test_schedule(warmup):
+    settings = TrainSettings(steps=12, warmup_steps=warmup, learning_rate=0.5)
+    cosine = [float(make_schedule(settings)(t)) for t in range(13)]
+    expected = [
+        0.5 * t / warmup
+        if t < warmup
+        else 0.25 * (1 + np.cos(np.pi * (t - warmup) / (12 - warmup)))
+        for t in range(13)
+    ]
+    np.testing.assert_allclose(cosine, expected, atol=1e-7)
+    settings = TrainSettings(steps=12, warmup_steps=warmup, learning_rate=0.5, schedule="constant")
+    constant = [float(make_schedule(settings)(t)) for t in range(13)]
+    expected = [0.5 * min(1.0, t / warmup) if warmup else 0.5 for t in range(13)]
+    np.testing.assert_allclose(constant, expected, atol=1e-7)
+
+
+def descend(settings, gradients):
+    """The updates of a gradient descent that scales nothing, one for each gradient."""
+    optimizer = make_optimizer(settings)
+    params = {"kernel": jnp.zeros(2)}
+    state = optimizer.init(params)
+    updates = []
+    for gradient in gradients:
+        update, state = optimizer.update({"kernel": jnp.asarray(gradient)}, state, params)
+        updates.append(np.asarray(update["kernel"]))
+    return updates
+
+
+PLAIN = {"optimizer": "schedule", "optimizer_args": {"step_size_fn": lambda step: 1.0}}
+
+
+def test_the_optimizer_follows_the_schedule_downhill():
+    settings = TrainSettings(
+        steps=4, warmup_steps=2, learning_rate=0.5, schedule="constant", clip_norm=None, **PLAIN
+    )
+    updates = descend(settings, [[1.0, -2.0]] * 4)
+    rates = [0.0, 0.25, 0.5, 0.5]
+    np.testing.assert_allclose(updates, [[-rate, 2 * rate] for rate in rates], atol=1e-7)
+
+
+def test_gradients_are_clipped_by_their_norm():
+    settings = TrainSettings(
+        steps=4, learning_rate=1.0, schedule="constant", clip_norm=2.5, **PLAIN
+    )
+    small, large = descend(settings, [[0.3, 0.4], [30.0, 40.0]])
+    np.testing.assert_allclose(small, [-0.3, -0.4], rtol=1e-6)
+    np.testing.assert_allclose(large, [-1.5, -2.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamax", "rms", "rss", "adadelta", "lion"])
+def test_the_documented_optimizers_descend(name):
+    (update,) = descend(TrainSettings(optimizer=name), [[1.0, -2.0]])
+    assert update[0] < 0 < update[1]
+
+
+def test_optimizer_arguments_arrive():
+    gradients = [[1.0, 1.0], [-1.0, -1.0]]
+    settings = TrainSettings(optimizer_args={"b1": 0.0}, schedule="constant", clip_norm=None)
+    _, forgetful = descend(settings, gradients)
+    _, default = descend(TrainSettings(schedule="constant", clip_norm=None), gradients)
+    np.testing.assert_allclose(forgetful, 1e-3, rtol=1e-4)
+    assert abs(default[0]) < 5e-4
