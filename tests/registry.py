@@ -139,7 +139,7 @@ BIJECTORS: dict[str, Example] = {
     "iaf": Example(lambda r: Inverse(maf((3,), r)), (3,)),
     "chain": Example(lambda r: Chain([ActNorm((3,)), Flip(), Conv1x1((3,), rngs=r)]), (3,)),
     "chain of mixed event_ndims": Example(
-        lambda r: Chain([Squeeze((2, 2, 1)), ActNorm((2, 2, 1)), Tanh(), Logit(-1.0, 1.0)]),
+        lambda r: Chain([Squeeze((2, 2, 1)), ActNorm((2, 2, 1)), Tanh()]),
         (2, 2, 1),
         (-0.95, 0.95),
     ),
@@ -195,7 +195,7 @@ LIKELIHOODS: dict[str, Callable[[], likelihoods.Likelihood]] = {
 
 
 def image_flow(rngs, **options):
-    return zoo.realnvp((2, 2, 1), steps=1, width=4, blocks=1, rngs=rngs, **options)
+    return zoo.realnvp((4, 2, 1), steps=1, width=4, blocks=1, rngs=rngs, **options)
 
 
 def binary(rngs):
@@ -230,7 +230,7 @@ MODELS: dict[str, Example] = {
     "realnvp context": Example(
         lambda r: zoo.realnvp((3,), steps=1, hidden=(6,), context_features=2, rngs=r), (3,)
     ),
-    "realnvp image": Example(image_flow, (2, 2, 1)),
+    "realnvp image": Example(image_flow, (4, 2, 1)),
     "glow": Example(
         lambda r: zoo.glow((4, 4, 1), levels=2, steps=1, width=4, bounds=(0.0, 1.0), rngs=r),
         (4, 4, 1),
@@ -265,6 +265,6 @@ MODELS: dict[str, Example] = {
     ),
     "dequantized context": Example(
         lambda r: Dequantized(image_flow(r, bounds=(0.0, 256.0), context_features=2), 256),
-        (2, 2, 1),
+        (4, 2, 1),
     ),
 }
