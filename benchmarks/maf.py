@@ -2,10 +2,10 @@
 
     python benchmarks/maf.py
 
-One masked autoregressive flow of 43 dimensions, 5 layers, hidden layers of exactly (512, 512), batch
-1000, float32, perturbed weights. Timings are interleaved and after warm-up; the median over the
-rounds is printed with the spread (minimum to maximum). Absolute times depend on the machine, the
-ratios travel.
+One masked autoregressive flow of 43 dimensions, 5 layers, hidden layers of exactly (512, 512),
+batch 1000, float32, perturbed weights. Timings are interleaved and after warm-up; the median over
+the rounds is printed with the spread (minimum to maximum). Absolute times depend on the machine,
+the ratios travel.
 """
 
 import argparse

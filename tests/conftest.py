@@ -3,6 +3,13 @@
 import jax
 import pytest
 
+# TFP, which distrax imports, still names what jax.core deprecates. Goes when TFP stops.
+_TFP = "ignore:jax.core.* is deprecated:DeprecationWarning"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("filterwarnings", _TFP)
+
 
 @pytest.fixture
 def x64():

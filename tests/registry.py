@@ -147,6 +147,9 @@ BIJECTORS: dict[str, Example] = {
         lambda r: Chain([maf((3,), r, context_features=2), Flip(), Coupling((3,), mlp(r))]), (3,)
     ),
     "scan": Example(lambda r: Scan(scan_step, 3, rngs=r), (3,)),
+    "scan without parameters": Example(
+        lambda r: Scan(lambda r: Tanh(), 2, rngs=r), (2,), (-0.7, 0.7)
+    ),
     "scan context": Example(
         lambda r: Scan(lambda r: Coupling((3,), mlp(r, context_features=2)), 2, rngs=r), (3,)
     ),
@@ -160,6 +163,7 @@ BIJECTORS: dict[str, Example] = {
 }
 
 SPARSE = {"dense": False}
+FEW = {"num_samples": 500}  # of the models with convolutions
 
 CONDITIONALS: dict[str, Example] = {
     "made no hidden, direct": Example(lambda r: made((4,), 1, (), direct=True, rngs=r), (4,)),
@@ -194,10 +198,6 @@ LIKELIHOODS: dict[str, Callable[[], likelihoods.Likelihood]] = {
 }
 
 
-def image_flow(rngs, **options):
-    return zoo.realnvp((4, 2, 1), steps=1, width=4, blocks=1, rngs=rngs, **options)
-
-
 def binary(rngs):
     return Autoregressive(made((4,), 1, rngs=rngs), likelihoods.Bernoulli())
 
@@ -230,17 +230,23 @@ MODELS: dict[str, Example] = {
     "realnvp context": Example(
         lambda r: zoo.realnvp((3,), steps=1, hidden=(6,), context_features=2, rngs=r), (3,)
     ),
-    "realnvp image": Example(image_flow, (4, 2, 1)),
+    "realnvp image": Example(
+        lambda r: zoo.realnvp((4, 2, 1), steps=1, width=4, blocks=1, rngs=r),
+        (4, 2, 1),
+        options=FEW,
+    ),
     "glow": Example(
         lambda r: zoo.glow((4, 4, 1), levels=2, steps=1, width=4, bounds=(0.0, 1.0), rngs=r),
         (4, 4, 1),
         (0.0, 1.0),
+        FEW,
     ),
     "glow dense, context": Example(
         lambda r: zoo.glow(
             (2, 2, 1), levels=1, steps=2, width=4, lu=False, context_features=2, rngs=r
         ),
         (2, 2, 1),
+        options=FEW,
     ),
     "made binary": Example(lambda r: zoo.made((6,), hidden=(9,), rngs=r), (6,)),
     "made binary image": Example(lambda r: zoo.made((2, 2, 1), hidden=(9,), rngs=r), (2, 2, 1)),
@@ -264,7 +270,12 @@ MODELS: dict[str, Example] = {
         (2,),
     ),
     "dequantized context": Example(
-        lambda r: Dequantized(image_flow(r, bounds=(0.0, 256.0), context_features=2), 256),
-        (4, 2, 1),
+        lambda r: Dequantized(
+            zoo.realnvp(
+                (3,), steps=1, hidden=(4,), bounds=(0.0, 256.0), context_features=2, rngs=r
+            ),
+            256,
+        ),
+        (3,),
     ),
 }

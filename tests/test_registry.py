@@ -54,53 +54,40 @@ def test_model(name, x64):
     assert (report["normalisation"] == "passed") == bool(small or name == "made categorical")
 
 
-@pytest.mark.parametrize("name", ["scan", "coupling checkerboard", "conv1x1 lu image"])
-def test_bijector_in_single_precision(name):
-    example = registry.BIJECTORS[name]
+def test_bijector_in_single_precision():
+    example = registry.BIJECTORS["scan"]
     check_bijector(example.make(nnx.Rngs(0)), jnp.asarray(example.data()), eager=False)
 
 
-def test_conditional_in_single_precision():
-    example = registry.CONDITIONALS["made"]
-    check_conditional(example.make(nnx.Rngs(0)), jnp.asarray(example.data()), eager=False)
+@pytest.mark.parametrize(
+    ("module", "base"),
+    [
+        (bijectors, bijectors.Bijector),
+        (conditionals, conditionals.Conditional),
+        (models, models.Model),
+    ],
+    ids=["bijectors", "conditionals", "models"],
+)
+def test_every_exported_member_is_registered(module, base):
+    # The registry imports what it uses and, as the linter sees to, nothing else.
+    members = [getattr(module, name) for name in module.__all__]
+    classes = [m for m in members if isinstance(m, type) and issubclass(m, base) and m is not base]
+    assert [m.__name__ for m in classes if getattr(registry, m.__name__, None) is not m] == []
 
 
-@pytest.mark.parametrize("name", ["maf", "made ensemble"])
-def test_model_in_single_precision(name):
-    example = registry.MODELS[name]
-    model = example.make(nnx.Rngs(0))
-    check_model(model, jnp.asarray(example.data(model.levels)), eager=False)
-
-
-def exported(module, base):
-    members = (getattr(module, name) for name in module.__all__)
-    return {m for m in members if isinstance(m, type) and issubclass(m, base) and m is not base}
-
-
-def inside(examples):
-    """The types of all modules in the registered examples."""
-    found = set()
-    for example in examples:
-        for _, module in nnx.iter_modules(example.make(nnx.Rngs(0))):
-            found.add(type(module))
-    return found
-
-
-def test_every_exported_member_is_registered():
-    registered = inside(registry.BIJECTORS.values())
-    assert exported(bijectors, bijectors.Bijector) <= registered
-    assert exported(conditionals, conditionals.Conditional) <= inside(
-        registry.CONDITIONALS.values()
-    )
-    assert exported(models, models.Model) <= inside(registry.MODELS.values())
-    for module, base, entries in (
+@pytest.mark.parametrize(
+    ("module", "base", "entries"),
+    [
         (transforms, transforms.Transform, registry.TRANSFORMS),
         (likelihoods, likelihoods.Likelihood, registry.LIKELIHOODS),
-    ):
-        public = {m for m in vars(module).values() if isinstance(m, type) and issubclass(m, base)}
-        assert public - {base} <= {type(make()) for make in entries.values()}
+    ],
+    ids=["transforms", "likelihoods"],
+)
+def test_every_family_is_registered(module, base, entries):
+    families = {m for m in vars(module).values() if isinstance(m, type) and issubclass(m, base)}
+    assert families - {base} == {type(make()) for make in entries.values()}
 
 
 def test_every_constructor_of_the_zoo_is_registered():
     for name, _ in zoo.names():
-        assert any(entry.startswith(name) for entry in registry.MODELS), name
+        assert any(entry.split()[0] == name for entry in registry.MODELS), name

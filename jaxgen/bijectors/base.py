@@ -105,6 +105,35 @@ class Bijector(nnx.Module):
         return self.event_shape
 
 
+def run_within(
+    layer: Bijector,
+    method: str,
+    value: Array,
+    context: Array | None,
+    key: Array | None,
+    event_ndims: int,
+) -> tuple[Array, Array]:
+    """Runs a part of a larger bijector, which may have fewer event axes than the whole.
+
+    What the whole takes for event axes is batch to such a part: its context is repeated along them,
+    and its log-determinant is summed over them.
+
+    Args:
+        layer: the part.
+        method: ``"forward_and_log_det"`` or ``"inverse_and_log_det"``.
+        value: array ``(*batch, *event)``.
+        context: array ``(*batch, *context_shape)``, or None.
+        key: as in the method.
+        event_ndims: event axes of the whole.
+    """
+    extra = event_ndims - layer.event_ndims
+    if extra and context is not None and layer.context_shape is not None:
+        batch_ndims = value.ndim - event_ndims
+        context = jnp.expand_dims(context, tuple(range(batch_ndims, batch_ndims + extra)))
+    value, log_det = getattr(layer, method)(value, context, key=key)
+    return value, jnp.sum(log_det, tuple(range(log_det.ndim - extra, log_det.ndim)))
+
+
 def _checked(method: Callable[..., tuple[Array, Array]]) -> Callable[..., tuple[Array, Array]]:
     """Wraps one of the two methods of a subclass with the checks that all share."""
     name = method.__name__

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Self
 
-import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.bijectors.base import Bijector
+from jaxgen.bijectors.base import Bijector, run_within
 from jaxgen.core import ShapeError, common_context, replace, split_key, within
 
 
@@ -39,6 +38,11 @@ class Chain(Bijector):
         shape = None
         for index, layer in enumerate(layers):
             incoming = layer.side_shape("base")
+            if incoming is not None and len(incoming) < self.event_ndims:
+                raise ShapeError(
+                    f"Chain: layer {index} ({type(layer).__name__}) takes events of shape "
+                    f"{incoming}, but another layer has {self.event_ndims} event axes"
+                )
             if shape is not None and incoming is not None and incoming != shape:
                 raise ShapeError(
                     f"Chain: layer {index} ({type(layer).__name__}) expects shape {incoming}, the "
@@ -67,9 +71,9 @@ class Chain(Bijector):
         for index in indices:
             layer = self.layers[index]
             with within(f"Chain layer {index}"):
-                value, log_det = getattr(layer, name)(value, context, key=keys[index])
-            extra = self.event_ndims - layer.event_ndims
-            log_det = jnp.sum(log_det, tuple(range(log_det.ndim - extra, log_det.ndim)))
+                value, log_det = run_within(
+                    layer, name, value, context, keys[index], self.event_ndims
+                )
             total = log_det if total is None else total + log_det
         return value, total
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.bijectors.base import Bijector
+from jaxgen.bijectors.base import Bijector, run_within
 from jaxgen.core import Buffer, Shape, ShapeError, common_context, replace, split_key, within
 from jaxgen.functional import coupling, masks, rearrange
 from jaxgen.transforms import Affine, Transform
@@ -161,7 +161,9 @@ class Split(Bijector):
         inner_key, key = split_key(key, 2)
         kept, rest = rearrange.split_channels(z)
         with within("Split"):
-            kept, log_det = self.inner.forward_and_log_det(kept, context, key=inner_key)
+            kept, log_det = run_within(
+                self.inner, "forward_and_log_det", kept, context, inner_key, self.event_ndims
+            )
         x, rest_log_det = self._prior(
             rearrange.merge_channels(kept, rest), context, key, self.transform.forward
         )
@@ -174,7 +176,9 @@ class Split(Bijector):
         z, rest_log_det = self._prior(x, context, key, self.transform.inverse)
         kept, rest = rearrange.split_channels(z)
         with within("Split"):
-            kept, log_det = self.inner.inverse_and_log_det(kept, context, key=inner_key)
+            kept, log_det = run_within(
+                self.inner, "inverse_and_log_det", kept, context, inner_key, self.event_ndims
+            )
         return rearrange.merge_channels(kept, rest), log_det + rest_log_det
 
     def _prior(self, value, context, key, direction):

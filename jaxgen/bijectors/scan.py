@@ -80,6 +80,7 @@ class Scan(Bijector):
         return self._run("inverse_and_log_det", x, context, key, reverse=True)
 
     def _run(self, name, value, context, key, reverse):
+        value = self._promote(value)
         keys = None if key is None else jax.random.split(key, self.num_steps)
 
         def body(value, inputs):
@@ -87,16 +88,25 @@ class Scan(Bijector):
             with within("Scan step"):
                 return getattr(step, name)(value, context, key=step_key)
 
-        value, log_dets = jax.lax.scan(body, value, (self.steps, keys), reverse=reverse)
+        value, log_dets = jax.lax.scan(
+            body, value, (self.steps, keys), length=self.num_steps, reverse=reverse
+        )
         return value, jnp.sum(log_dets, axis=0)
 
     def initialize(self, x: Array, context: Array | None = None) -> tuple[Self, Array]:
+        x = self._promote(x)
+
         def body(x, step):
             step, z = step.initialize(x, context)
             return z, step
 
-        z, steps = jax.lax.scan(body, x, self.steps, reverse=True)
+        z, steps = jax.lax.scan(body, x, self.steps, length=self.num_steps, reverse=True)
         return replace(self, steps=steps), z
+
+    def _promote(self, value: Array) -> Array:
+        """The value in the dtype that the steps give back: a loop's carry must keep its dtype."""
+        dtypes = {leaf.dtype for leaf in jax.tree.leaves(self.steps)}
+        return jnp.asarray(value, jnp.result_type(value, *dtypes))
 
 
 def _first_difference(first: Any, second: Any, path: str = "step") -> str | None:

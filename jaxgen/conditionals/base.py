@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape, ShapeError, batch_shape, check_context, is_concrete
+from jaxgen.core import Shape, ShapeError, batch_shape, check_context, is_concrete, unknown
 from jaxgen.functional import autoregressive, masks
 from jaxgen.functional.autoregressive import Cache
 
@@ -108,8 +108,7 @@ class Conditional(nnx.Module):
         Returns:
             The outputs, each as ``(*batch, *event_shape)``.
         """
-        if method not in METHODS:
-            raise ValueError(f"unknown sampling method {method!r}; known are {', '.join(METHODS)}")
+        check_method(method)
         where = f"{type(self).__name__}.generate"
         context = check_context(context, self.context_shape, batch, where)
         order = self.resolve_order(order)
@@ -203,6 +202,12 @@ class Conditional(nnx.Module):
         return flat.reshape(
             *flat.shape[:batch_ndims], *self.grid_shape, *flat.shape[batch_ndims + 1 :]
         )
+
+
+def check_method(method: str) -> None:
+    """Refuses an unknown way to run the sequential direction, naming the nearest one."""
+    if method not in METHODS:
+        raise unknown("sampling method", method, METHODS)
 
 
 def _shift(sequence: Array) -> Array:

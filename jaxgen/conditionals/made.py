@@ -27,7 +27,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, split_key
+from jaxgen.core import Shape, check_context, split_key
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.networks.blocks import activation, dropout
@@ -168,6 +168,7 @@ class MADE(Conditional):
         self, batch: Shape, context: Array | None = None, order: Array | None = None
     ) -> Cache:
         order = self.resolve_order(order)
+        context = check_context(context, self.context_shape, batch, "MADE.init_cache")
         weights = self._masked(order)
         flat = math.prod(batch)
         heights = self._block_heights()

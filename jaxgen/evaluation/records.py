@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxgen.core import num_parameters
+from jaxgen.core import ShapeError, num_parameters
 from jaxgen.data import Dataset
 from jaxgen.models import Model
 from jaxgen.models.scoring import score
@@ -89,6 +89,11 @@ def evaluate(
     >>> print(evaluate(StandardNormal((2,)), Dataset("zeros", "test", x)))
     StandardNormal on zeros (test, 4 examples): -1.8379 ± 0.0000 nats, exact
     """
+    if data.event_shape != model.event_shape:
+        raise ShapeError(
+            f"{type(model).__name__}: expected events of shape {model.event_shape}, got "
+            f"{data.event_shape} from {data.name}"
+        )
     model.check_data(data.x)
     began = time.perf_counter()
     scores = score(

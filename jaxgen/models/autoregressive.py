@@ -72,7 +72,7 @@ class Autoregressive(Model):
     ) -> Array:
         """As :meth:`Model.sample`. The noise of a position depends on the key and the position
         alone, so every ``method`` returns the same samples."""
-        batch = self._sample_batch(num_samples, context)
+        batch = self._sample_batch(num_samples, context, method)
         context = self._context(context, batch, "Autoregressive.sample")
         network = self.conditional
         positions = network.resolve_order(order)

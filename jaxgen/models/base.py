@@ -7,6 +7,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
+from jaxgen.conditionals.base import check_method
 from jaxgen.core import Shape, ShapeError, batch_shape, check_context, is_concrete
 
 
@@ -62,6 +63,15 @@ class Model(nnx.Module):
         An exact model needs no bound: this is its :meth:`log_prob`.
         """
         return self.log_prob(x, context, key=dropout_key)
+
+    def importance_log_prob(
+        self, x: Array, key: Array, num_samples: int, context: Array | None = None
+    ) -> Array:
+        """An estimate of ``log p(x | context)`` from ``num_samples`` importance samples, in nats.
+
+        An exact model needs no estimate: this is its :meth:`log_prob`.
+        """
+        return self.log_prob(x, context)
 
     def sample(
         self,
@@ -128,9 +138,10 @@ class Model(nnx.Module):
             raise ShapeError(f"{where}: this model is unconditional, but a context was given")
         return check_context(context, self.context_shape, batch, where)
 
-    def _sample_batch(self, num_samples: int, context: Array | None) -> Shape:
+    def _sample_batch(self, num_samples: int, context: Array | None, method: str) -> Shape:
         """The batch shape of samples: ``(num_samples, *context's batch)``."""
         where = f"{type(self).__name__}.sample"
+        check_method(method)
         if not isinstance(num_samples, int) or num_samples < 0:
             raise ValueError(f"{where}: expected num_samples >= 0, got {num_samples!r}")
         if self.context_shape is None or context is None:

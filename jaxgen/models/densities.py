@@ -36,6 +36,6 @@ class StandardNormal(Model):
         *,
         method: str = "auto",
     ) -> Array:
-        batch = self._sample_batch(num_samples, context)
+        batch = self._sample_batch(num_samples, context, method)
         self._context(context, batch, "StandardNormal.sample")
         return jax.random.normal(key, (*batch, *self.event_shape))

@@ -107,7 +107,7 @@ class Ensemble(Model):
         *,
         method: str = "auto",
     ) -> Array:
-        batch = self._sample_batch(num_samples, context)
+        batch = self._sample_batch(num_samples, context, method)
         context = self._context(context, batch, "Ensemble.sample")
         order_key, sample_key = jax.random.split(key)
         rows = math.prod(batch)

@@ -79,9 +79,11 @@ class Flow(Model):
         *,
         method: str = "auto",
     ) -> tuple[Array, Array]:
-        batch = self._sample_batch(num_samples, context)
+        batch = self._sample_batch(num_samples, context, method)
         context = self._context(context, batch, "Flow.sample")
-        bijector = map_modules(self.bijector, _use(method))
+        bijector = self.bijector
+        if method != "auto":  # which leaves every layer its own
+            bijector = map_modules(bijector, _use(method))
         base_context = self._base_context(context)
         if base_context is None:
             z = self.base.sample(key, math.prod(batch), method=method)

@@ -77,6 +77,8 @@ def to_float64(module: M) -> M:
 
 def prepare(module: M, dtype: Any, *, perturbed: bool, seed: int) -> M:
     """The member as it is checked: its attributes in order, in the data's dtype, perturbed."""
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"{type(module).__name__}: expected real data to check it at, got {dtype}")
     check_attributes(module)
     module = cast(module, dtype)
     return perturb(module, jax.random.key(seed)) if perturbed else module
@@ -174,7 +176,8 @@ def unchanged(module: nnx.Module, what: str) -> Iterator[None]:
 
 def check_structure(new: nnx.Module, old: nnx.Module, what: str) -> None:
     """Another structure would compile every program again, and fit no optimizer state."""
-    if not bool(jax.tree.flatten(new)[1] == jax.tree.flatten(old)[1]):
+    structures = [jax.tree.structure(module) for module in (new, old)]
+    if len(set(structures)) > 1:
         raise AssertionError(
             f"{what} returned a {type(new).__name__} of another structure; only the values of its "
             f"leaves may differ"

@@ -106,7 +106,7 @@ class Experiment:
         }
         for prefix, names in groups.items():
             name = key.removeprefix(prefix)
-            if name in names and key in (name, prefix + name):
+            if name in names:
                 return (values[prefix[:-1]] if prefix else values), name
         # Like with like: what was meant by a bare name is nearer without its prefix.
         known = [prefix * ("." in key) + name for prefix, names in groups.items() for name in names]

@@ -17,6 +17,7 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
+from jaxgen.core import ShapeError
 from jaxgen.data.batching import batch_indices
 from jaxgen.models import Model
 from jaxgen.models.scoring import score
@@ -245,6 +246,9 @@ def check_inputs(model: Model, train: Batch, valid: Batch | None, settings: Trai
             continue
         if len(batch.x) == 0:
             raise ValueError(f"the {name} data are empty: expected (n, {model.event_shape})")
+        if batch.x.ndim != 1 + len(model.event_shape):
+            expected = ", ".join(["n", *map(str, model.event_shape)])
+            raise ShapeError(f"the {name} data: expected shape ({expected}), got {batch.x.shape}")
         model.check_data(batch.x)
         if batch.context is None:
             continue

@@ -145,8 +145,12 @@ def read_config(run: Path | str) -> dict[str, Any]:
         raise RunError(f"{run} is not a run directory: it has no config.json")
     try:
         config = json.loads(path.read_text())
-        for key in ("name", "event_shape", "levels"):
-            config[key]
+        shape, levels = config["event_shape"], config["levels"]
+        if not (isinstance(shape, list) and all(isinstance(side, int) for side in shape)):
+            raise TypeError(f"event_shape: expected a list of int, got {shape!r}")
+        if not (levels is None or isinstance(levels, int)):
+            raise TypeError(f"levels: expected int or None, got {levels!r}")
+        config["name"]
         Experiment.from_dict(config["experiment"])
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path} is damaged: {type(error).__name__}: {error}") from error

@@ -107,6 +107,11 @@ def realnvp(
         return Scan(pair, steps, rngs=rngs)
 
     def scale(shape: Shape, remaining: int) -> Bijector:
+        if shape[:2] == (1, 1):
+            raise ShapeError(
+                f"realnvp: {scales} scales leave a single pixel of {event_shape}, which has no "
+                f"checkerboard; take fewer"
+            )
         board = couplings(shape, lambda swap: Checkerboard(shape, swap))
         if remaining == 1:
             return board

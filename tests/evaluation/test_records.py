@@ -223,5 +223,7 @@ def test_the_data_are_checked_first(points):
     levels = Dataset("levels", "test", np.ones((3, 2), int), levels=3)
     with pytest.raises(ValueError, match="expected real values, got int64"):
         evaluate(zoo.maf((2,), layers=1, hidden=(2,), rngs=nnx.Rngs(0)), levels)
-    with pytest.raises(ValueError, match=r"expected shape \(\*batch, 3\), got \(7, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"expected events of shape \(3,\), got \(2,\) from points"
+    ):
         evaluate(StandardNormal((3,)), points)

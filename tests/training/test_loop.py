@@ -90,7 +90,8 @@ def scripted(monkeypatch):
         models = []
 
         def score(model, *args, **kwargs):
-            models.append(jax.tree.map(np.array, model))
+            # Not np.array, which would hold on to the buffers and hide that they are donated.
+            models.append(jax.tree.map(jnp.copy, model))
             return np.array([-losses[len(models) - 1]])
 
         monkeypatch.setattr(loop, "score", score)
@@ -123,6 +124,13 @@ def test_early_stopping_returns_the_best_parameters(name, scripted, x, tmp_path)
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         assert checkpoints.latest() == stops
         assert same(checkpoints.restore_model(stops, gaussian()), result.model)
+
+
+def test_the_best_parameters_survive_the_steps_after_them(scripted, x):
+    """Those donate the state; a checkpoint would hold on to it, so there is none here."""
+    models = scripted([1, 2, 3])
+    result = train(x, x, steps=6)
+    assert same(result.model, models[0])
 
 
 def test_validation_decides_and_sees_the_averaged_parameters(x):

@@ -20,7 +20,7 @@ from jaxgen.models import Flow
 from jaxgen.training import TrainSettings, fit
 from jaxgen.training.metrics import MetricsLog, read_metrics
 
-STEPS = 400
+STEPS = 300
 EXPERIMENT = f'''
 """Dropout, so that the noise of every step matters; data-dependent initialisation; averages."""
 from jaxgen.training import Experiment, TrainSettings
@@ -30,7 +30,7 @@ experiment = Experiment(
     data="toy:rings",
     model_args={{"layers": 1, "hidden": [8], "dropout": 0.2}},
     train=TrainSettings(
-        steps={STEPS}, batch_size=32, steps_per_dispatch=5, eval_every=50, checkpoint_every=20
+        steps={STEPS}, batch_size=32, steps_per_dispatch=5, eval_every=50, checkpoint_every=30
     ),
 )
 '''
@@ -287,7 +287,9 @@ def test_a_finished_training_is_not_trained_further(monkeypatch, tmp_path, data,
     train(data, tmp_path)
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "checkpoints").rglob("*")}
     monkeypatch.setattr(MetricsLog, "write", lambda *args: pytest.fail("it went on training"))
+    before = signal.getsignal(signal.SIGINT)
     assert_same(train(data, tmp_path), uninterrupted)
+    assert signal.getsignal(signal.SIGINT) is before
     assert files == {
         path: path.stat().st_mtime_ns for path in (tmp_path / "checkpoints").rglob("*")
     }

@@ -14,7 +14,7 @@ from flax import nnx
 
 import jaxgen
 from jaxgen import Buffer, freeze, zoo
-from jaxgen.bijectors import Chain, Conv1x1, Standardize
+from jaxgen.bijectors import ActNorm, Chain, Conv1x1, Standardize
 from jaxgen.models import Flow
 from jaxgen.training import Batch, TrainSettings, TrainState, fit, make_optimizer, make_step
 from jaxgen.training.objectives import negative_log_likelihood
@@ -240,6 +240,11 @@ def test_scan_carries_a_model(flow, x):
     assert isinstance(carried, Flow)
 
 
+def test_a_model_with_buffers_can_be_looked_at(flow):
+    """In a notebook, what stands at the end of a cell is shown."""
+    assert repr(flow).startswith("Flow(")
+
+
 # --- what a step changes, and what it leaves alone ---
 
 SETTINGS = TrainSettings(steps=3, batch_size=8, learning_rate=1e-2, schedule="constant")
@@ -325,6 +330,16 @@ def test_frozen_parameters_do_not_move(flow, x):
     for model in (frozen, result.model, result.state.model, result.state.ema_model):
         assert np.isfinite(log_prob(model, x)).all()
     np.testing.assert_allclose(log_prob(frozen, x), log_prob(flow, x), rtol=1e-6)
+
+
+def test_a_donated_state_takes_nothing_from_the_model(x):
+    model = Flow(ActNorm((2,)))
+    optimizer = make_optimizer(SETTINGS)
+    step = jax.jit(make_step(negative_log_likelihood, optimizer), donate_argnums=0)
+    state = TrainState.create(model, optimizer, jax.random.key(0))
+    after, _ = step(state, Batch(x))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.model, state.ema)))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((model, after)))
 
 
 # --- the optimizer ---

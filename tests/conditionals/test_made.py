@@ -1,0 +1,112 @@
+"""MADE: normalisation in any order, traced orders, errors."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxgen.conditionals import MADE
+from jaxgen.core import ShapeError
+from jaxgen.likelihoods import Bernoulli
+from jaxgen.models import Autoregressive
+from jaxgen.testing import perturb, to_float64
+
+pytestmark = pytest.mark.usefixtures("fast_compile")
+
+BITS = np.array(list(itertools.product([0, 1], repeat=6)))
+
+
+def model(**options):
+    made = MADE((6,), 1, rngs=nnx.Rngs(0), **options)
+    return perturb(to_float64(Autoregressive(made, Bernoulli())), jax.random.key(0), 1.0)
+
+
+@pytest.mark.parametrize("hidden", [(), (3,), (7, 9)])
+def test_probabilities_sum_to_one_in_every_order_with_one_compilation(hidden, x64):
+    traces = []
+
+    @jax.jit
+    def log_prob(model, x, order):
+        traces.append(None)
+        return model.log_prob(x, order=order)
+
+    made = model(hidden=hidden, direct=True, order_features=True)
+    scores = []
+    for seed in range(4):
+        order = jax.random.permutation(jax.random.key(seed), 6)
+        scores.append(log_prob(made, BITS, order))
+        assert np.exp(scores[-1]).sum() == pytest.approx(1.0, abs=1e-12)
+    assert len(traces) == 1
+    assert np.abs(scores[0] - scores[1]).max() > 1e-3  # an order does change the model
+
+
+def test_each_example_may_have_its_own_order(x64):
+    made = model(hidden=(7,))
+    orders = jnp.stack([jax.random.permutation(jax.random.key(s), 6) for s in range(4)])
+    each = jax.jit(jax.vmap(lambda m, x, o: m.log_prob(x, order=o), (None, 0, 0)))
+    one = jax.jit(lambda m, x, o: m.log_prob(x, order=o))
+    expected = [one(made, x, o) for x, o in zip(BITS[10:14], orders, strict=True)]
+    np.testing.assert_allclose(each(made, BITS[10:14], orders), expected, rtol=1e-12)
+
+
+def test_raster_order_is_the_default(x64):
+    made = model(hidden=(7,))
+    run = jax.jit(lambda m, x, o: m.log_prob(x, order=o))
+    np.testing.assert_array_equal(run(made, BITS, None), run(made, BITS, jnp.arange(6)))
+
+
+def test_first_position_of_the_order_is_unconditional(x64):
+    made = model(hidden=(7,)).conditional
+    order = jnp.array([3, 0, 1, 2, 4, 5])
+    params = jax.jit(MADE.__call__)(made, BITS.astype(float), None, order)
+    assert np.ptp(params[:, 3]) == 0.0
+    assert np.all(np.ptp(np.delete(params, 3, 1), axis=0) > 0.0)
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (jnp.array([0, 1]), "an order of 3 integers"),
+        (jnp.array([0.0, 1.0, 2.0]), "an order of 3 integers, got float32"),
+        (jnp.array([0, 1, 1]), "not a permutation"),
+    ],
+)
+def test_wrong_orders_are_refused(order, message):
+    made = MADE((3,), 1, hidden=(), rngs=nnx.Rngs(0))
+    with pytest.raises(ShapeError, match=message):
+        made(jnp.zeros(3), None, order)
+
+
+def test_fixed_orders_are_refused():
+    class Fixed(MADE):
+        fixed_order = True
+
+    with pytest.raises(ShapeError, match="Fixed: its generation order is fixed"):
+        Fixed((3,), 1, hidden=(), rngs=nnx.Rngs(0))(jnp.zeros(3), None, jnp.arange(3))
+
+
+def test_unknown_methods_and_activations_are_refused():
+    made = MADE((3,), 1, hidden=(2,), activation="rleu", rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="unknown activation 'rleu'; known are relu"):
+        made(jnp.zeros(3))
+    with pytest.raises(ValueError, match="unknown sampling method 'fast'"):
+        made.generate(lambda t, p: (p, p), (), method="fast")
+
+
+def test_default_call_is_the_scan_of_steps(x64):
+    """A conditional that defines no ``__call__`` of its own."""
+
+    class Stepwise(MADE):
+        __call__ = MADE.__mro__[1].__call__
+
+    made = Stepwise((6,), 2, hidden=(4,), rngs=nnx.Rngs(0))
+    reference = MADE((6,), 2, hidden=(4,), rngs=nnx.Rngs(0))
+    made, reference = (perturb(to_float64(m), jax.random.key(0)) for m in (made, reference))
+    order = jax.random.permutation(jax.random.key(1), 6)
+    x = np.random.default_rng(0).normal(size=(3, 6))
+    np.testing.assert_allclose(
+        jax.jit(Stepwise.__call__)(made, x, None, order), reference(x, None, order), rtol=1e-9
+    )

@@ -1,0 +1,652 @@
+"""Bad input gets one clear error, where it enters, and nothing that was there is lost.
+
+A line of a table for each mistake: what is done, the error's type, and what it says. Mistakes in
+what is typed at the command line are in `test_cli.py`, those in overrides in
+`training/test_experiment.py`, and those in the files of data sets in `data/`.
+"""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import jaxgen
+from jaxgen import ShapeError, bijectors, data, likelihoods, zoo
+from jaxgen.cli import main
+from jaxgen.conditionals import MADE
+from jaxgen.data import Dataset
+from jaxgen.evaluation import evaluate
+from jaxgen.models import Autoregressive, Dequantized, Ensemble, Flow, StandardNormal
+from jaxgen.training import Experiment, TrainSettings, fit
+from jaxgen.training.checkpoints import CheckpointError
+from jaxgen.training.run import RunError, train
+
+SETTINGS = TrainSettings(steps=2, batch_size=4, steps_per_dispatch=1, checkpoint_every=1)
+
+
+def rngs():
+    return nnx.Rngs(0)
+
+
+def points(value=0.0, n=8):
+    return np.full((n, 2), value, np.float32)
+
+
+def flow(**options):
+    return zoo.maf((2,), layers=1, hidden=(4,), **options, rngs=rngs())
+
+
+def made(levels=2, **options):
+    return zoo.made((2,), levels=levels, hidden=(4,), **options, rngs=rngs())
+
+
+def quick_fit(model, *arguments, **options):
+    return fit(model, *arguments, settings=SETTINGS, progress=False, **options)
+
+
+def with_bad_row(value):
+    x = points()
+    x[3, 1] = value
+    return x
+
+
+# --- models and layers ---
+
+MODELS = {
+    # wrong shapes
+    "wrong event": (
+        lambda: flow().log_prob(np.zeros((4, 3), np.float32)),
+        ShapeError,
+        r"Flow\.log_prob: expected shape \(\*batch, 2\), got \(4, 3\)",
+    ),
+    "too few axes": (
+        lambda: flow().log_prob(np.float32(0)),
+        ShapeError,
+        r"expected shape \(\*batch, 2\), got \(\)",
+    ),
+    "flattened images": (
+        lambda: zoo.made((2, 2, 1), hidden=(4,), rngs=rngs()).log_prob(np.zeros((5, 4), int)),
+        ShapeError,
+        r"Autoregressive\.log_prob: expected shape \(\*batch, 2, 2, 1\), got \(5, 4\)",
+    ),
+    "a layer that does not fit": (
+        lambda: bijectors.Chain([bijectors.Flip(), bijectors.ActNorm((3,))]).inverse(points()),
+        ShapeError,
+        r"expected shape \(\*batch, 3\), got \(8, 2\)",
+    ),
+    "layers that do not fit each other": (
+        lambda: bijectors.Chain([bijectors.ActNorm((2,)), bijectors.ActNorm((3,))]),
+        ShapeError,
+        r"\(2,\).*\(3,\)|\(3,\).*\(2,\)",
+    ),
+    "a base that does not fit": (
+        lambda: Flow(bijectors.ActNorm((2,)), StandardNormal((3,))),
+        ShapeError,
+        r"expects a base of shape \(2,\), got \(3,\)",
+    ),
+    "odd sides to squeeze": (
+        lambda: bijectors.Squeeze((5, 4, 1)),
+        ShapeError,
+        r"sides divisible by 2, got \(5, 4, 1\); pad or crop",
+    ),
+    "odd sides to glow": (
+        lambda: zoo.glow((5, 4, 1), levels=1, steps=1, width=4, rngs=rngs()),
+        ShapeError,
+        r"sides divisible by 2, got \(5, 4, 1\)",
+    ),
+    "a vector to squeeze": (
+        lambda: bijectors.Squeeze((4,)),
+        ShapeError,
+        r"expected \(height, width, channels\).*got \(4,\)",
+    ),
+    # wrong values
+    "integers to a flow": (
+        lambda: flow().log_prob(np.zeros((4, 2), int)),
+        ShapeError,
+        "expected real values, got int.*Dequantized",
+    ),
+    "non-binary values to Bernoulli": (
+        lambda: made().log_prob(np.array([[0, 2]])),
+        ValueError,
+        "Bernoulli: expected values 0 and 1, got 2; binarize",
+    ),
+    "grey values to Bernoulli": (
+        lambda: made().log_prob(np.array([[0.0, 0.5]], np.float32)),
+        ValueError,
+        r"Bernoulli: expected values 0 and 1, got 0\.5; binarize",
+    ),
+    "a level too high": (
+        lambda: made(levels=4).log_prob(np.array([[0, 4]])),
+        ValueError,
+        "Categorical: expected levels from 0 to 3, got values from 0 to 4",
+    ),
+    "a level too low": (
+        lambda: made(levels=4).log_prob(np.array([[-1, 0]])),
+        ValueError,
+        "Categorical: expected levels from 0 to 3, got values from -1 to 0",
+    ),
+    "floats for levels": (
+        lambda: made(levels=4).log_prob(points()),
+        ValueError,
+        r"Categorical: expected integer levels 0\.\.3, got float32; quantize",
+    ),
+    "floats for levels, traced": (
+        lambda: jax.jit(Autoregressive.log_prob)(made(levels=4), points()),
+        ValueError,
+        r"Categorical: expected integer levels 0\.\.3, got float32",
+    ),
+    "floats to dequantize": (
+        lambda: Dequantized(flow(), 4).elbo(points(), jax.random.key(0)),
+        ValueError,
+        r"Dequantized\.elbo: expected integer levels 0\.\.3, got float32",
+    ),
+    "integers to a normal": (
+        lambda: made(levels=None).log_prob(np.zeros((4, 2), int)),
+        ValueError,
+        "Normal: expected real values, got int",
+    ),
+    "one level": (lambda: likelihoods.Categorical(1), ValueError, "at least 2 levels, got 1"),
+    # context
+    "an unasked context": (
+        lambda: flow().log_prob(points(), points()),
+        ShapeError,
+        r"Flow\.log_prob: this model is unconditional, but a context was given",
+    ),
+    "an unasked context to sample": (
+        lambda: made().sample(jax.random.key(0), 2, points()),
+        ShapeError,
+        r"Autoregressive\.sample: this model is unconditional, but a context was given",
+    ),
+    "no context": (
+        lambda: flow(context_features=3).log_prob(points()),
+        ShapeError,
+        r"Flow\.log_prob: this is a conditional model; expected a context of shape "
+        r"\(\*batch, 3\), got None",
+    ),
+    "no context to sample": (
+        lambda: made(context_features=3).sample(jax.random.key(0), 2),
+        ShapeError,
+        r"Autoregressive\.sample: this is a conditional model; expected a context",
+    ),
+    "a context of another size": (
+        lambda: flow(context_features=3).log_prob(points(), points()),
+        ShapeError,
+        r"context: expected shape \(\*batch, 3\), got \(8, 2\)",
+    ),
+    "contexts of another number": (
+        lambda: flow(context_features=2).log_prob(points(), points(n=5)),
+        ShapeError,
+        r"context's batch shape \(5,\) does not broadcast to the data's \(8,\)",
+    ),
+    # orders
+    "an order that repeats": (
+        lambda: made().log_prob(np.zeros((1, 2), int), order=jnp.array([0, 0])),
+        ShapeError,
+        r"MADE: the order is not a permutation of 0\.\.1",
+    ),
+    "an order of another length": (
+        lambda: made().log_prob(np.zeros((1, 2), int), order=jnp.array([0, 1, 2])),
+        ShapeError,
+        r"MADE: expected an order of 2 integers, got int32\(3,\)",
+    ),
+    "an ensemble's order that repeats": (
+        lambda: Ensemble(made(), jnp.array([[0, 1], [1, 1]])),
+        ShapeError,
+        r"the order is not a permutation of 0\.\.1",
+    ),
+    "a permutation that repeats": (
+        lambda: bijectors.Permutation((3,), jnp.array([0, 1, 1])),
+        ValueError,
+        r"expected a permutation of 0\.\.2",
+    ),
+    # the rest
+    "a head that does not fit": (
+        lambda: Autoregressive(MADE((2,), 1, hidden=(4,), rngs=rngs()), likelihoods.Normal()),
+        ShapeError,
+        "Normal needs 2 parameters for a position",
+    ),
+    "an unknown method": (
+        lambda: made().sample(jax.random.key(0), 2, method="fast"),
+        ValueError,
+        "unknown sampling method 'fast': ",
+    ),
+    "a negative number of samples": (
+        lambda: flow().sample(jax.random.key(0), -1),
+        ValueError,
+        r"Flow\.sample: expected num_samples >= 0, got -1",
+    ),
+    "no exact likelihood": (
+        lambda: Dequantized(flow(), 4).log_prob(np.zeros((1, 2), int)),
+        TypeError,
+        "no exact log_prob.*elbo.*importance_log_prob",
+    ),
+    "nothing to freeze": (
+        lambda: jaxgen.freeze(flow(), "bijektor"),
+        ValueError,
+        "freeze matched no parameter; the parameters are bijector",
+    ),
+    "an unknown model": (
+        lambda: zoo.build("realnpv", (2,), {}, rngs=rngs()),
+        ValueError,
+        "unknown model 'realnpv': did you mean 'realnvp'",
+    ),
+    "an unknown hyperparameter": (
+        lambda: zoo.build("maf", (2,), {"layer": 1}, rngs=rngs()),
+        ValueError,
+        "unknown maf hyperparameter 'layer': did you mean 'layers'",
+    ),
+    "an unknown key": (
+        lambda: Experiment.from_dict({"model": "maf", "data": "digits", "trian": {}}),
+        ValueError,
+        "unknown configuration key 'trian': did you mean 'train'",
+    ),
+    "an unknown data set": (
+        lambda: data.load("digitz"),
+        ValueError,
+        "unknown data set 'digitz': did you mean 'digits'",
+    ),
+    "an unknown split": (
+        lambda: data.load("digits", "validation"),
+        ValueError,
+        "unknown split 'validation'",
+    ),
+    # data
+    "NaN in a data set": (
+        lambda: Dataset("any", "train", with_bad_row(np.nan)),
+        ValueError,
+        "expected finite values, got NaN or infinity in 1 of 8 rows, the first of them row 3",
+    ),
+    "levels that a data set has not": (
+        lambda: Dataset("any", "train", np.array([[0, 5]]), levels=5),
+        ValueError,
+        "expected integers from 0 to 4, because levels is 5, got 0 to 5",
+    ),
+    "an empty data set": (
+        lambda: Dataset("any", "train", points(n=0)),
+        ValueError,
+        r"at least one row, got shape \(0, 2\)",
+    ),
+    # training
+    "NaN to train on": (
+        lambda: quick_fit(flow(), with_bad_row(np.nan)),
+        ValueError,
+        "Flow: the data hold 1 NaN or infinite values; remove or fill",
+    ),
+    "infinity to train on": (
+        lambda: quick_fit(flow(), with_bad_row(-np.inf)),
+        ValueError,
+        "Flow: the data hold 1 NaN or infinite values",
+    ),
+    "NaN to a density of real values without a flow": (
+        lambda: quick_fit(made(levels=None), with_bad_row(np.nan)),
+        ValueError,
+        "NaN",
+    ),
+    "NaN to validate": (
+        lambda: quick_fit(flow(), points(), with_bad_row(np.nan)),
+        ValueError,
+        "the data hold 1 NaN or infinite values",
+    ),
+    "NaN in the contexts": (
+        lambda: quick_fit(flow(context_features=2), (points(), with_bad_row(np.nan))),
+        ValueError,
+        "the contexts of the training data hold NaN",
+    ),
+    "non-binary values to train on": (
+        lambda: quick_fit(made(), np.full((8, 2), 3)),
+        ValueError,
+        "Bernoulli: expected values 0 and 1, got 3",
+    ),
+    "levels out of range to train on": (
+        lambda: quick_fit(Dequantized(flow(), 4), np.full((8, 2), 4)),
+        ValueError,
+        "Dequantized: expected levels from 0 to 3, got values from 4 to 4",
+    ),
+    "integers to train a flow on": (
+        lambda: quick_fit(flow(), np.zeros((8, 2), int)),
+        ValueError,
+        "Flow: expected real values, got int64.*Dequantized",
+    ),
+    "wrong shape to train on": (
+        lambda: quick_fit(flow(), np.zeros((8, 3), np.float32)),
+        ShapeError,
+        r"Flow: expected shape \(\*batch, 2\), got \(8, 3\)",
+    ),
+    "an axis too many to train on": (
+        lambda: quick_fit(flow(), np.zeros((8, 1, 2), np.float32)),
+        ShapeError,
+        r"the training data: expected shape \(n, 2\), got \(8, 1, 2\)",
+    ),
+    "wrong shape to validate": (
+        lambda: quick_fit(flow(), points(), np.zeros((8, 3), np.float32)),
+        ShapeError,
+        r"expected shape \(\*batch, 2\), got \(8, 3\)",
+    ),
+    "a single example": (
+        lambda: quick_fit(flow(), points()[0]),
+        ShapeError,
+        r"the training data: expected shape \(n, 2\), got \(2,\)",
+    ),
+    "nothing to train on": (
+        lambda: quick_fit(flow(), points(n=0)),
+        ValueError,
+        r"the training data are empty: expected \(n, \(2,\)\)",
+    ),
+    "nothing to validate": (
+        lambda: quick_fit(flow(), points(), points(n=0)),
+        ValueError,
+        "the validation data are empty",
+    ),
+    "fewer contexts than examples": (
+        lambda: quick_fit(flow(context_features=2), (points(), points(n=7))),
+        ValueError,
+        "8 examples, but 7 contexts",
+    ),
+    "contexts to an unconditional model": (
+        lambda: quick_fit(flow(), (points(), points())),
+        ShapeError,
+        "this model is unconditional, but a context was given",
+    ),
+    "a conditional model without contexts": (
+        lambda: quick_fit(flow(context_features=2), points()),
+        ShapeError,
+        "this is a conditional model; expected a context",
+    ),
+    "a batch larger than the data": (
+        lambda: quick_fit(flow(), points(n=3)),
+        ValueError,
+        "expected a batch size from 1 to the 3 examples there are, got 4",
+    ),
+    "an unknown optimizer": (
+        lambda: fit(flow(), points(), settings=dataclasses.replace(SETTINGS, optimizer="adamm")),
+        ValueError,
+        "unknown optimizer 'adamm': did you mean 'adam'",
+    ),
+    "arguments that an optimizer has not": (
+        lambda: fit(
+            flow(), points(), settings=dataclasses.replace(SETTINGS, optimizer_args={"beta": 1})
+        ),
+        ValueError,
+        "optimizer_args: .*'beta'",
+    ),
+    # evaluation
+    "an axis too many to score": (
+        lambda: evaluate(flow(), Dataset("any", "test", np.zeros((3, 1, 2), np.float32))),
+        ShapeError,
+        r"Flow: expected events of shape \(2,\), got \(1, 2\) from any",
+    ),
+    "levels to score with a flow": (
+        lambda: evaluate(flow(), Dataset("any", "test", np.ones((3, 2), int), levels=2)),
+        ValueError,
+        "Flow: expected real values, got int64",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MODELS)
+def test_one_clear_error(mistake):
+    act, kind, said = MODELS[mistake]
+    with pytest.raises(kind, match=said) as raised:
+        act()
+    assert raised.type is kind  # and not some other ValueError, such as one of numpy's
+    assert "\n" not in str(raised.value)
+
+
+# --- run directories ---
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "points.npz"
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    np.savez(path, train=x[:16], valid=x[16:20], test=x[20:])
+    return path
+
+
+@pytest.fixture(scope="module")
+def experiment(archive):
+    return Experiment(
+        model="made",
+        data=f"npz:{archive}",
+        model_args={"levels": None, "hidden": [4]},
+        train=SETTINGS,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(experiment, tmp_path_factory):
+    """A run of two steps with a checkpoint of each."""
+    run = tmp_path_factory.mktemp("runs") / "run"
+    train(experiment, run, progress=False)
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"1", "2"}
+    return run
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A copy of it to be damaged."""
+    shutil.copytree(finished, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Every file and folder, with a digest."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.is_file()
+        else "folder"
+        for path in folder.rglob("*")
+    }
+
+
+def write_config(**changes):
+    def damage(run):
+        path = run / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return damage
+
+
+def write(name, text):
+    return lambda run: (run / name).write_text(text)
+
+
+def remove(pattern):
+    def damage(run):
+        paths = list(run.glob(pattern))
+        assert paths
+        for path in paths:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return damage
+
+
+def truncate(pattern):
+    def damage(run):
+        paths = list(run.glob(pattern))
+        assert paths
+        for path in paths:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    return damage
+
+
+def flip_a_byte(pattern):
+    def damage(run):
+        for path in run.glob(pattern):
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 0xFF
+            path.write_bytes(content)
+
+    return damage
+
+
+READ_ERROR = (
+    r"checkpoint .*checkpoints/2 cannot be read and seems damaged \(\w+\); remove it to fall"
+)
+OTHER_MODEL = {"model": "made", "data": "digits", "model_args": {"levels": None, "hidden": [5]}}
+
+DAMAGED = {
+    "no configuration": (remove("config.json"), "is not a run directory: it has no config.json"),
+    "an empty configuration": (write("config.json", ""), "config.json is damaged: JSONDecodeError"),
+    "half a configuration": (truncate("config.json"), "config.json is damaged: JSONDecodeError"),
+    "a configuration of bytes": (
+        lambda run: (run / "config.json").write_bytes(b"\xff\xfe\x00"),
+        "config.json is damaged: UnicodeDecodeError",
+    ),
+    "a list for a configuration": (write("config.json", "[]"), "config.json is damaged: TypeError"),
+    "a key of the configuration missing": (
+        write("config.json", '{"name": "made"}'),
+        "config.json is damaged: KeyError",
+    ),
+    "no experiment": (write_config(experiment=None), "config.json is damaged.*got None"),
+    "an unknown setting": (
+        write_config(experiment={**OTHER_MODEL, "train": {"stepz": 1}}),
+        "config.json is damaged.*unknown training setting 'stepz'",
+    ),
+    "a setting of another type": (
+        write_config(experiment={**OTHER_MODEL, "train": {"steps": "x"}}),
+        "config.json is damaged.*steps: expected int, got 'x'",
+    ),
+    "no event": (write_config(event_shape=None), "config.json is damaged"),
+    "an event that is none": (write_config(event_shape=["a"]), "config.json is damaged"),
+    "another model": (
+        write_config(experiment=OTHER_MODEL),
+        r"checkpoints/2 belongs to another model: expected shape \(5,\) at .*, got shape \(4,\)",
+    ),
+    "a deeper model": (
+        write_config(experiment={**OTHER_MODEL, "model_args": {"levels": None, "hidden": [4, 4]}}),
+        r"belongs to another model: expected shape \(4,\) at .*, got nothing",
+    ),
+    "no checkpoints": (remove("checkpoints"), "no checkpoint has been written yet; train it first"),
+    "no checkpoint": (remove("checkpoints/*"), "no checkpoint has been written yet"),
+    "an empty checkpoint": (remove("checkpoints/2/*"), READ_ERROR),
+    "no model in the checkpoint": (remove("checkpoints/2/model"), READ_ERROR),
+    "no index of the arrays": (remove("checkpoints/2/model/manifest.ocdbt"), READ_ERROR),
+    "no metadata": (remove("checkpoints/2/model/_METADATA"), READ_ERROR),
+    "half of the metadata": (truncate("checkpoints/2/model/_METADATA"), READ_ERROR),
+    "half of the arrays": (truncate("checkpoints/2/model/d/*"), READ_ERROR),
+    "a changed byte in the arrays": (flip_a_byte("checkpoints/2/model/d/*"), READ_ERROR),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_run(damage, run, capsys):
+    act, said = DAMAGED[damage]
+    act(run)
+    before = contents(run)
+    with pytest.raises(RunError, match=said):
+        jaxgen.load(run)
+    assert main(["evaluate", str(run)]) == 1
+    out, err = capsys.readouterr()
+    assert (out, len(err.splitlines())) == ("", 1), err
+    assert contents(run) == before
+
+
+def test_a_damaged_checkpoint_can_be_removed_to_fall_back(run):
+    remove("checkpoints/2/*")(run)
+    with pytest.raises(RunError, match=READ_ERROR):
+        jaxgen.load(run)
+    remove("checkpoints/2")(run)
+    assert np.isfinite(jaxgen.load(run).log_prob(points())).all()
+
+
+NOT_RESUMED = {
+    "half of the arrays": (truncate("checkpoints/2/state/d/*"), READ_ERROR),
+    "no progress": (remove("checkpoints/2/progress"), READ_ERROR),
+    "half of the progress": (truncate("checkpoints/2/progress/metadata"), READ_ERROR),
+}
+
+
+@pytest.mark.parametrize("damage", NOT_RESUMED)
+def test_a_damaged_checkpoint_is_not_trained_over(damage, run, experiment):
+    act, said = NOT_RESUMED[damage]
+    act(run)
+    before = contents(run)
+    with pytest.raises(CheckpointError, match=said):
+        train(experiment, run, progress=False)
+    assert contents(run) == before
+
+
+OTHER_CONFIGURATIONS = {
+    "another setting": (["steps=3"], r"experiment\.train\.steps: 2 there, 3 now"),
+    "another seed": (["seed=1"], r"experiment\.train\.seed: 0 there, 1 now"),
+    "another size": (
+        ["hidden=[5]"],
+        r"experiment\.model_args\.hidden: \[4\] there, \[5\] now",
+    ),
+    "a setting more": (["dropout=0.5"], r"experiment\.model_args\.dropout: None there, 0\.5 now"),
+    "another data set": (["data=toy:rings"], r"experiment\.data: npz:.* there, toy:rings now"),
+    "two things": (["seed=1", "steps=3"], r"train\.seed: 0 there, 1 now; .*steps: 2 there, 3 now"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_CONFIGURATIONS)
+def test_a_resume_with_a_different_configuration(name, finished, experiment):
+    overrides, said = OTHER_CONFIGURATIONS[name]
+    before = contents(finished)
+    with pytest.raises(
+        RunError, match=f"holds a run of another configuration .*{said}.*choose another --out"
+    ):
+        train(experiment.override(overrides), finished, progress=False)
+    assert contents(finished) == before
+
+
+def test_a_resume_of_another_model_without_a_configuration(finished, run):
+    """`fit` alone keeps no configuration, but sees that the arrays are not its own."""
+    before = contents(run)
+    model = zoo.made((2,), levels=None, hidden=(5,), rngs=rngs())
+    with pytest.raises(CheckpointError, match=r"belongs to another state: .*\(5,\).*\(4,\)"):
+        quick_fit(model, points(), out=run)
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("where", ["run", "run/deeper"])
+def test_an_output_path_with_a_file_in_the_way(where, tmp_path, experiment):
+    (tmp_path / "run").write_text("precious")
+    with pytest.raises(RunError, match=f"cannot write to .*{where}"):
+        train(experiment, tmp_path / where, progress=False)
+    assert (tmp_path / "run").read_text() == "precious"
+
+
+def test_samples_with_a_folder_in_the_way(finished, tmp_path, capsys):
+    before = contents(finished)
+    (tmp_path / "samples.png").mkdir()
+    arguments = ["sample", str(finished), "--out", str(tmp_path / "samples.png")]
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"jaxgen: cannot write {tmp_path / 'samples.png'}")
+    assert len(err.splitlines()) == 1
+    assert contents(finished) == before
+
+
+def test_a_missing_run(tmp_path):
+    with pytest.raises(RunError, match=r"absent is not a run directory: it has no config\.json"):
+        jaxgen.load(tmp_path / "absent")
+    assert list(tmp_path.iterdir()) == []
+
+
+REFUSED_BEFORE_A_RUN = {
+    "a batch larger than the data": (["batch_size=17"], "expected a batch size from 1 to the 16"),
+    "an unknown optimizer": (["optimizer=sgdd"], "unknown optimizer"),
+    "an unknown model": (["model=mad"], "unknown model 'mad': did you mean 'made'"),
+    "data that the model does not fit": (["levels=2"], "Bernoulli: expected values 0 and 1, got"),
+    "data that cannot be dequantized": (["dequantize=true"], "has real values"),
+    "data that are not there": (["data=npz:absent.npz"], "found none at"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_BEFORE_A_RUN)
+def test_a_mistake_leaves_no_run_behind_that_would_stop_the_next_try(name, tmp_path, experiment):
+    overrides, said = REFUSED_BEFORE_A_RUN[name]
+    with pytest.raises((ValueError, FileNotFoundError), match=said):
+        train(experiment.override(overrides), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,224 @@
+"""The command line from end to end."""
+
+import json
+import re
+import runpy
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+import jaxgen
+from jaxgen import zoo
+from jaxgen.cli import main
+from jaxgen.data import names
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+EXPERIMENT = '''"""A small flow of points.
+
+More about it.
+"""
+from jaxgen.training import Experiment, TrainSettings
+
+experiment = Experiment(
+    model="maf",
+    data="toy:rings",
+    model_args={"layers": 1, "hidden": [4]},
+    train=TrainSettings(steps=100, batch_size=16, steps_per_dispatch=2, seed=7),
+)
+'''
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A folder with an experiment."""
+    folder = tmp_path_factory.mktemp("work")
+    (folder / "maf_rings.py").write_text(EXPERIMENT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(work):
+    """The run that `jaxgen train` made of it, with every way to override the configuration."""
+    arguments = ["train", str(work / "maf_rings.py"), "--out", str(work / "run"), "--quiet"]
+    overrides = ["--set", "eval_every=2", "learning_rate=0.5", "--set", "bound=2.0"]
+    assert main([*arguments, "--steps", "4", "--seed", "1", *overrides]) == 0
+    return work / "run"
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp_path(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_train_takes_overrides(run):
+    config = json.loads((run / "config.json").read_text())
+    assert config["name"] == "maf_rings"
+    train = config["experiment"]["train"]
+    assert {name: train[name] for name in ("steps", "seed", "eval_every", "learning_rate")} == {
+        "steps": 4,
+        "seed": 1,
+        "eval_every": 2,
+        "learning_rate": 0.5,
+    }
+    assert train["batch_size"] == 16
+    assert config["experiment"]["model_args"] == {"layers": 1, "hidden": [4], "bound": 2.0}
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2, 4]
+    assert json.loads((run / "record.json").read_text())["seed"] == 1
+
+
+def test_train_prints_the_record_and_nothing_when_quiet(work, run, capsys):
+    arguments = ["train", str(work / "maf_rings.py"), "--out", str(run), "--steps", "4"]
+    arguments += ["--seed", "1", "--set", "eval_every=2", "learning_rate=0.5", "bound=2.0"]
+    before = (run / "metrics.jsonl").read_bytes()
+    assert main(arguments) == 0  # the same command again: nothing is left to train
+    out, err = capsys.readouterr()
+    assert re.fullmatch(
+        r"maf_rings on toy:rings \(test, 5000 examples\): -\d\.\d{4} ± 0\.\d{4} nats, exact\n", out
+    )
+    assert "4/4" in err
+    assert (run / "metrics.jsonl").read_bytes() == before
+    assert main([*arguments, "--quiet"]) == 0
+    assert capsys.readouterr() == (out, "")
+
+
+def test_evaluate(run, capsys):
+    record = json.loads((run / "record.json").read_text())
+    assert main(["evaluate", str(run)]) == 0
+    assert f"{record['value']:.4f} ± {record['standard_error']:.4f} nats" in capsys.readouterr().out
+    assert main(["evaluate", str(run), "--split", "valid"]) == 0
+    assert "(valid, 2000 examples)" in capsys.readouterr().out
+
+
+def test_sample(run, tmp_path, capsys):
+    assert main(["sample", str(run), "--num", "9", "--out", "points.png"]) == 0
+    assert capsys.readouterr().out == "points.png\n"
+    first = (tmp_path / "points.png").read_bytes()
+    assert first.startswith(PNG)
+    assert main(["sample", str(run), "--num", "9"]) == 0
+    assert (tmp_path / "samples.png").read_bytes() == first  # the same seed
+    assert main(["sample", str(run), "--num", "9", "--seed", "1"]) == 0
+    assert (tmp_path / "samples.png").read_bytes() != first
+
+
+def test_the_run_is_a_model_in_a_notebook(run):
+    model = jaxgen.load(run)
+    assert model.event_shape == (2,)
+    assert np.isfinite(model.log_prob(np.zeros(2, np.float32)))
+
+
+def test_list(tmp_path, capsys):
+    experiments = tmp_path / "experiments"
+    experiments.mkdir()
+    (experiments / "b.py").write_text('"""Second."""\nraise SystemExit("it was executed")\n')
+    (experiments / "a.py").write_text('"""First.\n\nRest."""\n')
+    assert main(["list"]) == 0
+    models, data, listed = re.split(r"^\S.*:\n", capsys.readouterr().out, flags=re.M)[1:]
+    assert [line.split()[0] for line in models.splitlines()] == [name for name, _ in zoo.names()]
+    assert [line.split()[0] for line in data.splitlines()] == [name for name, _ in names()]
+    assert listed == "  experiments/a.py  First.\n  experiments/b.py  Second.\n"
+
+
+def test_list_without_experiments(capsys):
+    assert main(["list"]) == 0
+    assert capsys.readouterr().out.endswith("experiments:\n")
+
+
+def test_version_and_help(capsys):
+    for option, shown in (("--version", jaxgen.__version__), ("--help", "evaluate")):
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main([option])
+        assert shown in capsys.readouterr().out
+
+
+def test_python_m_is_the_same_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["jaxgen", "list"])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        runpy.run_module("jaxgen", run_name="__main__")
+    assert "models:" in capsys.readouterr().out
+
+
+WRONG = {
+    "an unknown file": (["train", "{work}/maf_ring.py"], "did you mean '{work}/maf_rings.py'"),
+    "a folder": (["train", "{work}"], "unknown experiment"),
+    "an unknown key": (
+        ["train", "{work}/maf_rings.py", "--set", "learning_rat=1"],
+        "unknown configuration key 'learning_rat': did you mean 'learning_rate'",
+    ),
+    "an unknown hyperparameter": (
+        ["train", "{work}/maf_rings.py", "--set", "model_args.hiden=[4]"],
+        "did you mean 'model_args.hidden'",
+    ),
+    "no value": (["train", "{work}/maf_rings.py", "--set", "steps"], "expected key=value"),
+    "no number": (["train", "{work}/maf_rings.py", "--set", "steps=ten"], "steps: expected int"),
+    "an unknown data set": (
+        ["train", "{work}/maf_rings.py", "--set", "data=toy:ring"],
+        "did you mean 'rings'",
+    ),
+    "a file for data that is not there": (
+        ["train", "{work}/maf_rings.py", "--set", "data=npz:absent.npz"],
+        "found none at",
+    ),
+    "an unknown optimizer": (
+        ["train", "{work}/maf_rings.py", "--set", "optimizer=adamm"],
+        "did you mean 'adam'",
+    ),
+    "a wrong hyperparameter": (
+        ["train", "{work}/maf_rings.py", "--set", "hidden=4"],
+        "cannot build maf",
+    ),
+    "a negative seed": (["train", "{work}/maf_rings.py", "--seed", "-1"], "not negative, got -1"),
+    "dequantized real values": (
+        ["train", "{work}/maf_rings.py", "--set", "dequantize=true"],
+        "toy:rings has real values",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_mistake_ends_in_one_line_and_makes_no_run(name, work, tmp_path, capsys):
+    arguments, said = WRONG[name]
+    arguments = [argument.format(work=work) for argument in arguments]
+    assert main([*arguments, "--out", "fresh"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("jaxgen: ")
+    assert len(err.splitlines()) == 1
+    assert said.format(work=work) in err
+    assert not (tmp_path / "fresh").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["evaluate", "absent"], "absent is not a run directory"),
+        (["sample", "absent"], "absent is not a run directory"),
+        (["sample", "{run}", "--num", "0"], "expected at least 1 sample, got 0"),
+        (["sample", "{run}", "--out", "absent/samples.png"], "cannot write absent/samples.png"),
+    ],
+)
+def test_a_mistake_about_a_run_ends_in_one_line(arguments, said, run, capsys):
+    assert main([argument.format(run=run) for argument in arguments]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert said in err
+
+
+def test_a_mistake_in_the_command_ends_with_its_usage(capsys):
+    for arguments in ([], ["trian"], ["train"], ["evaluate", "run", "--split", "tests"]):
+        with pytest.raises(SystemExit, match=r"^2$"):
+            main(arguments)
+        assert "usage: jaxgen" in capsys.readouterr().err
+
+
+def test_a_run_can_be_moved(run, tmp_path, capsys):
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(run, moved)
+    assert main(["evaluate", str(moved)]) == 0
+    first = capsys.readouterr().out
+    assert main(["evaluate", str(run)]) == 0
+    assert capsys.readouterr().out == first
