@@ -28,7 +28,9 @@ class Buffer(nnx.Variable):
     """
 
     def get_value(self, **kwargs: Any) -> Any:
-        return jax.lax.stop_gradient(super().get_value(**kwargs))
+        value = super().get_value(**kwargs)
+        # Flax puts a description in place of the array when it prints a module.
+        return jax.lax.stop_gradient(value) if isinstance(value, jax.Array) else value
 
 
 def replace(module: M, **attributes: Any) -> M:

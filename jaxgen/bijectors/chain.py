@@ -24,6 +24,7 @@ class Chain(Bijector):
     Raises:
         ShapeError: if neighbouring shapes differ.
 
+    >>> import jax.numpy as jnp
     >>> from jaxgen.bijectors import Flip, Logit
     >>> chain = Chain([Flip(), Logit()])
     >>> chain.forward(jnp.zeros((4, 2))).shape

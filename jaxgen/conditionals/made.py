@@ -30,7 +30,7 @@ from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, check_context, split_key
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.networks.blocks import activation, dropout
+from jaxgen.networks.blocks import activation, check_hyperparameters, dropout
 
 
 class MADE(Conditional):
@@ -67,6 +67,7 @@ class MADE(Conditional):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
+        check_hyperparameters(activation, dropout, *hidden)
         self.grid_shape = tuple(grid_shape)
         self.num_params = num_params
         self.hidden = tuple(hidden)

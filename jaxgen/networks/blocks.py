@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from jaxgen.core import unknown
+
 Activation = Callable[[Array], Array]
 
 _ACTIVATIONS: dict[str, Activation] = {
@@ -27,8 +29,21 @@ def activation(name: str) -> Activation:
         ValueError: naming the known ones.
     """
     if name not in _ACTIVATIONS:
-        raise ValueError(f"unknown activation {name!r}; known are {', '.join(_ACTIVATIONS)}")
+        raise unknown("activation", name, _ACTIVATIONS)
     return _ACTIVATIONS[name]
+
+
+def check_hyperparameters(activation_name: str, rate: float, *widths: int) -> None:
+    """Refuses what would fail only when the network is run, or not at all.
+
+    Raises:
+        ValueError: for an unknown activation, a dropout rate outside ``[0, 1)`` or an empty layer.
+    """
+    activation(activation_name)
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout: expected a rate in [0, 1), got {rate}")
+    if any(width < 1 for width in widths):
+        raise ValueError(f"expected layers of at least one unit, got widths {widths}")
 
 
 def dropout(x: Array, rate: float, key: Array | None) -> Array:

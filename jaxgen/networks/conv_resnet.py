@@ -4,7 +4,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.core import split_key
-from jaxgen.networks.blocks import activation, conv, dropout
+from jaxgen.networks.blocks import activation, check_hyperparameters, conv, dropout
 
 
 class ConvResNet(nnx.Module):
@@ -42,6 +42,7 @@ class ConvResNet(nnx.Module):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
+        check_hyperparameters(activation, dropout, width)
         self.first = conv(in_features, width, kernel_size, rngs=rngs)
         self.blocks = nnx.List(
             conv(width, width, kernel_size, rngs=rngs) for _ in range(num_blocks)

@@ -8,7 +8,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.core import split_key
-from jaxgen.networks.blocks import activation, dropout, zero_linear
+from jaxgen.networks.blocks import activation, check_hyperparameters, dropout, zero_linear
 
 
 class MLP(nnx.Module):
@@ -37,6 +37,7 @@ class MLP(nnx.Module):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
+        check_hyperparameters(activation, dropout, *hidden)
         widths = (in_features + (context_features or 0), *hidden)
         init = nnx.initializers.he_normal()
         self.layers = nnx.List(

@@ -143,7 +143,8 @@ def fit(
                 progress=counts,
             )
 
-    done, began = start, time.perf_counter()
+    spent = log.rows[-1]["seconds"] if log.rows else 0.0
+    done, began = start, time.perf_counter() - spent
     bar = tqdm(total=settings.steps, initial=start, disable=not progress, unit="step")
     with bar, _Interrupt() as interrupt, checkpoints or contextlib.nullcontext():
         while done < settings.steps and not interrupt.requested and not best.stop(settings):

@@ -47,6 +47,10 @@ def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
 
 def is_kernel(params: Any) -> Any:
     """True for parameters under a name with ``kernel``: biases and scales are not decayed."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: "kernel" in jax.tree_util.keystr(path), params
-    )
+
+    def named_kernel(path: tuple[Any, ...], _: Any) -> bool:
+        # The attribute's own name: behind it come an index into a list and the variable's value.
+        names = [jax.tree_util.keystr((part,), simple=True) for part in path]
+        return "kernel" in [name for name in names if not (name.isdigit() or name == "value")][-1]
+
+    return jax.tree_util.tree_map_with_path(named_kernel, params)

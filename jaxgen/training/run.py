@@ -158,8 +158,11 @@ def read_config(run: Path | str) -> dict[str, Any]:
 
 
 def _claim(out: Path, config: dict[str, Any]) -> None:
-    """Writes the configuration into a new run directory, or checks that the old one is equal."""
-    if (out / "config.json").exists():
+    """Writes the configuration into a new run directory, or checks that the old one is equal.
+
+    Before the first checkpoint there is nothing to lose, so a corrected configuration may come.
+    """
+    if (out / "config.json").exists() and any((out / "checkpoints").glob("[0-9]*")):
         differences = _differences(read_config(out), config)
         if differences:
             raise RunError(
