@@ -46,7 +46,8 @@ def interleaved(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, l
 
 def compile_seconds(layers: int, x: jax.Array) -> float:
     """Seconds to trace and compile the density of a flow of this depth."""
-    flow = build(layers)
+    # Building runs in the background; unfinished, it would compete with the compiler.
+    flow = jax.block_until_ready(build(layers))
     # A new function object each time, so that nothing is taken from jax's cache.
     compiled = jax.jit(lambda flow, x: flow.log_prob(x))
     began = time.perf_counter()
@@ -84,7 +85,7 @@ def main() -> None:
 
     seconds = {4: [], 32: []}
     compile_seconds(2, x)  # warms up what is compiled once in a process
-    for _ in range(5):
+    for _ in range(9):
         for layers in seconds:
             seconds[layers].append(compile_seconds(layers, x))
     medians = {layers: statistics.median(values) for layers, values in seconds.items()}
