@@ -100,7 +100,6 @@ def fit(
     check_inputs(model, train, valid, settings)  # before anything is written
     num_examples = len(train.x)
     seed = settings.seed
-    first = batch_indices(seed, 0, 1, num_examples, settings.batch_size)
     optimizer = make_optimizer(settings)
     mesh = mesh if mesh is not None else data_mesh(settings.batch_size)
     step = make_step(objective, optimizer, settings.ema_decay)
@@ -109,9 +108,8 @@ def fit(
     init_key, train_key, valid_key = jax.random.split(key, 3)
 
     rows = np.random.default_rng(seed).permutation(num_examples)[: settings.init_batch_size]
-    rows = rows if len(rows) else first[0]
-    context = None if train.context is None else train.context[rows]
-    model = jax.jit(type(model).initialize)(model, train.x[rows], init_key, context)
+    first = _rows(train, rows)
+    model = jax.jit(type(model).initialize)(model, first.x, init_key, first.context)
     state = TrainState.create(model, optimizer, train_key)
     best = _Best(params=jax.tree.map(jnp.copy, state.ema))
 
@@ -153,9 +151,10 @@ def fit(
             if data is not None:
                 state, metrics = run_steps(state, data, jnp.asarray(indices))
             else:
-                part = jax.tree.map(lambda array: array[indices.ravel()], train)  # noqa: B023
-                local = np.arange(indices.size, dtype=np.int32).reshape(indices.shape)
-                state, metrics = run_steps(state, part, jnp.asarray(local))
+                part = _rows(train, indices.ravel())
+                state, metrics = run_steps(
+                    state, part, jnp.arange(indices.size).reshape(indices.shape)
+                )
             losses, norms = np.asarray(metrics["loss"]), np.asarray(metrics["grad_norm"])
             _require_finite(losses, norms, done, checkpoints)
             validate = valid is not None and _crosses(done, stop, settings.eval_every, settings)
@@ -234,6 +233,10 @@ def _as_batch(data: Any) -> Any:
         return None
     x, context = data if isinstance(data, tuple) else (data, None)
     return Batch(np.asarray(x), None if context is None else np.asarray(context))
+
+
+def _rows(data: Batch, rows: np.ndarray) -> Batch:
+    return jax.tree.map(lambda array: array[rows], data)
 
 
 def check_inputs(model: Model, train: Batch, valid: Batch | None, settings: TrainSettings) -> None:

@@ -55,8 +55,8 @@ class TrainSettings:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.schedule not in ("cosine", "constant"):
             raise ValueError(f"schedule: expected 'cosine' or 'constant', got {self.schedule!r}")
-        if self.init_batch_size < 0:
-            raise ValueError(f"init_batch_size: expected at least 0, got {self.init_batch_size}")
+        if self.init_batch_size < 1:
+            raise ValueError(f"init_batch_size: expected at least 1, got {self.init_batch_size}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay: expected a number in [0, 1), got {self.ema_decay}")
         if not 0 <= self.warmup_steps <= self.steps:
