@@ -1,7 +1,7 @@
 """MADE on the binary Adult data, in one order.
 
 Command: ``JAXGEN_DATA=DIR jaxgen train experiments/made_adult.py --out runs/made_adult``
-Cost: half a minute on 2 CPU cores.
+Cost: at most three quarters of a minute on 2 CPU cores (timed beside other work).
 Published: -13.12 (MADE), -13.13 (MADE with mask sampling), as recalled from Germain et al.
 (2015).
 Result: -13.16 ± 0.02 nats (exact), test split of 26147 examples.

@@ -1,7 +1,7 @@
 """MADE on the binary DNA data, averaged over thirty-two orders.
 
 Command: ``JAXGEN_DATA=DIR jaxgen train experiments/made_dna.py --out runs/made_dna``
-Cost: about two minutes on 2 CPU cores.
+Cost: at most two minutes on 2 CPU cores (timed beside other work).
 Published: -83.63 (MADE), -79.66 (MADE with mask sampling), as recalled from Germain et al.
 (2015).
 Result: -80.67 ± 0.28 nats (exact), test split of 1186 examples.

@@ -1,7 +1,7 @@
 """MAF on two moons: the density beside samples.
 
 Command: ``jaxgen train experiments/maf_two_moons.py --out runs/maf_two_moons``
-Cost: half a minute on 2 CPU cores.
+Cost: at most three quarters of a minute on 2 CPU cores (timed beside other work).
 Published: none; the data are drawn, see ``jaxgen.data.toy``.
 Result: -1.02 ± 0.01 nats (exact), test split of 5000 examples.
 

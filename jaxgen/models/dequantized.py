@@ -99,17 +99,6 @@ class Dequantized(Model):
         value = self.flow.sample(key, num_samples, context, method=method)
         return dequantization.quantize(value, self.levels)
 
-    def sample_and_log_prob(
-        self,
-        key: Array,
-        num_samples: int,
-        context: Array | None = None,
-        *,
-        method: str = "auto",
-    ) -> tuple[Array, Array]:
-        """Not available: raises, as :meth:`log_prob` does."""
-        return self.log_prob(jnp.zeros(self.event_shape)), jnp.zeros(())
-
     def initialize(self, x: Array, key: Array, context: Array | None = None) -> Self:
         x, context = self._events(x, context, "initialize")
         noise_key, flow_key = jax.random.split(key)
