@@ -8,7 +8,7 @@ with :mod:`jaxgen.zoo` for the models of the literature, or compose :mod:`jaxgen
 import importlib
 from typing import Any
 
-from jaxgen.core import Buffer, ShapeError, freeze, num_parameters
+from jaxgen.core import Buffer, ShapeError, compute_in, freeze, num_parameters
 
 __version__ = "0.1.0"
 
@@ -28,7 +28,15 @@ _SUBMODULES = (
     "zoo",
 )
 
-__all__ = ["Buffer", "ShapeError", "freeze", "load", "num_parameters", *_SUBMODULES]
+__all__ = [
+    "Buffer",
+    "ShapeError",
+    "compute_in",
+    "freeze",
+    "load",
+    "num_parameters",
+    *_SUBMODULES,
+]
 
 
 def __getattr__(name: str) -> Any:

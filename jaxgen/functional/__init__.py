@@ -13,7 +13,9 @@ from jaxgen.functional import (
     likelihoods,
     linear,
     masks,
+    mixture_cdf,
     rearrange,
+    splines,
 )
 
 __all__ = [
@@ -25,5 +27,7 @@ __all__ = [
     "likelihoods",
     "linear",
     "masks",
+    "mixture_cdf",
     "rearrange",
+    "splines",
 ]

@@ -51,3 +51,34 @@ def normal_log_prob(value: Array, mean: Array, log_scale: Array) -> Array:
 def normal_sample(mean: Array, log_scale: Array, noise: Array) -> Array:
     """``mean + exp(log_scale) * noise`` for standard normal noise."""
     return mean + jnp.exp(log_scale) * noise
+
+
+def normal_mixture_log_prob(value: Array, logits: Array, means: Array, log_scales: Array) -> Array:
+    """The log-density of a mixture of normals, whose components are on the parameters' last axis.
+
+    >>> equal = jnp.zeros(3)  # three equal components are one
+    >>> round(float(normal_mixture_log_prob(jnp.array(0.0), equal, equal, equal)), 4)
+    -0.9189
+    """
+    each = normal_log_prob(value[..., None], means, log_scales)
+    return jax.nn.logsumexp(jax.nn.log_softmax(logits) + each, axis=-1)
+
+
+def normal_mixture_sample(
+    logits: Array, means: Array, log_scales: Array, gumbel: Array, noise: Array
+) -> Array:
+    """The component by Gumbel-max, then its normal: standard Gumbel and normal noise."""
+    pick = categorical_sample(logits, gumbel)[..., None]
+    mean, log_scale = (jnp.take_along_axis(p, pick, -1)[..., 0] for p in (means, log_scales))
+    return normal_sample(mean, log_scale, noise)
+
+
+def student_t_log_prob(value: Array, df: Array) -> Array:
+    """Student's t log-density with ``df`` degrees of freedom.
+
+    >>> round(float(student_t_log_prob(jnp.array(0.0), jnp.array(1.0))), 4)  # log of 1 / pi
+    -1.1447
+    """
+    half = (df + 1.0) / 2.0
+    constant = jax.lax.lgamma(half) - jax.lax.lgamma(df / 2.0) - jnp.log(df * math.pi) / 2.0
+    return constant - half * jnp.log1p(value**2 / df)

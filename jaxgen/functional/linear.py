@@ -2,7 +2,8 @@ r"""Invertible linear maps along the last axis.
 
 A 1x1 convolution is a matrix product along the channel axis, applied at every pixel; for a vector
 it is an ordinary linear map. With ``W`` of shape ``(C, C)`` and ``S`` pixels the log-determinant is
-``S log|det W|`` (Glow, Kingma & Dhariwal, 2018, section 3.2).
+``S log|det W|`` (Glow, Kingma & Dhariwal, 2018, section 3.2). Householder reflections multiply to
+orthogonal matrices, whose log-determinant is 0 (Tomczak & Welling, 2016).
 """
 
 import jax
@@ -45,3 +46,26 @@ def lu_compose(
     lower = jnp.tril(lower, -1) + jnp.eye(lower.shape[-1], dtype=lower.dtype)
     upper = jnp.triu(upper, 1) + jnp.diag(sign * jnp.exp(log_diagonal))
     return (lower @ upper)[permutation]
+
+
+def householder(vectors: Array) -> Array:
+    r"""The product ``H_1 H_2 ... H_k`` of the reflections ``H_i = I - 2 v_i v_i^T / |v_i|^2``.
+
+    An orthogonal matrix, for any non-zero vectors (Tomczak & Welling 2016). The
+    product is formed at once, in the compact WY form (Schreiber & Van Loan 1989): with unit vectors
+    in the rows of ``V``,
+
+    .. math:: H_1 \cdots H_k = I - V^T T V, \qquad
+              T^{-1} = \tfrac12 I + \mathrm{striu}(V V^T).
+
+    Args:
+        vectors: array ``(k, size)``.
+
+    >>> householder(jnp.array([[3.0, 0.0]])).tolist()  # reflects the first axis
+    [[-1.0, 0.0], [0.0, 1.0]]
+    """
+    unit = vectors / jnp.linalg.norm(vectors, axis=-1, keepdims=True)
+    identity = jnp.eye(len(unit), dtype=unit.dtype)
+    triangle = identity / 2 + jnp.triu(unit @ unit.T, 1)
+    scaled = jax.scipy.linalg.solve_triangular(triangle, unit)
+    return jnp.eye(unit.shape[-1], dtype=unit.dtype) - unit.T @ scaled

@@ -38,6 +38,23 @@ def merge_channels(first: Array, second: Array) -> Array:
     return jnp.concatenate([first, second], axis=-1)
 
 
+def split_alternating(x: Array) -> tuple[Array, Array]:
+    """The entries at even and at odd places of the last axis.
+
+    >>> [part.tolist() for part in split_alternating(jnp.arange(5))]
+    [[0, 2, 4], [1, 3]]
+    """
+    return x[..., 0::2], x[..., 1::2]
+
+
+def merge_alternating(even: Array, odd: Array) -> Array:
+    """The inverse of :func:`split_alternating`."""
+    size = even.shape[-1] + odd.shape[-1]
+    filled = jnp.pad(odd, [(0, 0)] * (odd.ndim - 1) + [(0, even.shape[-1] - odd.shape[-1])])
+    pairs = jnp.stack([even, filled], axis=-1)
+    return pairs.reshape(*pairs.shape[:-2], -1)[..., :size]
+
+
 def checkerboard(height: int, width: int) -> np.ndarray:
     """A boolean mask ``(height, width, 1)``, True where row + column is even.
 
@@ -46,3 +63,24 @@ def checkerboard(height: int, width: int) -> np.ndarray:
     """
     rows, columns = np.indices((height, width))
     return ((rows + columns) % 2 == 0)[..., None]
+
+
+_LINES = {"checkerboard": (1, 1), "rows": (1, 0), "columns": (0, 1)}
+PATTERNS = tuple(_LINES)
+
+
+def alternate_tokens(height: int, width: int, pattern: str) -> tuple[np.ndarray, np.ndarray]:
+    """The tokens of a grid in two interleaved parts, each as numbers in raster order.
+
+    Args:
+        height, width: the grid's.
+        pattern: one of ``PATTERNS``: ``"checkerboard"``, or every other of the ``"rows"`` or
+            ``"columns"``.
+
+    >>> [part.tolist() for part in alternate_tokens(2, 2, "checkerboard")]
+    [[0, 3], [1, 2]]
+    """
+    by_row, by_column = _LINES[pattern]
+    rows, columns = np.indices((height, width))
+    odd = (by_row * rows + by_column * columns).ravel() % 2
+    return np.flatnonzero(odd == 0), np.flatnonzero(odd)
