@@ -109,26 +109,62 @@ class Conditional(nnx.Module):
             The outputs, each as ``(*batch, *event_shape)``.
         """
         check_method(method)
+        if method == "jacobi":
+            return self.generate_with_certificate(emit, batch, context, order, dtype=dtype)[0]
         where = f"{type(self).__name__}.generate"
         context = check_context(context, self.context_shape, batch, where)
         order = self.resolve_order(order)
-        zeros = jnp.zeros((*batch, *self.position_shape), dtype or jnp.result_type(float))
-        if method in ("auto", "incremental"):
+        zeros = self._zeros(batch, dtype)
+        if method == "naive":
+            initial = jnp.broadcast_to(zeros, (self.num_positions, *zeros.shape))
+            outputs = autoregressive.naive(self._in_order(context, order), emit, initial)
+        else:
             cache = self.init_cache(batch, context, order)
             outputs = autoregressive.incremental(self.step, cache, emit, zeros, self.num_positions)
-        else:
-            initial = jnp.broadcast_to(zeros, (self.num_positions, *zeros.shape))
-
-            def network(values: Array) -> Array:
-                return self.to_sequence(
-                    self(self.from_sequence(values, order), context, order), order, params=True
-                )
-
-            if method == "naive":
-                outputs = autoregressive.naive(network, emit, initial)
-            else:
-                outputs, _ = autoregressive.jacobi(network, emit, initial)
         return jax.tree.map(lambda output: self.from_sequence(output, order), outputs)
+
+    def generate_with_certificate(
+        self,
+        emit: autoregressive.Emit,
+        batch: Shape,
+        context: Array | None = None,
+        order: Array | None = None,
+        *,
+        tolerance: float = 0.0,
+        dtype: Any = None,
+    ) -> tuple[Any, autoregressive.FixedPoint]:
+        """:meth:`generate` by ``"jacobi"``, with what its fixed-point iteration can vouch for.
+
+        Args:
+            emit, batch, context, order, dtype: as in :meth:`generate`.
+            tolerance: the iteration stops once no value moves by more than this.
+
+        Returns:
+            The outputs, each as ``(*batch, *event_shape)``, and a
+            :class:`~jaxgen.functional.autoregressive.FixedPoint`: the number of passes and the
+            largest change in the last of them. A change of 0, or ``D`` passes, certify that the
+            outputs are those of the other methods, to rounding.
+        """
+        where = f"{type(self).__name__}.generate_with_certificate"
+        context = check_context(context, self.context_shape, batch, where)
+        order = self.resolve_order(order)
+        zeros = self._zeros(batch, dtype)
+        initial = jnp.broadcast_to(zeros, (self.num_positions, *zeros.shape))
+        network = self._in_order(context, order)
+        outputs, report = autoregressive.jacobi(network, emit, initial, tolerance)
+        return jax.tree.map(lambda output: self.from_sequence(output, order), outputs), report
+
+    def _zeros(self, batch: Shape, dtype: Any) -> Array:
+        return jnp.zeros((*batch, *self.position_shape), dtype or jnp.result_type(float))
+
+    def _in_order(self, context: Array | None, order: Array) -> Callable[[Array], Array]:
+        """The full pass from values to parameters, both with time as their leading axis."""
+
+        def network(values: Array) -> Array:
+            params = self(self.from_sequence(values, order), context, order)
+            return self.to_sequence(params, order, params=True)
+
+        return network
 
     def __call__(
         self,

@@ -73,6 +73,7 @@ class MADE(Conditional):
         self.hidden = tuple(hidden)
         self.activation = activation
         self.dropout = dropout
+        self.dtype: Any = None  # of the matrix products; see jaxgen.compute_in
         self.context_shape = None if context_features is None else (context_features,)
         size = math.prod(self.grid_shape)
         widths = (size, *self.hidden)
@@ -121,7 +122,15 @@ class MADE(Conditional):
             out = self.out_kernel[...] * masks.output_mask(degrees[-1], rank)[..., None]
         if self.direct_kernel is not None:
             direct = self.direct_kernel[...] * masks.direct_mask(rank)[..., None]
-        return {"kernels": kernels, "biases": biases, "out": out, "direct": direct}
+        weights = {"kernels": kernels, "biases": biases, "out": out, "direct": direct}
+        return jax.tree.map(self._cast, weights)
+
+    def _cast(self, value: Array) -> Array:
+        """The value in the dtype that matrix products are computed in."""
+        return value if self.dtype is None else value.astype(self.dtype)
+
+    def _project(self, context: Array, kernel: nnx.Param) -> Array:
+        return self._cast(context) @ self._cast(kernel[...])
 
     def __call__(
         self,
@@ -132,7 +141,7 @@ class MADE(Conditional):
         key: Array | None = None,
     ) -> Array:
         batch = x.shape[: x.ndim - len(self.grid_shape)]
-        x = x.reshape(*batch, self.num_positions)
+        x = self._cast(x.reshape(*batch, self.num_positions))
         weights = self._masked(self.resolve_order(order))
         act = activation(self.activation)
         keys = split_key(key, len(self.hidden))
@@ -140,16 +149,17 @@ class MADE(Conditional):
         for i, (kernel, bias) in enumerate(zip(weights["kernels"], weights["biases"], strict=True)):
             h = h @ kernel + bias
             if i == 0 and self.context_kernel is not None and context is not None:
-                h = h + context @ self.context_kernel[...]
+                h = h + self._project(context, self.context_kernel)
             h = dropout(act(h), self.dropout, keys[i])
         outputs = self.num_positions * self.num_params
-        params = jnp.broadcast_to(self.out_bias[...].reshape(outputs), (*batch, outputs))
+        bias = self._cast(self.out_bias[...].reshape(outputs))
+        params = jnp.broadcast_to(bias, (*batch, outputs))
         if weights["out"] is not None:
             params = params + h @ weights["out"].reshape(-1, outputs)
         if weights["direct"] is not None:
             params = params + x @ weights["direct"].reshape(-1, outputs)
         if self.context_out_kernel is not None and context is not None:
-            params = params + context @ self.context_out_kernel[...]
+            params = params + self._project(context, self.context_out_kernel)
         return params.reshape(*batch, *self.grid_shape, self.num_params)
 
     # The incremental pass. Activations are kept as (units, batch): a step's units are a block of
@@ -180,7 +190,7 @@ class MADE(Conditional):
             fixed["kernels"].append(jnp.pad(kernel.T, ((0, heights[i]), (0, below))))
             bias = bias[:, None]
             if i == 0 and self.context_kernel is not None and context is not None:
-                bias = bias + (context @ self.context_kernel[...]).reshape(flat, -1).T
+                bias = bias + self._project(context, self.context_kernel).reshape(flat, -1).T
             fixed["biases"].append(jnp.pad(bias, ((0, heights[i]), (0, 0))))
             below = heights[i]
         if weights["out"] is not None:
@@ -188,12 +198,12 @@ class MADE(Conditional):
             fixed["out"] = jnp.pad(out, ((0, 0), (0, 0), (0, below)))
         if weights["direct"] is not None:
             fixed["direct"] = jnp.moveaxis(weights["direct"][order][:, order], 0, -1)
-        bias = self.out_bias[...][:, :, None]
+        bias = self._cast(self.out_bias[...][:, :, None])
         if self.context_out_kernel is not None and context is not None:
-            shift = (context @ self.context_out_kernel[...]).reshape(flat, *bias.shape[:2])
+            shift = self._project(context, self.context_out_kernel).reshape(flat, *bias.shape[:2])
             bias = bias + jnp.moveaxis(shift, 0, -1)
         fixed["out_bias"] = bias[order]
-        dtype = self.out_bias[...].dtype
+        dtype = bias.dtype
         inputs = jnp.zeros((self.num_positions, flat), dtype)
         units = tuple(
             jnp.zeros((width + height, flat), dtype)

@@ -5,6 +5,17 @@ expects (None for none), ends in a zero layer, and applies dropout only where it
 """
 
 from jaxgen.networks.conv_resnet import ConvResNet
+from jaxgen.networks.embedding import Embedding
+from jaxgen.networks.gated_resnet import GatedResNet
 from jaxgen.networks.mlp import MLP
+from jaxgen.networks.residual_mlp import ResidualMLP
+from jaxgen.networks.vit import VisionTransformer
 
-__all__ = ["MLP", "ConvResNet"]
+__all__ = [
+    "MLP",
+    "ConvResNet",
+    "Embedding",
+    "GatedResNet",
+    "ResidualMLP",
+    "VisionTransformer",
+]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import unknown
+from jaxgen.core import Shape, replace, unknown
 
 Activation = Callable[[Array], Array]
 
@@ -60,12 +60,54 @@ def zero_linear(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.L
     return nnx.Linear(in_features, out_features, kernel_init=zeros, rngs=rngs)
 
 
+class WeightNormConv(nnx.Module):
+    r"""A convolution with the kernel ``g v / ||v||`` (Salimans and Kingma, 2016).
+
+    The length ``g`` of every output channel's kernel is a parameter beside its direction ``v``. At
+    first ``g = ||v||``, so that the layer starts as ``layer`` does; a layer that is to start at
+    zero has ``g = 0`` and a random ``v``. Deviation: the paper sets ``g`` and the bias from a batch
+    of data.
+
+    Args:
+        layer: the convolution whose kernel is normalised.
+        zero: starts it at zero.
+
+    >>> layer = WeightNormConv(nnx.Conv(2, 3, (3, 3), rngs=nnx.Rngs(0)))
+    >>> layer(jnp.ones((1, 4, 4, 2))).shape, layer.length.shape
+    ((1, 4, 4, 3), (3,))
+    """
+
+    def __init__(self, layer: nnx.Conv, *, zero: bool = False):
+        length = _norm(layer.kernel[...])
+        self.layer = layer
+        self.length = nnx.Param(jnp.zeros_like(length) if zero else length)
+
+    def __call__(self, x: Array) -> Array:
+        """``(*batch, height, width, in_features)`` to the same with the layer's features."""
+        direction = self.layer.kernel[...]
+        kernel = direction * (self.length[...] / _norm(direction))
+        return replace(self.layer, kernel=nnx.Param(kernel))(x)
+
+
+def _norm(kernel: Array) -> Array:
+    squares = jnp.sum(kernel**2, tuple(range(kernel.ndim - 1)))
+    # The floor keeps a kernel of zeros, and its gradient, finite.
+    return jnp.sqrt(jnp.maximum(squares, jnp.finfo(kernel.dtype).tiny))
+
+
 def conv(
-    in_features: int, out_features: int, size: int, *, zero: bool = False, rngs: nnx.Rngs
-) -> nnx.Conv:
+    in_features: int,
+    out_features: int,
+    size: int,
+    *,
+    zero: bool = False,
+    weight_norm: bool = False,
+    rngs: nnx.Rngs,
+) -> nnx.Conv | WeightNormConv:
     """A ``size x size`` convolution that keeps height and width; ``zero`` starts it at zero."""
-    init = nnx.initializers.zeros if zero else nnx.initializers.he_normal()
-    return nnx.Conv(
+    zero_kernel = zero and not weight_norm
+    init = nnx.initializers.zeros if zero_kernel else nnx.initializers.he_normal()
+    layer = nnx.Conv(
         in_features,
         out_features,
         (size, size),
@@ -73,6 +115,30 @@ def conv(
         conv_general_dilated=_convolve,
         rngs=rngs,
     )
+    return WeightNormConv(layer, zero=zero) if weight_norm else layer
+
+
+def shape_of_context(features: int | None, grid: tuple[int, int] | None = None) -> Shape | None:
+    """The shape of a vector context ``(features,)``, of an image, or of none at all.
+
+    Raises:
+        ValueError: for a grid of no features.
+
+    >>> shape_of_context(3), shape_of_context(3, (8, 8)), shape_of_context(None)
+    ((3,), (8, 8, 3), None)
+    """
+    if features is None:
+        if grid is not None:
+            raise ValueError(
+                f"context_grid {tuple(grid)} without features: pass context_features, too"
+            )
+        return None
+    return (features,) if grid is None else (*grid, features)
+
+
+def spread_context(context: Array, shape: Shape) -> Array:
+    """A context of this shape as one that broadcasts over the pixels of an image."""
+    return context if len(shape) > 1 else context[..., None, None, :]
 
 
 def _convolve(x: Array, kernel: Array, strides: Any, padding: Any, **options: Any) -> Array:

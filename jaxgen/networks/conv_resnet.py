@@ -4,7 +4,14 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.core import split_key
-from jaxgen.networks.blocks import activation, check_hyperparameters, conv, dropout
+from jaxgen.networks.blocks import (
+    activation,
+    check_hyperparameters,
+    conv,
+    dropout,
+    shape_of_context,
+    spread_context,
+)
 
 
 class ConvResNet(nnx.Module):
@@ -19,7 +26,11 @@ class ConvResNet(nnx.Module):
         num_blocks: residual blocks.
         kernel_size: ``k``, for every convolution.
         activation: see :class:`~jaxgen.networks.MLP`.
-        context_features: the size of a context vector; it is projected and added to every pixel.
+        context_features: the channels of a context; it is projected and added.
+        context_grid: ``(height, width)`` of a context that is an image, like the input; None for a
+            vector, which every pixel sees.
+        weight_norm: normalises the kernels (:class:`~jaxgen.networks.blocks.WeightNormConv`), as
+            RealNVP's networks do.
         dropout: rate, in effect when a key is given.
         rngs: where the initial weights come from.
 
@@ -39,18 +50,29 @@ class ConvResNet(nnx.Module):
         kernel_size: int = 3,
         activation: str = "relu",
         context_features: int | None = None,
+        context_grid: tuple[int, int] | None = None,
+        weight_norm: bool = False,
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
         check_hyperparameters(activation, dropout, width)
-        self.first = conv(in_features, width, kernel_size, rngs=rngs)
-        self.blocks = nnx.List(
-            conv(width, width, kernel_size, rngs=rngs) for _ in range(num_blocks)
-        )
-        self.last = conv(width, out_features, kernel_size, zero=True, rngs=rngs)
+
+        def layer(in_features: int, out_features: int, zero: bool = False) -> nnx.Module:
+            return conv(
+                in_features,
+                out_features,
+                kernel_size,
+                zero=zero,
+                weight_norm=weight_norm,
+                rngs=rngs,
+            )
+
+        self.first = layer(in_features, width)
+        self.blocks = nnx.List(layer(width, width) for _ in range(num_blocks))
+        self.last = layer(width, out_features, zero=True)
         self.activation = activation
         self.dropout = dropout
-        self.context_shape = None if context_features is None else (context_features,)
+        self.context_shape = shape_of_context(context_features, context_grid)
         self.project = (
             None if context_features is None else nnx.Linear(context_features, width, rngs=rngs)
         )
@@ -61,8 +83,8 @@ class ConvResNet(nnx.Module):
         """``(*batch, height, width, in_features)`` to the same with ``out_features``."""
         act = activation(self.activation)
         h = self.first(x)
-        if self.project is not None and context is not None:
-            h = h + self.project(context)[..., None, None, :]
+        if self.project is not None and self.context_shape is not None and context is not None:
+            h = h + spread_context(self.project(context), self.context_shape)
         keys = split_key(key, len(self.blocks))
         for block, block_key in zip(self.blocks, keys, strict=True):
             h = h + block(dropout(act(h), self.dropout, block_key))
