@@ -3,17 +3,27 @@
 from jaxgen.bijectors.actnorm import ActNorm
 from jaxgen.bijectors.autoregressive import MaskedAutoregressive
 from jaxgen.bijectors.base import Bijector
+from jaxgen.bijectors.batchnorm import BatchNorm
 from jaxgen.bijectors.chain import Chain
-from jaxgen.bijectors.coupling import Channels, Checkerboard, Coupling
+from jaxgen.bijectors.coupling import Alternating, Channels, Checkerboard, Coupling, Random, Tokens
+from jaxgen.bijectors.distrax import as_distrax, from_distrax
 from jaxgen.bijectors.elementwise import Logit, Tanh
 from jaxgen.bijectors.inverse import Inverse
-from jaxgen.bijectors.linear import Conv1x1, DenseMatrix, LUMatrix
-from jaxgen.bijectors.rearrange import Flip, Permutation, Split, Squeeze
+from jaxgen.bijectors.linear import (
+    Conv1x1,
+    DenseMatrix,
+    HouseholderMatrix,
+    LUMatrix,
+    Matrix,
+)
+from jaxgen.bijectors.rearrange import Flip, Permutation, Reshape, Split, Squeeze
 from jaxgen.bijectors.scan import Scan
 from jaxgen.bijectors.standardize import Standardize
 
 __all__ = [
     "ActNorm",
+    "Alternating",
+    "BatchNorm",
     "Bijector",
     "Chain",
     "Channels",
@@ -22,14 +32,21 @@ __all__ = [
     "Coupling",
     "DenseMatrix",
     "Flip",
+    "HouseholderMatrix",
     "Inverse",
     "LUMatrix",
     "Logit",
     "MaskedAutoregressive",
+    "Matrix",
     "Permutation",
+    "Random",
+    "Reshape",
     "Scan",
     "Split",
     "Squeeze",
     "Standardize",
     "Tanh",
+    "Tokens",
+    "as_distrax",
+    "from_distrax",
 ]

@@ -3,13 +3,15 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
 from jaxgen.core import Shape, ShapeError, batch_shape, check_context, float_dtype
+
+B = TypeVar("B", bound="Bijector")
 
 
 class Bijector(nnx.Module):
@@ -44,6 +46,7 @@ class Bijector(nnx.Module):
     event_shape: Shape | None = None
     base_shape: Shape | None = None
     context_shape: Shape | None = None
+    needs_calibration: bool = False  # whether it has statistics that calibrate() takes
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -96,6 +99,21 @@ class Bijector(nnx.Module):
 
         Most bijectors have nothing to adapt and return themselves.
         """
+        return self._adapt("initialize", x, context)
+
+    def calibrate(self, x: Array, context: Array | None = None) -> tuple[Self, Array]:
+        """A bijector with its statistics taken from these data, and the data seen from the base.
+
+        Statistics (batch normalisation) go stale whenever a parameter closer to the data changes,
+        so they are taken again after training. Most bijectors have none and return themselves.
+        """
+        return self._adapt("calibrate", x, context)
+
+    def _adapt(self, method: str, x: Array, context: Array | None) -> tuple[Self, Array]:
+        """What :meth:`initialize` and :meth:`calibrate` share: a bijector of parts adapts them.
+
+        ``method`` is the name of either, to be called on the parts (:func:`adapt_within`).
+        """
         return self, self.inverse(x, context)
 
     def side_shape(self, side: str) -> Shape | None:
@@ -127,11 +145,34 @@ def run_within(
         event_ndims: event axes of the whole.
     """
     extra = event_ndims - layer.event_ndims
-    if extra and context is not None and layer.context_shape is not None:
-        batch_ndims = value.ndim - event_ndims
-        context = jnp.expand_dims(context, tuple(range(batch_ndims, batch_ndims + extra)))
+    context = _context_within(layer, value, context, event_ndims)
     value, log_det = getattr(layer, method)(value, context, key=key)
     return value, jnp.sum(log_det, tuple(range(log_det.ndim - extra, log_det.ndim)))
+
+
+def adapt_within(
+    layer: B, method: str, x: Array, context: Array | None, event_ndims: int
+) -> tuple[B, Array]:
+    """Adapts a part of a larger bijector, with the context that :func:`run_within` gives it.
+
+    Args:
+        layer: the part.
+        method: ``"initialize"`` or ``"calibrate"``.
+        x: array ``(*batch, *event)``.
+        context: array ``(*batch, *context_shape)``, or None.
+        event_ndims: event axes of the whole.
+    """
+    return getattr(layer, method)(x, _context_within(layer, x, context, event_ndims))
+
+
+def _context_within(
+    layer: Bijector, value: Array, context: Array | None, event_ndims: int
+) -> Array | None:
+    extra = event_ndims - layer.event_ndims
+    if not extra or context is None or layer.context_shape is None:
+        return context
+    batch_ndims = value.ndim - event_ndims
+    return jnp.expand_dims(context, tuple(range(batch_ndims, batch_ndims + extra)))
 
 
 def _checked(method: Callable[..., tuple[Array, Array]]) -> Callable[..., tuple[Array, Array]]:

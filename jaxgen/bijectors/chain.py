@@ -6,7 +6,7 @@ from typing import Self
 from flax import nnx
 from jax import Array
 
-from jaxgen.bijectors.base import Bijector, run_within
+from jaxgen.bijectors.base import Bijector, adapt_within, run_within
 from jaxgen.core import ShapeError, common_context, replace, split_key, within
 
 
@@ -78,9 +78,9 @@ class Chain(Bijector):
             total = log_det if total is None else total + log_det
         return value, total
 
-    def initialize(self, x: Array, context: Array | None = None) -> tuple[Self, Array]:
+    def _adapt(self, method: str, x: Array, context: Array | None) -> tuple[Self, Array]:
         layers = list(self.layers)
         for index in reversed(range(len(layers))):
             with within(f"Chain layer {index}"):
-                layers[index], x = layers[index].initialize(x, context)
+                layers[index], x = adapt_within(layers[index], method, x, context, self.event_ndims)
         return replace(self, layers=nnx.List(layers)), x

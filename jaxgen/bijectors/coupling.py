@@ -4,10 +4,13 @@ import dataclasses
 from collections.abc import Callable
 
 import jax.numpy as jnp
+import numpy as np
+from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.base import Bijector
-from jaxgen.core import Shape, ShapeError
+from jaxgen.bijectors.rearrange import Permutation
+from jaxgen.core import Shape, ShapeError, unknown
 from jaxgen.functional import coupling, rearrange
 from jaxgen.transforms import Affine, Transform
 
@@ -65,6 +68,125 @@ class Checkerboard:
         return event_shape[-1], event_shape[-1]
 
 
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """Keeps every other token of a grid ``(height, width, channels)``; ``swap`` keeps the others.
+
+    Both parts are sequences of the tokens they hold, in raster order, ``(*batch, N/2, channels)``:
+    a transformer over one half of the tokens computes the parameters of the other half.
+
+    Args:
+        grid_shape: ``(height, width)``.
+        pattern: ``"checkerboard"``, ``"rows"`` or ``"columns"``: what alternates.
+        swap: keeps the part that does not hold the first token.
+
+    Raises:
+        ValueError: for an unknown pattern.
+        ShapeError: if the parts are not halves.
+    """
+
+    grid_shape: Shape
+    pattern: str = "checkerboard"
+    swap: bool = False
+
+    def __post_init__(self) -> None:
+        if self.pattern not in rearrange.PATTERNS:
+            raise unknown("pattern of tokens", self.pattern, rearrange.PATTERNS)
+        if len(self.grid_shape) != 2 or len({len(part) for part in self._parts()}) > 1:
+            raise ShapeError(
+                f"Tokens: expected a grid (height, width) of which the {self.pattern} pattern "
+                f"keeps one half, got {self.grid_shape}; take an even number of tokens, rows or "
+                f"columns"
+            )
+
+    def _parts(self) -> tuple[np.ndarray, np.ndarray]:
+        height, width = self.grid_shape
+        first, second = rearrange.alternate_tokens(height, width, self.pattern)
+        return (second, first) if self.swap else (first, second)
+
+    def split(self, x: Array) -> tuple[Array, Array]:
+        """(kept, changing)."""
+        height, width = self.grid_shape
+        tokens = x.reshape(*x.shape[:-3], height * width, x.shape[-1])
+        kept, changing = self._parts()
+        return tokens[..., kept, :], tokens[..., changing, :]
+
+    def merge(self, kept: Array, changing: Array) -> Array:
+        """The inverse of :meth:`split`."""
+        tokens = jnp.concatenate([kept, changing], axis=-2)
+        tokens = tokens[..., np.argsort(np.concatenate(self._parts())), :]
+        return tokens.reshape(*tokens.shape[:-2], *self.grid_shape, tokens.shape[-1])
+
+    def widths(self, event_shape: Shape) -> tuple[int, int]:
+        """The sizes of the last axis of (kept, changing)."""
+        return event_shape[-1], event_shape[-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Alternating:
+    """Keeps the entries at even places of the last axis and changes the others (NICE).
+
+    ``swap`` exchanges them.
+    """
+
+    swap: bool = False
+
+    def split(self, x: Array) -> tuple[Array, Array]:
+        """(kept, changing)."""
+        even, odd = rearrange.split_alternating(x)
+        return (odd, even) if self.swap else (even, odd)
+
+    def merge(self, kept: Array, changing: Array) -> Array:
+        """The inverse of :meth:`split`."""
+        even, odd = (changing, kept) if self.swap else (kept, changing)
+        return rearrange.merge_alternating(even, odd)
+
+    def widths(self, event_shape: Shape) -> tuple[int, int]:
+        """The sizes of the last axis of (kept, changing)."""
+        odd, even = event_shape[-1] // 2, event_shape[-1] - event_shape[-1] // 2
+        return (odd, even) if self.swap else (even, odd)
+
+
+class Random(nnx.Module):
+    """Keeps a random half of the last axis and changes the other; ``swap`` exchanges them.
+
+    Two couplings that swap roles take the same ``permutation``.
+
+    Args:
+        size: of the last axis.
+        swap: exchanges the parts.
+        permutation: integer array ``(size,)`` whose first half is kept; drawn at random if None.
+        rngs: where a random permutation comes from.
+
+    >>> Random(4, permutation=jnp.array([3, 1, 0, 2])).split(jnp.arange(4.0))[0].tolist()
+    [3.0, 1.0]
+    """
+
+    def __init__(
+        self,
+        size: int,
+        swap: bool = False,
+        permutation: Array | None = None,
+        *,
+        rngs: nnx.Rngs | None = None,
+    ):
+        # A permutation of the entries, and then the two halves.
+        self.permutation = Permutation((size,), permutation, rngs=rngs)
+        self.halves = Channels(swap)
+
+    def split(self, x: Array) -> tuple[Array, Array]:
+        """(kept, changing)."""
+        return self.halves.split(self.permutation.forward(x))
+
+    def merge(self, kept: Array, changing: Array) -> Array:
+        """The inverse of :meth:`split`."""
+        return self.permutation.inverse(self.halves.merge(kept, changing))
+
+    def widths(self, event_shape: Shape) -> tuple[int, int]:
+        """The sizes of the last axis of (kept, changing)."""
+        return self.halves.widths(event_shape)
+
+
 class Coupling(Bijector):
     r"""Transforms one part of the event with parameters computed from the other.
 
@@ -79,7 +201,8 @@ class Coupling(Bijector):
             ``network(kept, context, key=key)``. It should end in a zero layer, so that the layer
             starts as the identity.
         transform: the elementwise family; affine by default.
-        split: which part is kept: :class:`Channels` or :class:`Checkerboard`.
+        split: which part is kept: :class:`Channels`, :class:`Checkerboard`, :class:`Tokens`,
+            :class:`Alternating` or :class:`Random`.
 
     >>> from flax import nnx
     >>> from jaxgen.networks import MLP
@@ -93,14 +216,14 @@ class Coupling(Bijector):
         event_shape: Shape,
         make_network: Callable[[int, int], Callable[..., Array]],
         transform: Transform | None = None,
-        split: Channels | Checkerboard | None = None,
+        split: Channels | Checkerboard | Tokens | Alternating | Random | None = None,
     ):
         self.event_shape = tuple(event_shape)
         self.event_ndims = len(event_shape)
         self.transform = transform if transform is not None else Affine()
         self.split = split if split is not None else Channels()
         kept, changing = self.split.widths(self.event_shape)
-        if kept < 1:
+        if min(kept, changing) < 1:
             raise ShapeError(
                 f"Coupling: expected at least 2 channels to split, got event shape {event_shape}"
             )

@@ -8,7 +8,8 @@ from jaxgen.bijectors.base import Bijector
 class Inverse(Bijector):
     """``Inverse(b).forward`` is ``b.inverse``: MAF becomes IAF, a squeeze an unsqueeze.
 
-    A data-dependent initialisation is not passed on: the data arrive on the wrong side of ``b``.
+    Neither a data-dependent initialisation nor a calibration is passed on: the data arrive on the
+    wrong side of ``b``.
 
     >>> import jax.numpy as jnp
     >>> from jaxgen.bijectors import Squeeze

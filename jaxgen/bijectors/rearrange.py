@@ -1,5 +1,6 @@
 """Bijectors that move entries around (volume preserving), and the multi-scale split."""
 
+import math
 from typing import Any, Self
 
 import jax
@@ -7,8 +8,17 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.bijectors.base import Bijector, run_within
-from jaxgen.core import Buffer, Shape, ShapeError, common_context, replace, split_key, within
+from jaxgen.bijectors.base import Bijector, adapt_within, run_within
+from jaxgen.core import (
+    Buffer,
+    Shape,
+    ShapeError,
+    common_context,
+    is_concrete,
+    replace,
+    split_key,
+    within,
+)
 from jaxgen.functional import coupling, masks, rearrange
 from jaxgen.transforms import Affine, Transform
 
@@ -92,13 +102,14 @@ class Permutation(Bijector):
         self.event_shape = tuple(event_shape)
         self.event_ndims = len(event_shape)
         size = event_shape[-1]
+        entries = list(range(size))
         if permutation is None:
             if rngs is None:
                 raise ValueError(
                     "Permutation: expected a permutation or rngs to draw one, got none"
                 )
             permutation = jax.random.permutation(rngs.params(), size)
-        elif sorted(jnp.asarray(permutation).tolist()) != list(range(size)):
+        elif is_concrete(permutation) and sorted(jnp.asarray(permutation).tolist()) != entries:
             raise ValueError(f"Permutation: expected a permutation of 0..{size - 1}")
         self.permutation = Buffer(jnp.asarray(permutation, jnp.result_type(float)))
 
@@ -110,6 +121,67 @@ class Permutation(Bijector):
 
     def _indices(self) -> Array:
         return self.permutation[...].astype(jnp.int32)
+
+
+class Reshape(Bijector):
+    """A bijector of events of another shape: vectors for images, as a rule.
+
+    Events are reshaped (in raster order), pass through ``inner``, and are shaped back, so that the
+    whole keeps their shape and goes into chains with others of it.
+
+    Args:
+        inner: a bijector that knows its event's shape.
+        event_shape: the shape of what it shall be used on, of the same size.
+
+    Raises:
+        ShapeError: if the sizes differ, or ``inner`` fits any shape.
+
+    >>> Reshape(Permutation((4,), jnp.array([3, 1, 2, 0])), (2, 2)).forward(jnp.eye(2)).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+
+    event_shape: Shape
+
+    def __init__(self, inner: Bijector, event_shape: Shape):
+        shape = inner.side_shape("data")
+        if shape is None or math.prod(shape) != math.prod(event_shape):
+            raise ShapeError(
+                f"Reshape: expected a bijector of events of {math.prod(event_shape)} entries, "
+                f"{tuple(event_shape)}, got a {type(inner).__name__} of events of shape {shape}"
+            )
+        self.inner = inner
+        self.event_shape = tuple(event_shape)
+        self.event_ndims = len(event_shape)
+        self.context_shape = inner.context_shape
+
+    def forward_and_log_det(
+        self, z: Array, context: Array | None = None, *, key: Array | None = None
+    ) -> tuple[Array, Array]:
+        x, log_det = self.inner.forward_and_log_det(self._inward(z, "base"), context, key=key)
+        return self._outward(x, "data"), log_det
+
+    def inverse_and_log_det(
+        self, x: Array, context: Array | None = None, *, key: Array | None = None
+    ) -> tuple[Array, Array]:
+        z, log_det = self.inner.inverse_and_log_det(self._inward(x, "data"), context, key=key)
+        return self._outward(z, "base"), log_det
+
+    def _inward(self, value: Array, side: str) -> Array:
+        return value.reshape(*value.shape[: value.ndim - self.event_ndims], *self._shape(side))
+
+    def _outward(self, value: Array, side: str) -> Array:
+        batch = value.shape[: value.ndim - len(self._shape(side))]
+        return value.reshape(*batch, *self.event_shape)
+
+    def _shape(self, side: str) -> Shape:
+        shape = self.inner.side_shape(side)
+        assert shape is not None
+        return shape
+
+    def _adapt(self, method: str, x: Array, context: Array | None) -> tuple[Self, Array]:
+        with within("Reshape"):
+            inner, z = getattr(self.inner, method)(self._inward(x, "data"), context)
+        return replace(self, inner=inner), self._outward(z, "base")
 
 
 class Split(Bijector):
@@ -194,9 +266,9 @@ class Split(Bijector):
             event_ndims=self.event_ndims,
         )
 
-    def initialize(self, x: Array, context: Array | None = None) -> tuple[Self, Array]:
+    def _adapt(self, method: str, x: Array, context: Array | None) -> tuple[Self, Array]:
         kept, _ = rearrange.split_channels(x)
         with within("Split"):
-            inner, _ = self.inner.initialize(kept, context)
+            inner, _ = adapt_within(self.inner, method, kept, context, self.event_ndims)
         new = replace(self, inner=inner)
         return new, new.inverse(x, context)

@@ -93,11 +93,11 @@ class Scan(Bijector):
         )
         return value, jnp.sum(log_dets, axis=0)
 
-    def initialize(self, x: Array, context: Array | None = None) -> tuple[Self, Array]:
+    def _adapt(self, method: str, x: Array, context: Array | None) -> tuple[Self, Array]:
         x = self._promote(x)
 
         def body(x, step):
-            step, z = step.initialize(x, context)
+            step, z = getattr(step, method)(x, context)
             return z, step
 
         z, steps = jax.lax.scan(body, x, self.steps, length=self.num_steps, reverse=True)
