@@ -2,9 +2,30 @@
 
 from jaxgen.models.autoregressive import Autoregressive
 from jaxgen.models.base import Model
-from jaxgen.models.densities import StandardNormal
+from jaxgen.models.densities import (
+    ClassConditionalNormal,
+    DiagonalNormal,
+    Logistic,
+    NormalMixture,
+    StandardNormal,
+    StudentT,
+)
 from jaxgen.models.dequantized import Dequantized
+from jaxgen.models.embedded import Embedded
 from jaxgen.models.ensemble import Ensemble
 from jaxgen.models.flow import Flow
 
-__all__ = ["Autoregressive", "Dequantized", "Ensemble", "Flow", "Model", "StandardNormal"]
+__all__ = [
+    "Autoregressive",
+    "ClassConditionalNormal",
+    "Dequantized",
+    "DiagonalNormal",
+    "Embedded",
+    "Ensemble",
+    "Flow",
+    "Logistic",
+    "Model",
+    "NormalMixture",
+    "StandardNormal",
+    "StudentT",
+]

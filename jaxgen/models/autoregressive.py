@@ -69,10 +69,12 @@ class Autoregressive(Model):
         *,
         order: Array | None = None,
         method: str = "auto",
+        temperature: float | Array = 1.0,
     ) -> Array:
         """As :meth:`Model.sample`. The noise of a position depends on the key and the position
         alone, so every ``method`` returns the same samples."""
         batch = self._sample_batch(num_samples, context, method)
+        temperature = self._temperature(temperature)
         context = self._context(context, batch, "Autoregressive.sample")
         network = self.conditional
         positions = network.resolve_order(order)
@@ -80,9 +82,9 @@ class Autoregressive(Model):
 
         def emit(t: Array, params: Array) -> tuple[Array, Array]:
             noise = self.likelihood.noise(
-                jax.random.fold_in(key, positions[t]), shape, params.dtype
+                jax.random.fold_in(key, positions[t]), shape, float_dtype(params.dtype)
             )
-            value = self.likelihood.sample(params, noise, network.position_shape)
+            value = self.likelihood.sample(params, noise, network.position_shape, temperature)
             return self.likelihood.encode(value), value
 
         return network.generate(emit, batch, context, order, method=method)

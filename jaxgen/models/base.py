@@ -2,6 +2,7 @@
 
 from typing import Self
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -30,6 +31,7 @@ class Model(nnx.Module):
     context_shape: Shape | None = None
     exactness: str = "exact"
     levels: int | None = None  # integer levels 0 .. levels - 1; None for real values
+    reparametrized: bool = True  # whether real samples are differentiable in the parameters
 
     def log_prob(
         self, x: Array, context: Array | None = None, *, key: Array | None = None
@@ -80,17 +82,29 @@ class Model(nnx.Module):
         context: Array | None = None,
         *,
         method: str = "auto",
+        temperature: float | Array = 1.0,
     ) -> Array:
         """Independent samples.
+
+        At a temperature ``T`` every draw that a sample is made of is tempered where it is made: of
+        a real value (a latent, a head's normal) the deviation from its location is multiplied by
+        ``T``, of a choice (a level, a mixture's component) the logits are divided by ``T``. So a
+        flow's latents come from its base at ``T``, and an autoregressive model tempers each of its
+        conditionals, which is another distribution than the joint density tempered. 1 is the model
+        itself; below, samples keep to what is likely, and vary less.
 
         Args:
             key: the random key; the same key gives the same samples.
             num_samples: how many, for each context.
             context: array ``(*batch, *context_shape)`` for a conditional model.
             method: how autoregressive parts are run; all methods return the same samples.
+            temperature: ``T``, positive and finite.
 
         Returns:
             Array ``(num_samples, *batch, *event_shape)``.
+
+        Raises:
+            ValueError: for a wrong number of samples, method or temperature.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no sample")
 
@@ -102,12 +116,31 @@ class Model(nnx.Module):
         *,
         method: str = "auto",
     ) -> tuple[Array, Array]:
-        """Samples and their log-probabilities, ``(num_samples, *batch)``."""
+        """Samples and their log-probabilities, ``(num_samples, *batch)``.
+
+        It takes no temperature: one changes the distribution of the samples, and the model knows
+        their log-probability under its own alone.
+        """
         x = self.sample(key, num_samples, context, method=method)
         return x, self.log_prob(x, context)
 
     def initialize(self, x: Array, key: Array, context: Array | None = None) -> Self:
         """The model adapted to a first batch of data (actnorm); most models return themselves."""
+        return self._adapt("initialize", x, key, context)
+
+    def calibrate(self, x: Array, key: Array, context: Array | None = None) -> Self:
+        """The model with the statistics of its layers (batch normalisation) taken from the data.
+
+        They go stale whenever parameters change, so this is called after training, before the
+        model is evaluated. Most models have none and return themselves.
+        """
+        return self._adapt("calibrate", x, key, context)
+
+    def _adapt(self, method: str, x: Array, key: Array, context: Array | None) -> Self:
+        """What :meth:`initialize` and :meth:`calibrate` share: a model of parts adapts its parts.
+
+        ``method`` is the name of either, to be called on the parts.
+        """
         return self
 
     def check_data(self, x: Array | np.ndarray) -> None:
@@ -126,6 +159,15 @@ class Model(nnx.Module):
                 f"fill them first"
             )
 
+    def check_context(self, context: Array | np.ndarray) -> None:
+        """Refuses contexts of another shape, and labels of no class.
+
+        Raises:
+            ValueError: saying what was expected, what came, and what to do.
+        """
+        where = type(self).__name__
+        batch_shape(context, self._require_conditional(where), f"{where}, context")
+
     def _events(self, x: Array, context: Array | None, name: str) -> tuple[Array, Array | None]:
         """The arguments of a method as checked arrays."""
         where = f"{type(self).__name__}.{name}"
@@ -134,9 +176,14 @@ class Model(nnx.Module):
         return x, self._context(context, batch, where)
 
     def _context(self, context: Array | None, batch: Shape, where: str) -> Array | None:
-        if context is not None and self.context_shape is None:
-            raise ShapeError(f"{where}: this model is unconditional, but a context was given")
+        if context is not None:
+            self._require_conditional(where)
         return check_context(context, self.context_shape, batch, where)
+
+    def _require_conditional(self, where: str) -> Shape:
+        if self.context_shape is None:
+            raise ShapeError(f"{where}: this model is unconditional, but a context was given")
+        return self.context_shape
 
     def _sample_batch(self, num_samples: int, context: Array | None, method: str) -> Shape:
         """The batch shape of samples: ``(num_samples, *context's batch)``."""
@@ -147,3 +194,18 @@ class Model(nnx.Module):
         if self.context_shape is None or context is None:
             return (num_samples,)
         return (num_samples, *batch_shape(jnp.asarray(context), self.context_shape, where))
+
+    def _temperature(self, temperature: float | Array) -> float | Array:
+        """The temperature as a Python number, which leaves the dtype of what it multiplies."""
+        if isinstance(temperature, jax.core.Tracer):
+            return temperature
+        try:
+            value = float(temperature)
+        except (TypeError, ValueError):
+            value = np.nan
+        if not 0.0 < value < np.inf:
+            raise ValueError(
+                f"{type(self).__name__}.sample: expected a positive, finite temperature, got "
+                f"{temperature!r}"
+            )
+        return value

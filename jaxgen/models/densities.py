@@ -1,20 +1,31 @@
-"""Base densities for flows."""
+r"""Base densities for flows, from fixed ones to learned mixtures.
+
+Any model with an exact likelihood can be a base; these are the usual simple ones. With entries
+``i`` of the event:
+
+===========================  =======================================================================
+:class:`StandardNormal`      ``N(0, 1)`` for every entry; nothing is learned
+:class:`Logistic`            the standard logistic (NICE, Dinh et al. 2014); nothing is learned
+:class:`DiagonalNormal`      ``N(mu_i, sigma_i^2)``
+:class:`StudentT`            heavy tails, with ``nu_i`` degrees of freedom (Jaini et al. 2020)
+:class:`NormalMixture`       ``sum_k w_k prod_i N(mu_ki, sigma_ki^2)``
+:class:`ClassConditionalNormal`  ``N(mu_yi, sigma_yi^2)`` given a label ``y`` (Izmailov et al. 2020)
+===========================  =======================================================================
+"""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape, float_dtype
+from jaxgen.core import Shape, check_labels, float_dtype, take_class
 from jaxgen.functional import likelihoods
 from jaxgen.models.base import Model
 
 
-class StandardNormal(Model):
-    """Independent standard normal entries.
-
-    >>> StandardNormal((2,)).log_prob(jnp.zeros((3, 2))).shape
-    (3,)
-    """
+class Density(Model):
+    """What the base densities share: a subclass defines ``_score`` and ``_draw``."""
 
     def __init__(self, event_shape: Shape):
         self.event_shape = tuple(event_shape)
@@ -22,11 +33,8 @@ class StandardNormal(Model):
     def log_prob(
         self, x: Array, context: Array | None = None, *, key: Array | None = None
     ) -> Array:
-        x, _ = self._events(x, context, "log_prob")
-        x = x.astype(float_dtype(x.dtype))
-        zero = jnp.zeros((), x.dtype)
-        event = tuple(range(x.ndim - len(self.event_shape), x.ndim))
-        return jnp.sum(likelihoods.normal_log_prob(x, zero, zero), event)
+        x, context = self._events(x, context, "log_prob")
+        return self._score(x.astype(float_dtype(x.dtype)), context)
 
     def sample(
         self,
@@ -35,7 +43,206 @@ class StandardNormal(Model):
         context: Array | None = None,
         *,
         method: str = "auto",
+        temperature: float | Array = 1.0,
     ) -> Array:
         batch = self._sample_batch(num_samples, context, method)
-        self._context(context, batch, "StandardNormal.sample")
-        return jax.random.normal(key, (*batch, *self.event_shape))
+        context = self._context(context, batch, f"{type(self).__name__}.sample")
+        return self._draw(key, batch, context, self._temperature(temperature))
+
+    def _score(self, x: Array, context: Array | None) -> Array:
+        """``log p(x | context)``, with arguments of one batch shape that have been checked."""
+        raise NotImplementedError(f"{type(self).__name__} defines no _score")
+
+    def _draw(
+        self, key: Array, batch: Shape, context: Array | None, temperature: float | Array
+    ) -> Array:
+        """Samples ``(*batch, *event_shape)`` at a temperature, see :meth:`Model.sample`."""
+        raise NotImplementedError(f"{type(self).__name__} defines no _draw")
+
+    def _sum_event(self, log_prob: Array) -> Array:
+        return jnp.sum(log_prob, tuple(range(-len(self.event_shape), 0)))
+
+
+class StandardNormal(Density):
+    """Independent standard normal entries.
+
+    >>> StandardNormal((2,)).log_prob(jnp.zeros((3, 2))).shape
+    (3,)
+    """
+
+    def _score(self, x: Array, context: Array | None) -> Array:
+        zero = jnp.zeros((), x.dtype)
+        return self._sum_event(likelihoods.normal_log_prob(x, zero, zero))
+
+    def _draw(
+        self, key: Array, batch: Shape, context: Array | None, temperature: float | Array
+    ) -> Array:
+        return temperature * jax.random.normal(key, (*batch, *self.event_shape))
+
+
+class Logistic(Density):
+    r"""Independent standard logistic entries: ``log p(x) = -softplus(x) - softplus(-x)`` for each.
+
+    The base of NICE: its tails are heavier than the normal's.
+
+    >>> round(float(Logistic((1,)).log_prob(jnp.zeros(1))), 4)  # log of 1 / 4
+    -1.3863
+    """
+
+    def _score(self, x: Array, context: Array | None) -> Array:
+        return self._sum_event(-jax.nn.softplus(x) - jax.nn.softplus(-x))
+
+    def _draw(
+        self, key: Array, batch: Shape, context: Array | None, temperature: float | Array
+    ) -> Array:
+        return temperature * jax.random.logistic(key, (*batch, *self.event_shape))
+
+
+class DiagonalNormal(Density):
+    """Independent normal entries with a learned mean and log standard deviation each.
+
+    >>> DiagonalNormal((2,)).log_prob(jnp.zeros((3, 2))).shape
+    (3,)
+    """
+
+    def __init__(self, event_shape: Shape):
+        super().__init__(event_shape)
+        self.mean = nnx.Param(jnp.zeros(event_shape))
+        self.log_scale = nnx.Param(jnp.zeros(event_shape))
+
+    def _score(self, x: Array, context: Array | None) -> Array:
+        return self._sum_event(likelihoods.normal_log_prob(x, self.mean[...], self.log_scale[...]))
+
+    def _draw(
+        self, key: Array, batch: Shape, context: Array | None, temperature: float | Array
+    ) -> Array:
+        mean = self.mean[...]
+        noise = jax.random.normal(key, (*batch, *self.event_shape), mean.dtype)
+        return likelihoods.normal_sample(mean, self.log_scale[...], temperature * noise)
+
+
+class StudentT(Density):
+    r"""Independent entries with Student's t-distribution: tails like ``|x|^{-nu - 1}``.
+
+    A flow of Lipschitz layers on a normal base has light tails whatever it learns; on this one it
+    has heavy ones (Jaini et al. 2020). The degrees of freedom ``nu`` of every entry are learned;
+    to fix them, :func:`jaxgen.freeze` the parameter ``log_df``.
+
+    Args:
+        event_shape: the event's shape.
+        df: where the degrees of freedom start.
+
+    Raises:
+        ValueError: if they are not positive.
+
+    >>> round(float(StudentT((1,), df=1.0).log_prob(jnp.zeros(1))), 4)  # Cauchy: log of 1 / pi
+    -1.1447
+    """
+
+    def __init__(self, event_shape: Shape, df: float = 5.0):
+        if not df > 0:
+            raise ValueError(f"StudentT: expected df > 0, got {df}")
+        super().__init__(event_shape)
+        self.log_df = nnx.Param(jnp.full(event_shape, jnp.log(df)))
+
+    def _score(self, x: Array, context: Array | None) -> Array:
+        return self._sum_event(likelihoods.student_t_log_prob(x, jnp.exp(self.log_df[...])))
+
+    def _draw(
+        self, key: Array, batch: Shape, context: Array | None, temperature: float | Array
+    ) -> Array:
+        df = jnp.exp(self.log_df[...])
+        return temperature * jax.random.t(key, df, (*batch, *self.event_shape), df.dtype)
+
+
+class NormalMixture(Density):
+    r"""A learned mixture of diagonal normals over the whole event.
+
+    :math:`p(x) = \sum_k w_k \prod_i N(x_i; \mu_{ki}, \sigma_{ki}^2)`. The means start at standard
+    normal draws, so that the components differ from the first step on.
+
+    Args:
+        event_shape: the event's shape.
+        components: how many normals.
+        rngs: where their first means come from.
+
+    Raises:
+        ValueError: if there is no component.
+
+    >>> NormalMixture((2,), 3, rngs=nnx.Rngs(0)).log_prob(jnp.zeros((4, 2))).shape
+    (4,)
+    """
+
+    reparametrized = False  # the choice of a component has no gradient
+
+    def __init__(self, event_shape: Shape, components: int, *, rngs: nnx.Rngs):
+        if components < 1:
+            raise ValueError(f"NormalMixture: expected at least one component, got {components}")
+        super().__init__(event_shape)
+        shape = (components, *event_shape)
+        self.logits = nnx.Param(jnp.zeros(components))
+        self.means = nnx.Param(jax.random.normal(rngs.params(), shape))
+        self.log_scales = nnx.Param(jnp.zeros(shape))
+
+    def _score(self, x: Array, context: Array | None) -> Array:
+        value = jnp.expand_dims(x, -len(self.event_shape) - 1)
+        each = likelihoods.normal_log_prob(value, self.means[...], self.log_scales[...])
+        weights = jax.nn.log_softmax(self.logits[...])
+        return jax.nn.logsumexp(weights + self._sum_event(each), axis=-1)
+
+    def _draw(
+        self, key: Array, batch: Shape, context: Array | None, temperature: float | Array
+    ) -> Array:
+        pick_key, noise_key = jax.random.split(key)
+        picks = jax.random.categorical(pick_key, self.logits[...] / temperature, shape=batch)
+        means, log_scales = self.means[...][picks], self.log_scales[...][picks]
+        noise = jax.random.normal(noise_key, means.shape, means.dtype)
+        return likelihoods.normal_sample(means, log_scales, temperature * noise)
+
+
+class ClassConditionalNormal(Density):
+    """Given a class label, independent normal entries with that class's mean and deviation.
+
+    The context is an integer label. As the base of a flow it makes one flow a class-conditional
+    density, in which every class has its place in the latent space (FlowGMM, Izmailov et al. 2020).
+
+    Args:
+        event_shape: the event's shape.
+        num_classes: how many classes there are; labels are ``0 .. num_classes - 1``.
+
+    Raises:
+        ValueError: if there is no class.
+
+    >>> density = ClassConditionalNormal((2,), 10)
+    >>> density.log_prob(jnp.zeros((3, 2)), jnp.array([0, 9, 4])).shape
+    (3,)
+    """
+
+    context_shape: Shape = ()
+
+    def __init__(self, event_shape: Shape, num_classes: int):
+        if num_classes < 1:
+            raise ValueError(
+                f"ClassConditionalNormal: expected at least one class, got {num_classes}"
+            )
+        super().__init__(event_shape)
+        self.num_classes = num_classes
+        self.means = nnx.Param(jnp.zeros((num_classes, *event_shape)))
+        self.log_scales = nnx.Param(jnp.zeros((num_classes, *event_shape)))
+
+    def _of_class(self, labels: Array) -> tuple[Array, Array]:
+        where = "ClassConditionalNormal"
+        means, log_scales = self.means[...], self.log_scales[...]
+        return take_class(means, labels, where), take_class(log_scales, labels, where)
+
+    def _score(self, x: Array, context: Array) -> Array:
+        return self._sum_event(likelihoods.normal_log_prob(x, *self._of_class(context)))
+
+    def _draw(self, key: Array, batch: Shape, context: Array, temperature: float | Array) -> Array:
+        means, log_scales = self._of_class(context)
+        noise = jax.random.normal(key, means.shape, means.dtype)
+        return likelihoods.normal_sample(means, log_scales, temperature * noise)
+
+    def check_context(self, context: Array | np.ndarray) -> None:
+        super().check_context(context)
+        check_labels(context, self.num_classes, "ClassConditionalNormal")

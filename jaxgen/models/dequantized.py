@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import check_levels, replace
+from jaxgen.core import Shape, ShapeError, check_levels, replace
 from jaxgen.functional import dequantization
 from jaxgen.models.base import Model
 
@@ -16,9 +16,16 @@ from jaxgen.models.base import Model
 class Dequantized(Model):
     r"""Integers ``x`` in ``0 .. levels - 1``, modelled by a density on ``[0, levels)``.
 
-    The mass of ``x`` is the density's integral over ``x + [0, 1)``, which uniform noise bounds:
+    The mass of ``x`` is the density's integral over ``x + (0, 1)``, which noise ``u ~ q(u | x)``
+    bounds:
 
-    .. math:: \log P(x) = \log \int p(x + u)\, du \ge \mathbb{E}_u[\log p(x + u)].
+    .. math:: \log P(x) = \log \int p(x + u)\, du
+              \ge \mathbb{E}_{q}\left[\log p(x + u) - \log q(u | x)\right].
+
+    The noise is uniform, ``log q = 0`` (Theis et al. 2016), or a model that is trained along with
+    the flow, by the same bound: variational dequantization (Flow++, Ho et al. 2019, section 3.1).
+    The bound is tight if ``q(u | x)`` is the flow's own ``p(x + u) / P(x)``; for any noise the
+    model's exactness is ``"lower_bound"``.
 
     It is many-to-one, hence a model and not a bijector. Scaling and logit belong into the flow as
     bijectors, so that bits per dimension are always counted per level.
@@ -26,6 +33,16 @@ class Dequantized(Model):
     Args:
         flow: a density over real events on the scale of the levels, with an exact likelihood.
         levels: how many levels there are: 256 for 8-bit images.
+        noise: an exact model of ``u``, with support ``(0, 1)`` in every entry of the event (it ends
+            in ``Logit(0.0, 1.0, alpha=0.0)``); as context it takes the levels ``x``, scaled to
+            ``[-1, 1]``, or nothing. None for uniform noise. Give it tails like those of a
+            :class:`~jaxgen.models.Logistic` base: a normal's vanish so fast at the ends of a cell
+            that the importance weights ``p / q`` have no variance.
+
+    Raises:
+        TypeError: if the flow or the noise has no exact likelihood.
+        ShapeError: if the noise has other events than the flow, or another context than these.
+        ValueError: if there are fewer than two levels.
 
     >>> from jaxgen.bijectors import Standardize
     >>> from jaxgen.models import Flow
@@ -37,12 +54,18 @@ class Dequantized(Model):
     exactness = "lower_bound"
     levels: int
 
-    def __init__(self, flow: Model, levels: int):
-        if flow.exactness != "exact":
-            raise TypeError(
-                f"Dequantized: expected a model with an exact likelihood, got {flow.exactness}"
-            )
+    def __init__(self, flow: Model, levels: int, noise: Model | None = None):
+        for model in (flow, noise):
+            if model is not None and model.exactness != "exact":
+                raise TypeError(
+                    f"Dequantized: expected a model with an exact likelihood, got {model.exactness}"
+                )
+        if levels < 2:
+            raise ValueError(f"Dequantized: expected at least two levels, got {levels}")
+        if noise is not None:
+            _check_noise(noise, flow.event_shape)
         self.flow = flow
+        self.noise = noise
         self.levels = levels
         self.event_shape = flow.event_shape
         self.context_shape = flow.context_shape
@@ -63,16 +86,20 @@ class Dequantized(Model):
         *,
         dropout_key: Array | None = None,
     ) -> Array:
-        """``log p(x + u)`` with one draw of noise: a lower bound in expectation, in nats."""
+        """``log p(x + u) - log q(u | x)`` with one draw of noise, in nats.
+
+        A lower bound of ``log P(x)`` in expectation. Dropout is the flow's alone.
+        """
         x, context = self._events(x, context, "elbo")
         check_levels(x, self.levels, "Dequantized.elbo")
-        noise = dequantization.uniform_noise(key, x.shape)
-        return self.flow.log_prob(x + noise, context, key=dropout_key)
+        noise, log_q = self._noise(x, key)
+        value = dequantization.dequantize(x, noise)
+        return self.flow.log_prob(value, context, key=dropout_key) - log_q
 
     def importance_log_prob(
         self, x: Array, key: Array, num_samples: int, context: Array | None = None
     ) -> Array:
-        r"""``log (1/K) sum_k p(x + u_k)``: a bound that tightens to ``log P(x)`` as K grows.
+        r"""``log (1/K) sum_k p(x + u_k) / q(u_k | x)``: it tightens to ``log P(x)`` as K grows.
 
         The samples are streamed: memory does not grow with ``num_samples``. Returns ``(*batch,)``.
         """
@@ -95,16 +122,58 @@ class Dequantized(Model):
         context: Array | None = None,
         *,
         method: str = "auto",
+        temperature: float | Array = 1.0,
     ) -> Array:
-        value = self.flow.sample(key, num_samples, context, method=method)
+        value = self.flow.sample(key, num_samples, context, method=method, temperature=temperature)
         return dequantization.quantize(value, self.levels)
 
-    def initialize(self, x: Array, key: Array, context: Array | None = None) -> Self:
-        x, context = self._events(x, context, "initialize")
-        noise_key, flow_key = jax.random.split(key)
-        noise = dequantization.uniform_noise(noise_key, x.shape)
-        return replace(self, flow=self.flow.initialize(x + noise, flow_key, context))
+    def _noise(self, x: Array, key: Array) -> tuple[Array, Array]:
+        """A draw ``u ~ q(u | x)`` for every example, and its ``log q``."""
+        noise = self.noise
+        if noise is None:
+            return dequantization.uniform_noise(key, x.shape), jnp.zeros(())
+        context = self._noise_context(x)
+        if context is not None:
+            u, log_q = noise.sample_and_log_prob(key, 1, context)
+            return u[0], log_q[0]
+        batch = x.shape[: x.ndim - len(self.event_shape)]
+        u, log_q = noise.sample_and_log_prob(key, math.prod(batch))
+        return u.reshape(x.shape), log_q.reshape(batch)
+
+    def _noise_context(self, x: Array) -> Array | None:
+        if self.noise is None or self.noise.context_shape is None:
+            return None
+        return 2.0 * x.astype(jnp.result_type(float)) / (self.levels - 1) - 1.0
+
+    def _adapt(self, method: str, x: Array, key: Array, context: Array | None) -> Self:
+        x, context = self._events(x, context, method)
+        noise_key, flow_key, model_key = jax.random.split(key, 3)
+        u, _ = self._noise(x, noise_key)
+        value = dequantization.dequantize(x, u)
+        new = replace(self, flow=getattr(self.flow, method)(value, flow_key, context))
+        if self.noise is None:
+            return new
+        # Its own draws are the data of a model that is only ever sampled: a fresh one stays as it
+        # is, and statistics are those of what passes through it.
+        noise = getattr(self.noise, method)(u, model_key, self._noise_context(x))
+        return replace(new, noise=noise)
 
     def check_data(self, x: Array | np.ndarray) -> None:
         super().check_data(x)
         check_levels(x, self.levels, "Dequantized")
+
+    def check_context(self, context: Array | np.ndarray) -> None:
+        self.flow.check_context(context)
+
+
+def _check_noise(noise: Model, event_shape: Shape) -> None:
+    if noise.event_shape != event_shape:
+        raise ShapeError(
+            f"Dequantized: expected noise for events of shape {event_shape}, got "
+            f"{noise.event_shape}"
+        )
+    if noise.context_shape not in (None, event_shape):
+        raise ShapeError(
+            f"Dequantized: the noise's context is the event, of shape {event_shape}; got a model "
+            f"of contexts of shape {noise.context_shape}"
+        )

@@ -106,6 +106,7 @@ class Ensemble(Model):
         context: Array | None = None,
         *,
         method: str = "auto",
+        temperature: float | Array = 1.0,
     ) -> Array:
         batch = self._sample_batch(num_samples, context, method)
         context = self._context(context, batch, "Ensemble.sample")
@@ -116,13 +117,18 @@ class Ensemble(Model):
 
         def one(key, pick, context):
             order = self._orders()[pick]
-            return self.model.sample(key, 1, context, order=order, method=method)[0]
+            return self.model.sample(
+                key, 1, context, order=order, method=method, temperature=temperature
+            )[0]
 
         x = jax.vmap(one)(jax.random.split(sample_key, rows), picks, flat)
         return x.reshape(*batch, *self.event_shape)
 
-    def initialize(self, x: Array, key: Array, context: Array | None = None) -> Self:
-        return replace(self, model=self.model.initialize(x, key, context))
+    def _adapt(self, method: str, x: Array, key: Array, context: Array | None) -> Self:
+        return replace(self, model=getattr(self.model, method)(x, key, context))
 
     def check_data(self, x: Array | np.ndarray) -> None:
         self.model.check_data(x)
+
+    def check_context(self, context: Array | np.ndarray) -> None:
+        self.model.check_context(context)

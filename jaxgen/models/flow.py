@@ -68,8 +68,10 @@ class Flow(Model):
         context: Array | None = None,
         *,
         method: str = "auto",
+        temperature: float | Array = 1.0,
     ) -> Array:
-        return self.sample_and_log_prob(key, num_samples, context, method=method)[0]
+        z, context = self._latents(key, num_samples, context, method, temperature)
+        return self._run_by(method).forward(z, context)
 
     def sample_and_log_prob(
         self,
@@ -79,29 +81,42 @@ class Flow(Model):
         *,
         method: str = "auto",
     ) -> tuple[Array, Array]:
+        z, context = self._latents(key, num_samples, context, method)
+        x, log_det = self._run_by(method).forward_and_log_det(z, context)
+        return x, self.base.log_prob(z, self._base_context(context)) - log_det
+
+    def _latents(
+        self,
+        key: Array,
+        num_samples: int,
+        context: Array | None,
+        method: str,
+        temperature: float | Array = 1.0,
+    ) -> tuple[Array, Array | None]:
+        """Samples of the base, and the context broadcast to each of them."""
         batch = self._sample_batch(num_samples, context, method)
         context = self._context(context, batch, "Flow.sample")
-        bijector = self.bijector
-        if method != "auto":  # which leaves every layer its own
-            bijector = map_modules(bijector, _use(method))
         base_context = self._base_context(context)
-        if base_context is None:
-            z = self.base.sample(key, math.prod(batch), method=method)
-            z = z.reshape(*batch, *z.shape[1:])
-        else:
-            z = self.base.sample(key, 1, base_context, method=method)[0]
-        x, log_det = bijector.forward_and_log_det(z, context)
-        return x, self.base.log_prob(z, base_context) - log_det
+        # An unconditional base gives a sample for each context, a conditional one needs only one.
+        count = math.prod(batch) if base_context is None else 1
+        z = self.base.sample(key, count, base_context, method=method, temperature=temperature)
+        return z.reshape(*batch, *self.base.event_shape), context
+
+    def _run_by(self, method: str) -> Bijector:
+        """The bijector with its autoregressive layers run by this method."""
+        if method == "auto":  # which leaves every layer its own
+            return self.bijector
+        return map_modules(self.bijector, _use(method))
 
     def infer(self, x: Array, context: Array | None = None) -> Array:
         """The latent ``z = f^{-1}(x)`` of data, shape ``(*batch, *base_shape)``."""
         x, context = self._events(x, context, "infer")
         return self.bijector.inverse(x, context)
 
-    def initialize(self, x: Array, key: Array, context: Array | None = None) -> Self:
-        x, context = self._events(x, context, "initialize")
-        bijector, z = self.bijector.initialize(x, context)
-        base = self.base.initialize(z, key, self._base_context(context))
+    def _adapt(self, method: str, x: Array, key: Array, context: Array | None) -> Self:
+        x, context = self._events(x, context, method)
+        bijector, z = getattr(self.bijector, method)(x, context)
+        base = getattr(self.base, method)(z, key, self._base_context(context))
         return replace(self, bijector=bijector, base=base)
 
     def check_data(self, x: Array | np.ndarray) -> None:
@@ -111,6 +126,11 @@ class Flow(Model):
                 f"Flow: expected real values, got {x.dtype}; for integer levels wrap the flow in "
                 f"jaxgen.models.Dequantized"
             )
+
+    def check_context(self, context: Array | np.ndarray) -> None:
+        super().check_context(context)
+        if self.base.context_shape is not None:
+            self.base.check_context(context)
 
     def _base_context(self, context: Array | None) -> Array | None:
         return None if self.base.context_shape is None else context

@@ -1,0 +1,147 @@
+"""A model whose context first passes through a network."""
+
+import inspect
+from typing import Any, Self
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxgen.core import Shape, ShapeError, batch_shape, check_context, replace, split_key
+from jaxgen.models.base import Model
+
+
+class Embedded(Model):
+    r"""``p(x | c) = p_model(x | network(c))``: the context is embedded, and the network trained.
+
+    Every conditional model of the zoo takes a context *vector*. With an
+    :class:`~jaxgen.networks.Embedding` it becomes a model of ``x`` given a class label; with an
+    encoder of your own, given an image, a sequence, or whatever the encoder reads.
+
+    Args:
+        model: a conditional model.
+        network: called as ``network(context)``, and with ``key=key`` if it takes a key (dropout).
+            Its attribute ``input_shape`` is the event shape of the raw context, ``()`` for a label.
+            It maps ``(*batch, *input_shape)`` to ``(*batch, *model.context_shape)``. A method
+            ``check(context)``, if it has one, refuses contexts that it cannot read.
+
+    Raises:
+        ShapeError: if the model takes no context.
+        TypeError: if the network does not state its ``input_shape``.
+
+    >>> from flax import nnx
+    >>> from jaxgen.bijectors import MaskedAutoregressive
+    >>> from jaxgen.conditionals import MADE
+    >>> from jaxgen.models import Flow
+    >>> from jaxgen.networks import Embedding
+    >>> made = MADE((2,), 2, hidden=(8,), context_features=4, rngs=nnx.Rngs(0))
+    >>> labels = Embedding(10, 4, rngs=nnx.Rngs(1))
+    >>> model = Embedded(Flow(MaskedAutoregressive(made)), labels)
+    >>> model.log_prob(jnp.zeros((3, 2)), jnp.array([0, 9, 4])).shape
+    (3,)
+    """
+
+    context_shape: Shape
+
+    def __init__(self, model: Model, network: Any):
+        if model.context_shape is None:
+            raise ShapeError(
+                f"Embedded: expected a conditional model, got an unconditional "
+                f"{type(model).__name__}; give it a context, e.g. context_features=16"
+            )
+        if not hasattr(network, "input_shape"):
+            raise TypeError(
+                f"Embedded: expected a network with an attribute input_shape, the event shape of "
+                f"the contexts it reads (() for a label), got a {type(network).__name__} without"
+            )
+        self.model = model
+        self.network = network
+        self.event_shape = model.event_shape
+        self.context_shape = tuple(network.input_shape)
+        self.exactness = model.exactness
+        self.levels = model.levels
+
+    def embed(self, context: Array | None, *, key: Array | None = None) -> Array:
+        """The context that the model sees, ``(*batch, *model.context_shape)``.
+
+        Args:
+            context: array ``(*batch, *context_shape)``.
+            key: turns the network's dropout on; None means evaluation.
+
+        Raises:
+            ShapeError: if there is no context, or it or its embedding has another shape.
+        """
+        where = "Embedded"
+        # Embedded as it comes: a context that serves a whole batch goes through the network once.
+        batch: Shape = ()
+        if context is not None:
+            context = jnp.asarray(context)
+            batch = batch_shape(context, self.context_shape, f"{where}, context")
+        context = check_context(context, self.context_shape, batch, where)
+        takes_key = "key" in inspect.signature(self.network.__call__).parameters
+        embedded = self.network(context, **({"key": key} if takes_key else {}))
+        expected = (*batch, *self.model._require_conditional(where))
+        if embedded.shape != expected:
+            raise ShapeError(
+                f"{where}: expected {type(self.network).__name__} to map contexts of shape "
+                f"{(*batch, *self.context_shape)} to {expected}, got {embedded.shape}"
+            )
+        return embedded
+
+    def log_prob(
+        self, x: Array, context: Array | None = None, *, key: Array | None = None
+    ) -> Array:
+        network_key, key = split_key(key, 2)
+        return self.model.log_prob(x, self.embed(context, key=network_key), key=key)
+
+    def elbo(
+        self,
+        x: Array,
+        key: Array,
+        context: Array | None = None,
+        *,
+        dropout_key: Array | None = None,
+    ) -> Array:
+        network_key, dropout_key = split_key(dropout_key, 2)
+        embedded = self.embed(context, key=network_key)
+        return self.model.elbo(x, key, embedded, dropout_key=dropout_key)
+
+    def importance_log_prob(
+        self, x: Array, key: Array, num_samples: int, context: Array | None = None
+    ) -> Array:
+        return self.model.importance_log_prob(x, key, num_samples, self.embed(context))
+
+    def sample(
+        self,
+        key: Array,
+        num_samples: int,
+        context: Array | None = None,
+        *,
+        method: str = "auto",
+        temperature: float | Array = 1.0,
+    ) -> Array:
+        return self.model.sample(
+            key, num_samples, self.embed(context), method=method, temperature=temperature
+        )
+
+    def sample_and_log_prob(
+        self,
+        key: Array,
+        num_samples: int,
+        context: Array | None = None,
+        *,
+        method: str = "auto",
+    ) -> tuple[Array, Array]:
+        embedded = self.embed(context)
+        return self.model.sample_and_log_prob(key, num_samples, embedded, method=method)
+
+    def _adapt(self, method: str, x: Array, key: Array, context: Array | None) -> Self:
+        return replace(self, model=getattr(self.model, method)(x, key, self.embed(context)))
+
+    def check_data(self, x: Array | np.ndarray) -> None:
+        self.model.check_data(x)
+
+    def check_context(self, context: Array | np.ndarray) -> None:
+        super().check_context(context)
+        if hasattr(self.network, "check"):
+            self.network.check(context)
