@@ -4,10 +4,34 @@ A constructor takes the event's shape first and ``rngs`` last; its hyperparamete
 the paper.
 """
 
+from jaxgen.zoo.dequantizer import dequantizer
+from jaxgen.zoo.flowpp import flowpp
 from jaxgen.zoo.glow import glow
+from jaxgen.zoo.iaf import iaf
+from jaxgen.zoo.jet import jet
 from jaxgen.zoo.made import made
 from jaxgen.zoo.maf import maf
+from jaxgen.zoo.maf_mog import maf_mog
+from jaxgen.zoo.nice import nice
+from jaxgen.zoo.nsf import nsf
 from jaxgen.zoo.realnvp import realnvp
 from jaxgen.zoo.registry import build, hyperparameters, names
+from jaxgen.zoo.tarflow import tarflow
 
-__all__ = ["build", "glow", "hyperparameters", "made", "maf", "names", "realnvp"]
+__all__ = [
+    "build",
+    "dequantizer",
+    "flowpp",
+    "glow",
+    "hyperparameters",
+    "iaf",
+    "jet",
+    "made",
+    "maf",
+    "maf_mog",
+    "names",
+    "nice",
+    "nsf",
+    "realnvp",
+    "tarflow",
+]

@@ -19,8 +19,8 @@ from jaxgen.bijectors import (
     Coupling,
     DenseMatrix,
     Inverse,
-    Logit,
     LUMatrix,
+    Matrix,
     Scan,
     Split,
     Squeeze,
@@ -28,7 +28,8 @@ from jaxgen.bijectors import (
 from jaxgen.core import Shape
 from jaxgen.models import Flow
 from jaxgen.networks import ConvResNet
-from jaxgen.transforms import Affine
+from jaxgen.transforms import Affine, Transform
+from jaxgen.zoo.preprocessing import flow_on
 
 
 def glow(
@@ -71,8 +72,44 @@ def glow(
     >>> flow.log_prob(jnp.zeros((4, 8, 8, 1))).shape
     (4,)
     """
-    transform = Affine(bound)
-    matrix = LUMatrix if lu else DenseMatrix
+    scales = multi_scale(
+        event_shape,
+        transform=Affine(bound),
+        levels=levels,
+        steps=steps,
+        width=width,
+        blocks=blocks,
+        matrix=LUMatrix if lu else DenseMatrix,
+        dropout=dropout,
+        context_features=context_features,
+        rngs=rngs,
+    )
+    return flow_on(event_shape, [scales], bounds, alpha)
+
+
+def multi_scale(
+    event_shape: Shape,
+    *,
+    transform: Transform,
+    levels: int,
+    steps: int,
+    width: int,
+    blocks: int,
+    matrix: type[Matrix] = LUMatrix,
+    dropout: float,
+    context_features: int | None,
+    rngs: nnx.Rngs,
+) -> Bijector:
+    """Glow's architecture over any family of couplings.
+
+    Args:
+        transform: the family. What is split off always has a conditional Gaussian prior, that is an
+            affine one: the family's own if it is affine.
+        matrix: how the 1x1 convolutions are parametrised.
+
+    The other arguments are those of :func:`glow`.
+    """
+    gaussian = transform if isinstance(transform, Affine) else Affine()
 
     def level(shape: Shape, remaining: int) -> Bijector:
         squeeze = Squeeze(shape)
@@ -101,12 +138,9 @@ def glow(
         layers: list[Bijector] = [Inverse(squeeze), Scan(step, steps, rngs=rngs), squeeze]
         if remaining > 1:
             half = squeezed[-1] // 2
-            prior = network(half, transform.num_params((squeezed[-1] - half,)), rngs)
+            prior = network(half, gaussian.num_params((squeezed[-1] - half,)), rngs)
             inner = level((*squeezed[:-1], half), remaining - 1)
-            layers.insert(1, Split(inner, squeezed, prior, transform))
+            layers.insert(1, Split(inner, squeezed, prior, gaussian))
         return Chain(layers)
 
-    layers = [level(tuple(event_shape), levels)]
-    if bounds is not None:
-        layers.append(Logit(*bounds, alpha, event_ndims=len(event_shape)))
-    return Flow(Chain(layers))
+    return level(tuple(event_shape), levels)

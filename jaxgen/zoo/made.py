@@ -5,6 +5,9 @@ r"""MADE: masked autoencoder for distribution estimation (Germain et al., 2015).
 all conditionals from one masked network in one pass (see :mod:`jaxgen.conditionals.made`). With
 several orders, training draws orders at random and the likelihood is their average
 (:class:`~jaxgen.models.Ensemble`), as in section 4.2 of the paper.
+
+Real values get a normal each, or a mixture of normals: MADE-MoG, the base of
+:func:`~jaxgen.zoo.maf_mog` (Papamakarios et al. 2017), whose MADE has a Gaussian head.
 """
 
 from collections.abc import Sequence
@@ -15,43 +18,59 @@ from flax import nnx
 
 from jaxgen.conditionals import MADE
 from jaxgen.core import Shape
-from jaxgen.likelihoods import for_levels
-from jaxgen.models import Autoregressive, Ensemble
+from jaxgen.likelihoods import GaussianMixture, for_levels
+from jaxgen.models import Autoregressive, Ensemble, Flow
+from jaxgen.zoo.preprocessing import flow_on
 
 
 def made(
     event_shape: Shape,
     *,
     levels: int | None = 2,
+    components: int | None = None,
     hidden: Sequence[int] = (500,),
     activation: str = "relu",
     direct: bool = True,
     num_orders: int = 1,
     orders_per_batch: int = 4,
     dropout: float = 0.0,
+    bounds: tuple[float, float] | None = None,
+    alpha: float = 1e-6,
     context_features: int | None = None,
     rngs: nnx.Rngs,
-) -> Autoregressive | Ensemble:
+) -> Autoregressive | Ensemble | Flow:
     """A masked autoencoder with an exact likelihood.
 
     Args:
         event_shape: the event's shape; every entry is a position of the chain.
         levels: 2 for binary data (Bernoulli), more for integer levels (categorical), None for real
-            values (normal).
+            values (normal, or a mixture of normals).
+        components: normals in the mixture for each real value (MADE-MoG); None for one normal.
         hidden: widths of the hidden layers.
         activation: of the hidden layers.
         direct: masked connections from inputs to outputs.
         num_orders: 1 generates in raster order; more average over that many random orders.
         orders_per_batch: how many of them a training batch meets.
         dropout: rate in the hidden layers while training.
+        bounds: the interval of bounded real data, mapped to the line by a logit; None for none.
+        alpha: the logit's margin.
         context_features: the size of a context vector; None for an unconditional model.
         rngs: where the initial weights and the orders come from.
+
+    Raises:
+        ValueError: if ``components`` or ``bounds`` are given for integer levels.
 
     >>> model = made((8,), hidden=(16,), rngs=nnx.Rngs(0))
     >>> round(float(model.log_prob(jnp.zeros(8, int))), 4)  # eight fair coins at first
     -5.5452
     """
-    likelihood = for_levels(levels)
+    for name, value in (("components", components), ("bounds", bounds)):
+        if levels is not None and value is not None:
+            raise ValueError(
+                f"made: {name} is for real values, that is levels=None, got {name}={value} with "
+                f"levels={levels}"
+            )
+    likelihood = for_levels(levels) if components is None else GaussianMixture(components)
     conditional = MADE(
         event_shape,
         likelihood.num_params(()),
@@ -63,9 +82,10 @@ def made(
         context_features=context_features,
         rngs=rngs,
     )
-    model = Autoregressive(conditional, likelihood)
-    if num_orders == 1:
-        return model
-    keys = jax.random.split(rngs.params(), num_orders)
-    orders = [jax.random.permutation(key, conditional.num_positions) for key in keys]
-    return Ensemble(model, jnp.stack(orders), orders_per_batch)
+    single = Autoregressive(conditional, likelihood)
+    model: Autoregressive | Ensemble = single
+    if num_orders > 1:
+        keys = jax.random.split(rngs.params(), num_orders)
+        orders = [jax.random.permutation(key, conditional.num_positions) for key in keys]
+        model = Ensemble(single, jnp.stack(orders), orders_per_batch)
+    return model if bounds is None else flow_on(event_shape, [], bounds, alpha, model)

@@ -4,20 +4,31 @@ Affine autoregressive layers with MADE conditioners, orders reversed in between 
 
 .. math:: z_i = (x_i - t_i(x_{<i})) \exp(-s_i(x_{<i})).
 
-Deviations: activation normalisation instead of batch normalisation between the layers; log-scales
-are bounded softly, which can be turned off with ``bound=None``; the last layer of every MADE starts
-at zero, so the flow starts as the identity.
+Deviations: activation normalisation between the layers, unless ``norm="batchnorm"`` asks for the
+paper's batch normalisation; log-scales are bounded softly, which can be turned off with
+``bound=None``; the last layer of every MADE starts at zero, so the flow starts as the identity.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from flax import nnx
 
-from jaxgen.bijectors import ActNorm, Bijector, Chain, Flip, Logit, MaskedAutoregressive, Scan
+from jaxgen.bijectors import (
+    ActNorm,
+    BatchNorm,
+    Bijector,
+    Chain,
+    Flip,
+    MaskedAutoregressive,
+    Scan,
+)
 from jaxgen.conditionals import MADE
-from jaxgen.core import Shape
+from jaxgen.core import Shape, unknown
 from jaxgen.models import Flow
 from jaxgen.transforms import Affine
+from jaxgen.zoo.preprocessing import flow_on
+
+_NORMS: dict[str, Callable[[Shape], Bijector]] = {"actnorm": ActNorm, "batchnorm": BatchNorm}
 
 
 def maf(
@@ -27,6 +38,7 @@ def maf(
     hidden: Sequence[int] = (512, 512),
     activation: str = "relu",
     bound: float | None = 3.0,
+    norm: str | None = "actnorm",
     dropout: float = 0.0,
     bounds: tuple[float, float] | None = None,
     alpha: float = 1e-6,
@@ -41,6 +53,7 @@ def maf(
         hidden: widths of the hidden layers of each MADE.
         activation: of the hidden layers.
         bound: soft bound of the log-scales; None for none.
+        norm: between the layers: ``"actnorm"``, ``"batchnorm"`` (the paper's), or None for none.
         dropout: rate in the hidden layers while training.
         bounds: the interval of bounded data, mapped to the real line by a logit; None for none.
         alpha: the logit's margin.
@@ -52,6 +65,45 @@ def maf(
     >>> flow.log_prob(jnp.zeros((4, 2))).shape
     (4,)
     """
+    scan = autoregressive_layers(
+        event_shape,
+        layers=layers,
+        hidden=hidden,
+        activation=activation,
+        bound=bound,
+        norm=norm,
+        dropout=dropout,
+        context_features=context_features,
+        rngs=rngs,
+    )
+    return flow_on(event_shape, [scan], bounds, alpha)
+
+
+def autoregressive_layers(
+    event_shape: Shape,
+    *,
+    layers: int,
+    hidden: Sequence[int],
+    activation: str,
+    bound: float | None,
+    norm: str | None,
+    dropout: float,
+    context_features: int | None,
+    wrap: Callable[[Bijector], Bijector] | None = None,
+    rngs: nnx.Rngs,
+) -> Scan:
+    """The layers of MAF: a reversal of the order, an affine MADE and a normalisation in each.
+
+    Args:
+        wrap: what is made of each MADE layer; ``Inverse`` gives IAF.
+
+    The other arguments are those of :func:`maf`.
+
+    Raises:
+        ValueError: for an unknown ``norm``.
+    """
+    if norm is not None and norm not in _NORMS:
+        raise unknown("norm", norm, [*_NORMS, "None"])
     transform = Affine(bound)
 
     def layer(rngs: nnx.Rngs) -> Bijector:
@@ -64,10 +116,9 @@ def maf(
             context_features=context_features,
             rngs=rngs,
         )
-        step = MaskedAutoregressive(made, transform)
-        return Chain([Flip(len(event_shape)), step, ActNorm(event_shape)])
+        step: Bijector = MaskedAutoregressive(made, transform)
+        step = step if wrap is None else wrap(step)
+        norms = [] if norm is None else [_NORMS[norm](event_shape)]
+        return Chain([Flip(len(event_shape)), step, *norms])
 
-    steps: list[Bijector] = [Scan(layer, layers, rngs=rngs)]
-    if bounds is not None:
-        steps.append(Logit(*bounds, alpha, event_ndims=len(event_shape)))
-    return Flow(Chain(steps))
+    return Scan(layer, layers, rngs=rngs)

@@ -1,8 +1,8 @@
 r"""RealNVP: density estimation using real non-volume-preserving maps (Dinh et al., 2017).
 
-Affine couplings, ``x_b = z_b exp(s(z_a)) + t(z_a)``, ``x_a = z_a``, in pairs that exchange
-the roles of the two parts. A vector is halved. An image, at every scale, meets couplings of a
-checkerboard, is squeezed, meets couplings of its channels, and half of it is factored out
+Affine couplings, ``x_b = z_b exp(s(z_a)) + t(z_a)``, ``x_a = z_a``, in pairs that exchange the
+roles of the two parts. A vector is parted in two halves. An image, at every scale, meets couplings
+of a checkerboard, is squeezed, meets couplings of its channels, and half of it is factored out
 (section 3.6); the last scale has checkerboard couplings alone.
 
 Deviations: activation normalisation instead of batch normalisation; every mask comes in pairs, so
@@ -11,25 +11,43 @@ there are four couplings where the paper has three; log-scales are bounded softl
 
 from collections.abc import Callable, Sequence
 
+import jax
 from flax import nnx
 
 from jaxgen.bijectors import (
     ActNorm,
+    Alternating,
     Bijector,
     Chain,
     Channels,
     Checkerboard,
     Coupling,
     Inverse,
-    Logit,
+    Random,
     Scan,
     Split,
     Squeeze,
 )
-from jaxgen.core import Shape, ShapeError
+from jaxgen.core import Shape, ShapeError, unknown
 from jaxgen.models import Flow
 from jaxgen.networks import MLP, ConvResNet
 from jaxgen.transforms import Affine
+from jaxgen.zoo.preprocessing import flow_on
+
+# Of a pair of couplings: what each of the two, told whether to swap, keeps.
+Parts = Callable[[bool], Channels | Checkerboard | Alternating | Random]
+
+
+def _random(size: int, rngs: nnx.Rngs) -> Parts:
+    permutation = jax.random.permutation(rngs.params(), size)
+    return lambda swap: Random(size, swap, permutation)
+
+
+_SPLITS: dict[str, Callable[[int, nnx.Rngs], Parts]] = {
+    "half": lambda size, rngs: Channels,
+    "alternating": lambda size, rngs: Alternating,
+    "random": _random,
+}
 
 
 def realnvp(
@@ -37,6 +55,7 @@ def realnvp(
     *,
     steps: int = 4,
     hidden: Sequence[int] = (128, 128),
+    split: str = "half",
     scales: int = 2,
     width: int = 64,
     blocks: int = 4,
@@ -53,6 +72,8 @@ def realnvp(
         event_shape: ``(D,)`` with ``D >= 2``, or ``(height, width, channels)``.
         steps: pairs of couplings; for images, pairs for each mask at each scale.
         hidden: widths of the hidden layers (vectors).
+        split: the two parts that take turns (vectors): ``"half"``, ``"alternating"`` entries, or
+            a ``"random"`` half, drawn for every pair of couplings.
         scales: how many scales (images); the sides must be divisible by ``2 ** (scales - 1)``.
         width, blocks: channels and residual blocks of the networks (images).
         bound: soft bound of the log-scales; None for none.
@@ -63,6 +84,7 @@ def realnvp(
         rngs: where the initial weights come from.
 
     Raises:
+        ValueError: for an unknown split, or another than ``"half"`` for images.
         ShapeError: if the event is neither a vector nor an image, or a side is not divisible.
 
     >>> import jax.numpy as jnp
@@ -71,6 +93,13 @@ def realnvp(
     (4,)
     """
     event_shape = tuple(event_shape)
+    if split not in _SPLITS:
+        raise unknown("split", split, _SPLITS)
+    if split != "half" and len(event_shape) == 3:
+        raise ValueError(
+            f"realnvp: expected split='half' for an image, which has the paper's masks, got "
+            f"{split!r}"
+        )
     transform = Affine(bound)
 
     def mlp(in_features: int, out_features: int, rngs: nnx.Rngs) -> MLP:
@@ -94,14 +123,15 @@ def realnvp(
             rngs=rngs,
         )
 
-    def couplings(shape: Shape, split: Callable[[bool], Channels | Checkerboard]) -> Bijector:
+    def couplings(shape: Shape, make_parts: Callable[[nnx.Rngs], Parts]) -> Bijector:
         network = mlp if len(shape) == 1 else resnet
 
         def pair(rngs: nnx.Rngs) -> Bijector:
+            parts = make_parts(rngs)
             layers: list[Bijector] = []
             for swap in (False, True):
                 make = lambda n, m: network(n, m, rngs)  # noqa: E731
-                layers += [Coupling(shape, make, transform, split(swap)), ActNorm(shape)]
+                layers += [Coupling(shape, make, transform, parts(swap)), ActNorm(shape)]
             return Chain(layers)
 
         return Scan(pair, steps, rngs=rngs)
@@ -112,17 +142,18 @@ def realnvp(
                 f"realnvp: {scales} scales leave a single pixel of {event_shape}, which has no "
                 f"checkerboard; take fewer"
             )
-        board = couplings(shape, lambda swap: Checkerboard(shape, swap))
+        board = couplings(shape, lambda rngs: lambda swap: Checkerboard(shape, swap))
         if remaining == 1:
             return board
         squeeze = Squeeze(shape)
         squeezed = squeeze.base_shape
         inner = scale((*squeezed[:-1], squeezed[-1] // 2), remaining - 1)
-        channels = couplings(squeezed, Channels)
+        channels = couplings(squeezed, lambda rngs: Channels)
         return Chain([Inverse(squeeze), Split(inner, squeezed), channels, squeeze, board])
 
     if len(event_shape) == 1:
-        layers = [couplings(event_shape, Channels)]
+        make_parts = _SPLITS[split]
+        layers = [couplings(event_shape, lambda rngs: make_parts(event_shape[0], rngs))]
     elif len(event_shape) == 3:
         layers = [scale(event_shape, scales)]
     else:
@@ -130,6 +161,4 @@ def realnvp(
             f"realnvp: expected a vector (D,) or an image (height, width, channels), got "
             f"{event_shape}"
         )
-    if bounds is not None:
-        layers.append(Logit(*bounds, alpha, event_ndims=len(event_shape)))
-    return Flow(Chain(layers))
+    return flow_on(event_shape, layers, bounds, alpha)

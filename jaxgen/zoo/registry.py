@@ -8,13 +8,35 @@ from flax import nnx
 
 from jaxgen.core import Shape, unknown
 from jaxgen.models import Model
+from jaxgen.zoo.dequantizer import dequantizer
+from jaxgen.zoo.flowpp import flowpp
 from jaxgen.zoo.glow import glow
+from jaxgen.zoo.iaf import iaf
+from jaxgen.zoo.jet import jet
 from jaxgen.zoo.made import made
 from jaxgen.zoo.maf import maf
+from jaxgen.zoo.maf_mog import maf_mog
+from jaxgen.zoo.nice import nice
+from jaxgen.zoo.nsf import nsf
 from jaxgen.zoo.realnvp import realnvp
+from jaxgen.zoo.tarflow import tarflow
 
 _CONSTRUCTORS: dict[str, Callable[..., Model]] = {
-    constructor.__name__: constructor for constructor in (glow, made, maf, realnvp)
+    constructor.__name__: constructor
+    for constructor in (
+        dequantizer,
+        flowpp,
+        glow,
+        iaf,
+        jet,
+        made,
+        maf,
+        maf_mog,
+        nice,
+        nsf,
+        realnvp,
+        tarflow,
+    )
 }
 
 
