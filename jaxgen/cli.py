@@ -63,7 +63,25 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--num", type=int, default=64, help="how many (default 64)")
     sample.add_argument("--out", default="samples.png", help="the picture (default samples.png)")
     sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        help="below 1 for likelier, less varied samples (default 1)",
+    )
     sample.set_defaults(run=_sample)
+
+    interpolate = commands.add_parser(
+        "interpolate", help="draw paths between test examples through a run's latent space"
+    )
+    interpolate.add_argument("run_dir", metavar="RUN", help="the run directory")
+    interpolate.add_argument("--num", type=int, default=8, help="points of a path (default 8)")
+    interpolate.add_argument("--pairs", type=int, default=6, help="how many paths (default 6)")
+    interpolate.add_argument(
+        "--out", default="interpolation.png", help="the picture (default interpolation.png)"
+    )
+    interpolate.add_argument("--seed", type=int, default=0)
+    interpolate.set_defaults(run=_interpolate)
 
     listing = commands.add_parser("list", help="list models, data sets and experiments")
     listing.set_defaults(run=_list)
@@ -104,7 +122,23 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _sample(options: argparse.Namespace) -> int:
     from jaxgen.training.run import sample
 
-    sample(options.run_dir, options.out, num=options.num, seed=options.seed)
+    sample(
+        options.run_dir,
+        options.out,
+        num=options.num,
+        seed=options.seed,
+        temperature=options.temperature,
+    )
+    print(options.out)
+    return 0
+
+
+def _interpolate(options: argparse.Namespace) -> int:
+    from jaxgen.training.run import interpolate_run
+
+    interpolate_run(
+        options.run_dir, options.out, num=options.num, pairs=options.pairs, seed=options.seed
+    )
     print(options.out)
     return 0
 

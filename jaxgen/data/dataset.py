@@ -68,6 +68,11 @@ class Dataset:
         """The shape of one example."""
         return self.x.shape[1:]
 
+    @property
+    def num_classes(self) -> int | None:
+        """One more than the largest label; None without labels."""
+        return None if self.y is None else int(self.y.max()) + 1
+
     @functools.cached_property
     def sha256(self) -> str:
         """Hex digest of x: its dtype (as `<f4`) and shape as text, then its bytes in C order."""

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def sample_grid(samples: np.ndarray | Array, levels: int | None = None) -> "Figure":
+def sample_grid(
+    samples: np.ndarray | Array, levels: int | None = None, *, columns: int | None = None
+) -> "Figure":
     """Samples at a glance.
 
     Images ``(n, H, W, 1 or 3)`` fill a grid; points ``(n, 2)`` are scattered; any other vectors are
@@ -28,6 +30,7 @@ def sample_grid(samples: np.ndarray | Array, levels: int | None = None) -> "Figu
     Args:
         samples: array ``(n, *event_shape)``.
         levels: the number of levels, which fixes the range of the colours; None takes the data's.
+        columns: images in a row of the grid; nearly a square if None.
     """
     samples = np.asarray(samples)
     if samples.ndim == 2 and samples.shape[1] == 2:
@@ -37,11 +40,11 @@ def sample_grid(samples: np.ndarray | Array, levels: int | None = None) -> "Figu
         axes.set_aspect("equal")
         return figure
     if samples.ndim == 4 and samples.shape[-1] in (1, 3):
-        picture = _tile(samples)
+        columns = math.ceil(math.sqrt(len(samples))) if columns is None else columns
+        picture = _tile(samples, columns)
         scale = (levels - 1) if levels else 1.0
         picture = np.clip(picture / scale, 0, 1) if levels else picture
-        side = math.ceil(math.sqrt(len(samples)))
-        figure = _figure(0.7 * side, 0.7 * math.ceil(len(samples) / side))
+        figure = _figure(0.7 * columns, 0.7 * math.ceil(len(samples) / columns))
     else:
         picture = samples.reshape(len(samples), -1)
         figure = _figure(8, max(2.0, 0.1 * len(samples)))
@@ -145,10 +148,9 @@ def _figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _tile(images: np.ndarray) -> np.ndarray:
-    """Images ``(n, H, W, C)`` side by side in a nearly square grid, a pixel apart."""
+def _tile(images: np.ndarray, columns: int) -> np.ndarray:
+    """Images ``(n, H, W, C)`` side by side in a grid, a pixel apart."""
     count, height, width, channels = images.shape
-    columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     blank = images.max() if images.size else 0
     tiles = np.full((rows * columns, height + 1, width + 1, channels), blank, images.dtype)

@@ -19,14 +19,18 @@ from jaxgen.testing.compare import tolerance_of
 from jaxgen.testing.conditionals import check_conditional
 from jaxgen.testing.members import cast, check_attributes, perturb, to_float64
 from jaxgen.testing.models import check_model
+from jaxgen.testing.precision import PrecisionReport, PrecisionRow, precision_report
 
 __all__ = [
+    "PrecisionReport",
+    "PrecisionRow",
     "cast",
     "check_attributes",
     "check_bijector",
     "check_conditional",
     "check_model",
     "perturb",
+    "precision_report",
     "to_float64",
     "tolerance_of",
 ]

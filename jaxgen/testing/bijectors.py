@@ -20,7 +20,13 @@ from jaxgen.testing.compare import (
     tolerance_of,
     wave,
 )
-from jaxgen.testing.members import check_gradients, check_structure, prepare, unchanged
+from jaxgen.testing.members import (
+    adaptations,
+    check_gradients,
+    check_structure,
+    prepare,
+    unchanged,
+)
 
 
 def check_bijector(
@@ -44,8 +50,8 @@ def check_bijector(
 
     the Jacobian by automatic differentiation; and for the same numbers from a single example, a
     batch and a batch of batches, eagerly, under ``jax.jit`` and under ``jax.vmap``; for finite
-    gradients that reach every parameter and no buffer; for an ``initialize`` that changes neither
-    the bijector nor its structure; and for clean attributes
+    gradients that reach every parameter and no buffer; for an ``initialize`` and a ``calibrate``
+    that change neither the bijector nor its structure; and for clean attributes
     (:func:`~jaxgen.testing.check_attributes`).
 
     Args:
@@ -93,8 +99,8 @@ def check_bijector(
     report |= {"batch ranks": PASSED, "vmap": PASSED}
     check_gradients(found["gradients"], tuple(unused), f"{name}.inverse_and_log_det")
     report["gradients"] = PASSED
-    _check_initialize(found, bijector, name, tolerance)
-    report["initialize"] = PASSED
+    _check_adapted(found, bijector, name, tolerance)
+    report |= {"initialize": PASSED, "calibrate": PASSED}
     report["jit = eager"] = PASSED if eager else "skipped: eager=False"
     if eager:
         where = f"{name}.inverse_and_log_det outside jax.jit"
@@ -147,11 +153,12 @@ def _examine(bijector: Bijector, x: Array, context: Array | None) -> dict[str, A
         found["data"] = data
     with attempt(f"{name}.inverse_and_log_det of a batch of batches"):
         found["back"] = bijector.inverse_and_log_det(jnp.stack([x, data[1]]), pair)
-    if type(bijector).initialize is not Bijector.initialize:
-        with attempt(f"{name}.initialize"):
-            with unchanged(bijector, f"{name}.initialize"):
-                new, start = bijector.initialize(x, context)
-            found["initialized"], found["initialize"] = new, (start, new.inverse(x, context))
+    found["adapted"] = {}
+    for method in adaptations(bijector, Bijector):
+        with attempt(f"{name}.{method}"):
+            with unchanged(bijector, f"{name}.{method}"):
+                new, start = getattr(bijector, method)(x, context)
+            found["adapted"][method] = new, start, new.inverse(x, context)
     return found
 
 
@@ -202,12 +209,8 @@ def _check_ranks(found: dict[str, Any], x: Array, name: str, tolerance: float) -
     assert_close(f"{where}, log-det", found["forward, one"][1], -found["inverse"], tolerance)
 
 
-def _check_initialize(
-    found: dict[str, Any], bijector: Bijector, name: str, tolerance: float
-) -> None:
-    if "initialized" not in found:
-        return
-    check_structure(found["initialized"], bijector, f"{name}.initialize")
-    where = f"{name}.initialize: its z is what the new bijector's inverse gives"
-    start, expected = found["initialize"]
-    assert_close(where, start, expected, tolerance)
+def _check_adapted(found: dict[str, Any], bijector: Bijector, name: str, tolerance: float) -> None:
+    for method, (new, start, expected) in found["adapted"].items():
+        check_structure(new, bijector, f"{name}.{method}")
+        where = f"{name}.{method}: its z is what the new bijector's inverse gives"
+        assert_close(where, start, expected, tolerance)

@@ -224,12 +224,13 @@ def _jacobian(
 ) -> Array:
     """The largest ``|d params / d x|`` of each (position, parameter, position), over examples."""
     size, count = conditional.num_positions, len(x) + _EXTRA
+    shape = (count, size, conditional.num_params, size, -1)  # last: the entries of a position
     noise = 2.0 * jax.random.normal(jax.random.key(0), (_EXTRA, *x.shape[1:]), x.dtype)
     points = jnp.concatenate([x, noise])
     contexts = None if context is None else context[jnp.arange(count) % len(x)]
     with attempt(f"{type(conditional).__name__}: the Jacobian of __call__"):
         jacobian = jax.vmap(jax.jacrev(lambda x, c: conditional(x, c, order)))(points, contexts)
-    return jnp.max(jnp.abs(jacobian.reshape(count, size, -1, size, *x.shape[x.ndim :])), axis=0)
+    return jnp.max(jnp.abs(jacobian.reshape(shape)), axis=(0, -1))
 
 
 def _emit(noise: Array, position_ndims: int) -> Any:
@@ -285,8 +286,7 @@ def _check_jacobian(found: dict[str, Any], order: np.ndarray, where: str, dense:
     size = len(order)
     if not np.all(np.isfinite(jacobian)):
         raise AssertionError(f"{where}: the Jacobian of __call__ is not finite")
-    by_step = jacobian.reshape(size, -1, size, jacobian.size // (size * size) // jacobian.shape[1])
-    by_step = by_step.max(axis=3)[order][:, :, order]  # (step, parameter, step)
+    by_step = jacobian[order][:, :, order]  # (step, parameter, step)
     for t in range(size):
         for s in range(t, size):
             if by_step[t, :, s].max() != 0:

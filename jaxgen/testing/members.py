@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Buffer, partition
+from jaxgen.core import Buffer, needs_calibration, partition
 
 M = TypeVar("M", bound=nnx.Module)
 
@@ -172,6 +172,19 @@ def unchanged(module: nnx.Module, what: str) -> Iterator[None]:
     after = jax.tree.leaves(module)
     if len(before) != len(after) or any(a is not b for a, b in zip(before, after, strict=True)):
         raise AssertionError(f"{what} changed the {type(module).__name__}; return a new one")
+
+
+def adaptations(module: nnx.Module, base: Any) -> Iterator[str]:
+    """Which of ``initialize`` and ``calibrate`` do anything for this module: those to be checked.
+
+    Calibration is the same walk as initialisation, so without a statistic in it there is nothing to
+    see.
+    """
+    kind: Any = type(module)
+    for method, relevant in (("initialize", True), ("calibrate", needs_calibration(module))):
+        own = getattr(kind, method) is not getattr(base, method)
+        if relevant and (own or kind._adapt is not base._adapt):
+            yield method
 
 
 def check_structure(new: nnx.Module, old: nnx.Module, what: str) -> None:

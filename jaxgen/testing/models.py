@@ -23,7 +23,13 @@ from jaxgen.testing.compare import (
     tolerance_of,
     wave,
 )
-from jaxgen.testing.members import check_gradients, check_structure, prepare, unchanged
+from jaxgen.testing.members import (
+    adaptations,
+    check_gradients,
+    check_structure,
+    prepare,
+    unchanged,
+)
 from jaxgen.testing.normalisation import check_normalisation
 
 # Random bounds and samples are compared by means: a deviation of this many standard errors fails.
@@ -51,11 +57,12 @@ def check_model(
       ``sample_and_log_prob`` is ``sample`` and ``log_prob``; and their law: frequencies against
       probabilities where these can be enumerated, else, for real values, the identities
       :math:`\mathbb{E}[\partial_i \log p(x)] = 0` and
-      :math:`\mathbb{E}[x_i\,\partial_i \log p(x)] = -1` of a smooth density.
+      :math:`\mathbb{E}[x_i\,\partial_i \log p(x)] = -1` of a smooth density, weighted so that
+      they hold between ``bounds`` too.
     - **Exactness**: a model that is not exact raises ``TypeError`` in ``log_prob``; ``elbo`` does
       not exceed ``log_prob``, or ``importance_log_prob``, on average.
     - Batches of any rank, ``jax.jit``, ``jax.vmap``, finite gradients that reach every parameter,
-      ``initialize``, contexts, and clean attributes, as for
+      ``initialize`` and ``calibrate``, contexts, and clean attributes, as for
       :func:`~jaxgen.testing.check_bijector`.
 
     Args:
@@ -99,8 +106,9 @@ def check_model(
     report["gradients"] = PASSED
     _check_bound(found, name)
     report["elbo"] = PASSED
-    check_structure(found.get("initialized", model), model, f"{name}.initialize")
-    report["initialize"] = PASSED
+    for method, new in found["adapted"].items():
+        check_structure(new, model, f"{name}.{method}")
+    report |= {"initialize": PASSED, "calibrate": PASSED}
     drawn = _draw(model, context, num_samples, name)
     report["sample methods"] = _check_samples(drawn, model, x, context, name, tolerance)
     report["samples"] = PASSED
@@ -142,9 +150,10 @@ def _examine(model: Model, x: Array, context: Array | None, key: Array) -> dict[
         with attempt(f"{kind}.importance_log_prob"):
             bound = model.importance_log_prob
             found["bounded"] = bound(x, key, 256, context)
-    if type(model).initialize is not Model.initialize:
-        with attempt(f"{kind}.initialize"), unchanged(model, f"{kind}.initialize"):
-            found["initialized"] = model.initialize(x, key, context)
+    found["adapted"] = {}
+    for method in adaptations(model, Model):
+        with attempt(f"{kind}.{method}"), unchanged(model, f"{kind}.{method}"):
+            found["adapted"][method] = getattr(model, method)(x, key, context)
     return found
 
 

@@ -49,7 +49,7 @@ def check_normalisation(
     if size <= 2:
         _integrate(model, context, samples, bounds, x.dtype, name)
         report["normalisation"] = PASSED
-    _check_stein(samples, np.asarray(slopes, np.float64), deviations, name)
+    _check_stein(samples, np.asarray(slopes, np.float64), bounds, deviations, name)
     return report | {"law of the samples": PASSED}
 
 
@@ -153,15 +153,32 @@ def _axis(bounds: tuple[float, float], centre: float, scale: float) -> tuple[Any
     return (low + high) / 2.0 + half * np.tanh(u), half * step / np.cosh(u) ** 2
 
 
-def _check_stein(samples: np.ndarray, slopes: np.ndarray, deviations: float, name: str) -> None:
-    """Stein's identities: integration by parts, with the samples as the expectation."""
+def _check_stein(
+    samples: np.ndarray,
+    slopes: np.ndarray,
+    bounds: tuple[float, float],
+    deviations: float,
+    name: str,
+) -> None:
+    """Stein's identities: integration by parts, with the samples as the expectation.
+
+    ``E[(w f)' + w f d log p / dx] = 0`` for ``f = 1`` and ``f = x`` and a weight ``w`` that is 1 on
+    the line and vanishes at the ends of an interval, where a density need not.
+    """
     rows = len(samples)
     slopes = slopes.reshape(rows, -1)
-    centred = samples.reshape(rows, -1).astype(np.float64)
-    centred = centred - np.median(centred, axis=0)
+    x = samples.reshape(rows, -1).astype(np.float64)
+    low, high = bounds
+    bounded = math.isfinite(low)
+    weight = (x - low) * (high - x) if bounded else np.ones_like(x)
+    rise = low + high - 2.0 * x if bounded else np.zeros_like(x)
+    centred = x - np.median(x, axis=0)
     for what, terms in (
-        ("d log p / dx_i, expected mean 0", slopes),
-        ("1 + x_i d log p / dx_i, expected mean 0", 1.0 + centred * slopes),
+        ("w' + w d log p / dx_i, expected mean 0", rise + weight * slopes),
+        (
+            "(w x_i)' + w x_i d log p / dx_i, expected mean 0",
+            weight + centred * (rise + weight * slopes),
+        ),
     ):
         mean, error = terms.mean(axis=0), terms.std(axis=0) / math.sqrt(rows)
         ratio = np.abs(mean) / np.maximum(error, 1e-12)

@@ -2,7 +2,7 @@
 
 from jaxgen.training.experiment import Experiment
 from jaxgen.training.loop import FitResult, NonFiniteLossError, fit
-from jaxgen.training.objectives import Batch, negative_log_likelihood
+from jaxgen.training.objectives import Batch, negative_log_likelihood, reverse_kl
 from jaxgen.training.optimizers import make_optimizer
 from jaxgen.training.settings import TrainSettings
 from jaxgen.training.state import TrainState
@@ -21,4 +21,5 @@ __all__ = [
     "make_step",
     "make_steps",
     "negative_log_likelihood",
+    "reverse_kl",
 ]

@@ -12,8 +12,11 @@ from flax import nnx
 
 from jaxgen import zoo
 from jaxgen.core import Shape, unknown
-from jaxgen.models import Dequantized, Model
+from jaxgen.models import Dequantized, Embedded, Model
+from jaxgen.networks import Embedding
 from jaxgen.training.settings import TrainSettings, check_types
+
+EVAL_SPACES = ("data", "logit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +28,16 @@ class Experiment:
         model: a constructor of :mod:`jaxgen.zoo`, by name.
         data: a data set, see :func:`jaxgen.data.load`.
         model_args: hyperparameters of the constructor.
-        dequantize: wraps a flow for integer levels with uniform noise.
+        class_features: trains p(x | label): the data's labels reach the model through an embedding
+            of this size; None for an unconditional model.
+        dequantize: wraps a flow for integer levels, with uniform noise.
+        dequantizer_args: hyperparameters of :func:`jaxgen.zoo.dequantizer`, which replaces the
+            uniform noise by a conditional flow (variational dequantization); None for uniform.
         train: the settings of training.
         eval_split: the split that the record is about.
         eval_samples: importance samples for a model without an exact likelihood; 1 for the ELBO.
+        eval_space: ``"data"``, or ``"logit"`` for the density of dequantized data in logit space,
+            see :func:`jaxgen.evaluation.in_logit_space`.
 
     >>> experiment = Experiment(model="maf", data="toy:two_moons")
     >>> experiment.override(["steps=10", "model_args.layers=2"]).train.steps
@@ -38,28 +47,44 @@ class Experiment:
     model: str
     data: str
     model_args: dict[str, Any] = dataclasses.field(default_factory=dict)
+    class_features: int | None = None
     dequantize: bool = False
+    dequantizer_args: dict[str, Any] | None = None
     train: TrainSettings = dataclasses.field(default_factory=TrainSettings)
     eval_split: str = "test"
     eval_samples: int = 1
+    eval_space: str = "data"
 
     def __post_init__(self) -> None:
         check_types(self)
+        if self.eval_space not in EVAL_SPACES:
+            raise unknown("eval_space", self.eval_space, EVAL_SPACES)
+        if self.dequantizer_args is not None and not self.dequantize:
+            raise ValueError("dequantizer_args: expected dequantize=True with them, got False")
 
-    def build(self, event_shape: Shape, levels: int | None) -> Model:
-        """The untrained model for events of this shape and number of levels."""
+    def build(
+        self, event_shape: Shape, levels: int | None, num_classes: int | None = None
+    ) -> Model:
+        """The untrained model for events of this shape, number of levels and number of classes."""
         rngs = nnx.Rngs(self.train.seed)
-        try:
-            model = zoo.build(self.model, event_shape, self.model_args, rngs=rngs)
-        except TypeError as error:  # a hyperparameter of the wrong type
-            raise ValueError(
-                f"cannot build {self.model} with model_args={self.model_args}: {error}"
-            ) from error
-        if not self.dequantize:
+        arguments = dict(self.model_args)
+        if self.class_features is not None:
+            arguments["context_features"] = self.class_features
+        model = _build(self.model, event_shape, arguments, rngs)
+        if self.dequantize:
+            if levels is None:
+                raise ValueError(
+                    f"dequantize is for integer levels, but {self.data} has real values"
+                )
+            noise = None
+            if self.dequantizer_args is not None:
+                noise = _build("dequantizer", event_shape, self.dequantizer_args, rngs)
+            model = Dequantized(model, levels, noise)
+        if self.class_features is None:
             return model
-        if levels is None:
-            raise ValueError(f"dequantize is for integer levels, but {self.data} has real values")
-        return Dequantized(model, levels)
+        if num_classes is None:
+            raise ValueError(f"class_features is for labelled data, but {self.data} has no labels")
+        return Embedded(model, Embedding(num_classes, self.class_features, rngs=rngs))
 
     def to_dict(self) -> dict[str, Any]:
         """As nested dictionaries of JSON values."""
@@ -130,6 +155,13 @@ def load_experiment(path: Path | str) -> Experiment:
     if len(found) != 1:
         raise ValueError(f"{path}: expected exactly one Experiment, found {len(found)}")
     return found[0]
+
+
+def _build(name: str, event_shape: Shape, arguments: dict[str, Any], rngs: nnx.Rngs) -> Model:
+    try:
+        return zoo.build(name, event_shape, arguments, rngs=rngs)
+    except TypeError as error:  # a hyperparameter of the wrong type
+        raise ValueError(f"cannot build {name} with {arguments}: {error}") from error
 
 
 def _require_known(values: dict[str, Any], cls: type, kind: str) -> None:

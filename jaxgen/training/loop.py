@@ -6,6 +6,7 @@ import math
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,10 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
-from jaxgen.core import ShapeError
+from jaxgen.core import ShapeError, needs_calibration
 from jaxgen.data.batching import batch_indices
 from jaxgen.models import Model
 from jaxgen.models.scoring import score
@@ -32,6 +34,10 @@ from jaxgen.training.steps import Objective, data_mesh, make_step, make_steps
 # Data up to this size live on the device; larger sets are sent a dispatch at a time.
 DEVICE_DATA_BYTES = 2 * 1024**3
 
+# The statistics of layers such as batch normalisation are taken from this many training examples,
+# or all there are: in one pass, which has to fit the device.
+CALIBRATION_EXAMPLES = 10_000
+
 
 class NonFiniteLossError(FloatingPointError):
     """The loss or its gradient became NaN or infinite."""
@@ -44,6 +50,8 @@ class FitResult:
     ``model`` has the averaged parameters that were best in validation (the last ones without
     validation data), ``state`` is the final training state, ``history`` are the logged rows,
     ``best_step`` is where ``model`` comes from, and ``interrupted`` says that Ctrl-C ended it.
+    ``model`` is calibrated (:meth:`Model.calibrate <jaxgen.models.Model.calibrate>`); the model in
+    ``state`` is as training uses it.
     """
 
     model: Model
@@ -55,7 +63,7 @@ class FitResult:
 
 def fit(
     model: Model,
-    train: Any,
+    train: Any = None,
     valid: Any = None,
     settings: TrainSettings | None = None,
     *,
@@ -70,9 +78,14 @@ def fit(
     arguments goes on from the last checkpoint to exactly the parameters of an uninterrupted run:
     a batch is a function of the seed and the step, and so is the noise of a step.
 
+    A model with batch normalisation is calibrated before every validation, and before it is saved
+    or returned, on ``CALIBRATION_EXAMPLES`` of the training data.
+
     Args:
         model: what to train; it is left as it is.
-        train: examples ``(n, *event_shape)``, or a :class:`Batch` with contexts.
+        train: examples ``(n, *event_shape)``, or a :class:`Batch` with contexts. An objective that
+            looks at no data (:func:`reverse_kl`) takes None, or the contexts alone as
+            ``Batch(context=contexts)``; nothing is initialised from data then.
         valid: the same for validation, or None.
         settings: see :class:`TrainSettings`.
         out: the run directory, or None to keep nothing.
@@ -84,8 +97,8 @@ def fit(
         A :class:`FitResult`.
 
     Raises:
-        ValueError: if the data are empty, not finite, outside the model's support, or fewer than a
-            batch.
+        ValueError: if the data are missing, empty, not finite, outside the model's support, or
+            fewer than a batch.
         NonFiniteLossError: if the loss stops being finite; the last good checkpoint stays.
 
     >>> from jaxgen import zoo
@@ -96,9 +109,14 @@ def fit(
     2
     """
     settings = settings if settings is not None else TrainSettings()
-    train, valid = _as_batch(train), _as_batch(valid)
+    train, valid = _as_batch(train) or Batch(), _as_batch(valid)
+    if train.x is None and objective is negative_log_likelihood:
+        raise ValueError(
+            "fit: expected training data, got None; maximum likelihood needs them, an objective "
+            "like reverse_kl does not"
+        )
     check_inputs(model, train, valid, settings)  # before anything is written
-    num_examples = len(train.x)
+    num_examples = _num_examples(train, settings)
     seed = settings.seed
     optimizer = make_optimizer(settings)
     mesh = mesh if mesh is not None else data_mesh(settings.batch_size)
@@ -107,9 +125,11 @@ def fit(
     key = jax.random.key(seed)
     init_key, train_key, valid_key = jax.random.split(key, 3)
 
-    rows = np.random.default_rng(seed).permutation(num_examples)[: settings.init_batch_size]
-    first = _rows(train, rows)
-    model = jax.jit(type(model).initialize)(model, first.x, init_key, first.context)
+    rows = np.random.default_rng(seed).permutation(num_examples)
+    first = _rows(train, rows[: settings.init_batch_size])
+    if first.x is not None:
+        model = jax.jit(type(model).initialize)(model, first.x, init_key, first.context)
+    calibrate = _calibration(model, _rows(train, rows[:CALIBRATION_EXAMPLES]), init_key)
     state = TrainState.create(model, optimizer, train_key)
     best = _Best(params=jax.tree.map(jnp.copy, state.ema))
 
@@ -126,7 +146,7 @@ def fit(
 
     replicated = NamedSharding(mesh, PartitionSpec())
     state = jax.device_put(state, replicated)
-    on_device = train.x.nbytes <= DEVICE_DATA_BYTES
+    on_device = sum(array.nbytes for array in jax.tree.leaves(train)) <= DEVICE_DATA_BYTES
     data = jax.device_put(train, replicated) if on_device else None
     bits = 1.0 / (math.prod(model.event_shape) * math.log(2.0)) if model.levels else None
 
@@ -136,7 +156,7 @@ def fit(
             counts = {"value": best.value, "step": best.step, "misses": best.misses}
             checkpoints.save(
                 at,
-                model=with_params(state.model, chosen),
+                model=calibrate(with_params(state.model, chosen)),
                 state=(state, best.params),
                 progress=counts,
             )
@@ -167,7 +187,7 @@ def fit(
                 "seconds": round(time.perf_counter() - began, 3),
             }
             if validate:
-                scores = score(state.ema_model, valid.x, valid.context, key=valid_key)
+                scores = score(calibrate(state.ema_model), valid.x, valid.context, key=valid_key)
                 row["valid_loss"] = -float(scores.mean())
                 best.update(row["valid_loss"], done, state.ema)
             log.write(row)
@@ -180,9 +200,16 @@ def fit(
                 save(done)
             checkpoints.wait()
     chosen = best.params if best.step else state.ema
-    return FitResult(
-        with_params(state.model, chosen), state, log.rows, best.step or done, interrupt.requested
-    )
+    model = calibrate(with_params(state.model, chosen))
+    return FitResult(model, state, log.rows, best.step or done, interrupt.requested)
+
+
+def _calibration(model: Model, data: Batch, key: Array) -> Callable[[Model], Model]:
+    """What makes a model of this structure fit for evaluation: nothing, for most models."""
+    if not needs_calibration(model):
+        return lambda model: model
+    run = jax.jit(type(model).calibrate)
+    return lambda model: run(model, data.x, key, data.context)
 
 
 @dataclasses.dataclass
@@ -231,8 +258,14 @@ class _Interrupt:
 def _as_batch(data: Any) -> Any:
     if data is None:
         return None
-    x, context = data if isinstance(data, tuple) else (data, None)
-    return Batch(np.asarray(x), None if context is None else np.asarray(context))
+    parts = data if isinstance(data, tuple) else (data,)
+    return Batch(*(None if part is None else np.asarray(part) for part in parts))
+
+
+def _num_examples(data: Batch, settings: TrainSettings) -> int:
+    """How many rows there are to draw batches from; one batch of nothing if there are no data."""
+    arrays = jax.tree.leaves(data)
+    return len(arrays[0]) if arrays else settings.batch_size
 
 
 def _rows(data: Batch, rows: np.ndarray) -> Batch:
@@ -248,22 +281,32 @@ def check_inputs(model: Model, train: Batch, valid: Batch | None, settings: Trai
     for name, batch in (("training", train), ("validation", valid)):
         if batch is None:
             continue
-        if len(batch.x) == 0:
-            raise ValueError(f"the {name} data are empty: expected (n, {model.event_shape})")
-        if batch.x.ndim != 1 + len(model.event_shape):
-            expected = ", ".join(["n", *map(str, model.event_shape)])
-            raise ShapeError(f"the {name} data: expected shape ({expected}), got {batch.x.shape}")
-        model.check_data(batch.x)
+        if batch.x is not None:
+            _check_examples(model, batch.x, name)
+        elif batch is valid or needs_calibration(model):
+            raise ValueError(
+                f"the {name} data hold no examples, got None; expected (n, {model.event_shape})"
+            )
         if batch.context is None:
             continue
-        if len(batch.context) != len(batch.x):
+        if batch.x is not None and len(batch.context) != len(batch.x):
             raise ValueError(
                 f"the {name} data hold {len(batch.x)} examples, but {len(batch.context)} contexts"
             )
         if not np.isfinite(batch.context).all():
             raise ValueError(f"the contexts of the {name} data hold NaN or infinite values")
-    batch_indices(settings.seed, 0, 1, len(train.x), settings.batch_size)
+        model.check_context(batch.context)
+    batch_indices(settings.seed, 0, 1, _num_examples(train, settings), settings.batch_size)
     make_optimizer(settings)
+
+
+def _check_examples(model: Model, x: np.ndarray | Array, name: str) -> None:
+    if len(x) == 0:
+        raise ValueError(f"the {name} data are empty: expected (n, {model.event_shape})")
+    if x.ndim != 1 + len(model.event_shape):
+        expected = ", ".join(["n", *map(str, model.event_shape)])
+        raise ShapeError(f"the {name} data: expected shape ({expected}), got {x.shape}")
+    model.check_data(x)
 
 
 def _next_multiple(step: int, interval: int) -> int:

@@ -1,19 +1,25 @@
 """What training minimises."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jax import Array
 
+from jaxgen.core import ShapeError
 from jaxgen.models import Model
 
 
 class Batch(NamedTuple):
-    """Examples ``(batch, *event_shape)`` and, for a conditional model, their contexts."""
+    """Examples ``(batch, *event_shape)`` and, for a conditional model, their contexts.
 
-    x: Array | np.ndarray
+    An objective that looks at no examples gets None for them.
+    """
+
+    x: Array | np.ndarray | None = None
     context: Array | np.ndarray | None = None
 
 
@@ -31,3 +37,77 @@ def negative_log_likelihood(model: Model, batch: Batch, key: Array) -> Array:
     noise_key, dropout_key = jax.random.split(key)
     x, context = jax.tree.map(jnp.asarray, (batch.x, batch.context))
     return -jnp.mean(model.elbo(x, noise_key, context, dropout_key=dropout_key))
+
+
+def reverse_kl(
+    log_density: Callable[..., Array], num_samples: int
+) -> Callable[[Model, Batch, Array], Array]:
+    r"""An objective that fits a model to an unnormalised density: variational inference.
+
+    For a target :math:`p(x) = \tilde p(x) / Z`,
+
+    .. math:: \mathrm{KL}(q \,\|\, p) - \log Z
+              = \mathbb{E}_{x \sim q}\left[\log q(x) - \log \tilde p(x)\right]
+
+    is estimated with samples of the model, whose gradient goes through the samples (the
+    reparametrisation :math:`x = f(z)`; Rezende and Mohamed, 2015). Its negative is the evidence
+    lower bound: minus the logged ``loss`` is at most :math:`\log Z` on average, and reaches it when
+    the model is the target. No data are needed::
+
+        fit(model, objective=reverse_kl(log_density, 256), settings=settings)
+
+    A conditional model is fitted to a family of targets, given the contexts in the batch:
+    ``fit(model, Batch(context=contexts), objective=...)``.
+
+    Args:
+        log_density: ``log p~``, of samples ``(num_samples, *event_shape)``, to ``(num_samples,)``.
+            With contexts ``(batch, *context_shape)`` it is called as ``log_density(x, context)``
+            with ``x`` of shape ``(num_samples, batch, *event_shape)``, to ``(num_samples, batch)``.
+        num_samples: samples in a step, for each context. A step without contexts has no other
+            batch: ``TrainSettings.batch_size`` plays no role.
+
+    Raises:
+        ValueError: if there are no samples; and when it is used, if the model is one of integer
+            levels, or a part of it is a mixture, whose samples have no gradient.
+        TypeError: when it is used, if the model's likelihood is not exact.
+        ShapeError: when it is used, if ``log_density`` gives another shape.
+
+    >>> from jaxgen.models import StandardNormal
+    >>> loss = reverse_kl(lambda x: -0.5 * jnp.sum(x**2, -1), 8)
+    >>> value = loss(StandardNormal((2,)), Batch(), jax.random.key(0))
+    >>> round(float(-value), 4)  # the model is the target, so the bound is log Z = log 2 pi
+    1.8379
+    """
+    if num_samples < 1:
+        raise ValueError(f"reverse_kl: expected num_samples >= 1, got {num_samples}")
+
+    def objective(model: Model, batch: Batch, key: Array) -> Array:
+        name = type(model).__name__
+        if model.levels is not None:
+            raise ValueError(
+                f"reverse_kl: expected a model of real values, got {name} of {model.levels} "
+                f"levels, whose samples have no gradient"
+            )
+        for _, part in nnx.iter_modules(model):
+            for member in (part, getattr(part, "likelihood", None)):
+                if not getattr(member, "reparametrized", True):
+                    raise ValueError(
+                        f"reverse_kl: samples of {type(member).__name__} are not differentiable "
+                        f"in all of its parameters, so the gradient would be wrong"
+                    )
+        if model.exactness != "exact":
+            raise TypeError(
+                f"reverse_kl: expected a model with an exact likelihood, got {name}, which has a "
+                f"{model.exactness}"
+            )
+        context = None if batch.context is None else jnp.asarray(batch.context)
+        x, log_q = model.sample_and_log_prob(key, num_samples, context)
+        log_p = log_density(x) if context is None else log_density(x, context)
+        if jnp.shape(log_p) != log_q.shape:
+            raise ShapeError(
+                f"reverse_kl: expected log_density to map samples of shape {x.shape} to "
+                f"{log_q.shape}, got {jnp.shape(log_p)}"
+            )
+        return jnp.mean(log_q - log_p)
+
+    return objective

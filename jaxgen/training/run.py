@@ -5,23 +5,38 @@ pictures. Reading one rebuilds the model from names and numbers and fills in arr
 it is executed.
 """
 
+import functools
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from jaxgen import data as datasets
 from jaxgen.core import Shape
 from jaxgen.data import Dataset
-from jaxgen.evaluation import Record, density_2d, evaluate, loss_curve, sample_grid
+from jaxgen.evaluation import (
+    Record,
+    density_2d,
+    evaluate,
+    in_logit_space,
+    interpolate,
+    interpolation_grid,
+    loss_curve,
+    sample_grid,
+)
 from jaxgen.models import Model
 from jaxgen.training.checkpoints import CheckpointError, Checkpoints
 from jaxgen.training.experiment import Experiment
 from jaxgen.training.loop import FitResult, check_inputs, fit
 from jaxgen.training.metrics import read_metrics
 from jaxgen.training.objectives import Batch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class RunError(ValueError):
@@ -42,16 +57,18 @@ def train(
     """
     out = Path(out)
     training, validation = (datasets.load(experiment.data, s) for s in ("train", "valid"))
-    model = experiment.build(training.event_shape, training.levels)
-    check_inputs(model, Batch(training.x), Batch(validation.x), experiment.train)
+    model = experiment.build(training.event_shape, training.levels, training.num_classes)
+    batch, valid = (_batch(experiment, part) for part in (training, validation))
+    check_inputs(model, batch, valid, experiment.train)
     config = {
         "name": name if name is not None else experiment.model,
         "experiment": experiment.to_dict(),
         "event_shape": list(training.event_shape),
         "levels": training.levels,
+        "num_classes": training.num_classes,
     }
     _claim(out, config)
-    result = fit(model, training.x, validation.x, experiment.train, out=out, progress=progress)
+    result = fit(model, batch, valid, experiment.train, out=out, progress=progress)
     if result.interrupted:
         return result
     rows = read_metrics(out / "metrics.jsonl")
@@ -74,7 +91,7 @@ def load(run: Path | str) -> Model:
     config = read_config(run)
     experiment = Experiment.from_dict(config["experiment"])
     shape: Shape = tuple(config["event_shape"])
-    model = experiment.build(shape, config["levels"])
+    model = experiment.build(shape, config["levels"], config.get("num_classes"))
     if not (run / "checkpoints").is_dir():
         raise RunError(f"{run}: no checkpoint has been written yet; train it first")
     with Checkpoints(run / "checkpoints") as checkpoints:
@@ -103,10 +120,13 @@ def evaluate_run(
     run = Path(run)
     config = read_config(run)
     experiment = Experiment.from_dict(config["experiment"])
-    data: Dataset = datasets.load(experiment.data, split or experiment.eval_split)
+    model, data = load(run), datasets.load(experiment.data, split or experiment.eval_split)
+    if experiment.eval_space == "logit":
+        model, data = in_logit_space(model, data)
     record = evaluate(
-        load(run),
+        model,
         data,
+        context=None if experiment.class_features is None else data.y,
         name=config["name"],
         num_samples=num_samples or experiment.eval_samples,
         train_seed=experiment.train.seed,
@@ -116,22 +136,85 @@ def evaluate_run(
     return record
 
 
-def sample(run: Path | str, out: Path | str, *, num: int = 64, seed: int = 0) -> None:
+def sample(
+    run: Path | str,
+    out: Path | str,
+    *,
+    num: int = 64,
+    seed: int = 0,
+    temperature: float = 1.0,
+) -> None:
     """Draws samples from a run's model and writes them as a picture.
 
-    For points in the plane the model's density is shown beside them.
+    For points in the plane the model's density is shown beside them; of a class-conditional model
+    of images, every column is a class.
     """
     if num < 1:
         raise ValueError(f"sample: expected at least 1 sample, got {num}")
+    model, config = load(run), read_config(run)
+    draw = functools.partial(
+        jax.jit(type(model).sample, static_argnums=2, static_argnames="temperature"),
+        temperature=temperature,
+    )
+    key = jax.random.key(seed)
+    if model.context_shape is not None:
+        columns = config["num_classes"]
+        rows = math.ceil(num / columns)
+        samples = draw(model, key, rows, jnp.arange(columns)).reshape(-1, *model.event_shape)
+        figure = sample_grid(samples, model.levels, columns=columns)
+    elif model.event_shape == (2,) and model.exactness == "exact":
+        # Fewer points than 2000 show no density.
+        figure = density_2d(model, draw(model, key, max(num, 2000)))
+    else:
+        figure = sample_grid(draw(model, key, num), model.levels)
+    _save(figure, out)
+
+
+def interpolate_run(
+    run: Path | str, out: Path | str, *, num: int = 8, pairs: int = 6, seed: int = 0
+) -> None:
+    """Draws paths between pairs of test examples through the latent space of a run's model.
+
+    Args:
+        run: the run directory.
+        out: the picture; a pair in each row.
+        num: points of a path, both ends included.
+        pairs: how many pairs; of a class-conditional model both examples are of one class.
+        seed: chooses the pairs.
+
+    Raises:
+        RunError: if there is no run, it is damaged, or the picture cannot be written.
+        ValueError: if the model has no latents, or the test split too few examples.
+    """
     model = load(run)
-    planar = model.event_shape == (2,) and model.exactness == "exact"
-    num = max(num, 2000) if planar else num  # fewer points show no density
-    samples = jax.jit(type(model).sample, static_argnums=2)(model, jax.random.key(seed), num)
-    figure = density_2d(model, samples) if planar else sample_grid(samples, model.levels)
+    experiment = Experiment.from_dict(read_config(run)["experiment"])
+    data = datasets.load(experiment.data, "test")
+    rng = np.random.default_rng(seed)
+    if not 1 <= 2 * pairs <= len(data.x):
+        raise ValueError(
+            f"interpolate: expected from 1 pair to half of the {len(data.x)} test examples, got "
+            f"{pairs}"
+        )
+    first, second = rng.permutation(len(data.x))[: 2 * pairs].reshape(2, pairs)
+    labels = None
+    if experiment.class_features is not None and data.y is not None:
+        alike = [np.flatnonzero(data.y == label) for label in data.y[first]]
+        second = np.array([rng.choice(rows) for rows in alike])
+        labels = jnp.asarray(data.y[first])
+    path = interpolate(model, data.x[first], data.x[second], num, labels)
+    _save(interpolation_grid(path, model.levels), out)
+
+
+def _save(figure: "Figure", out: Path | str) -> None:
     try:
         figure.savefig(out, dpi=120)
     except OSError as error:
         raise RunError(f"cannot write {out}: {error}") from error
+
+
+def _batch(experiment: Experiment, data: Dataset) -> Batch:
+    """The examples, and their labels if the model is conditional on them."""
+    return Batch(data.x, None if experiment.class_features is None else data.y)
 
 
 def read_config(run: Path | str) -> dict[str, Any]:
@@ -145,11 +228,13 @@ def read_config(run: Path | str) -> dict[str, Any]:
         raise RunError(f"{run} is not a run directory: it has no config.json")
     try:
         config = json.loads(path.read_text())
-        shape, levels = config["event_shape"], config["levels"]
+        shape = config["event_shape"]
+        config["levels"]
         if not (isinstance(shape, list) and all(isinstance(side, int) for side in shape)):
             raise TypeError(f"event_shape: expected a list of int, got {shape!r}")
-        if not (levels is None or isinstance(levels, int)):
-            raise TypeError(f"levels: expected int or None, got {levels!r}")
+        for name in ("levels", "num_classes"):
+            if not isinstance(config.get(name), int | None):
+                raise TypeError(f"{name}: expected int or None, got {config[name]!r}")
         config["name"]
         Experiment.from_dict(config["experiment"])
     except (KeyError, TypeError, ValueError) as error:
@@ -163,7 +248,10 @@ def _claim(out: Path, config: dict[str, Any]) -> None:
     Before the first checkpoint there is nothing to lose, so a corrected configuration may come.
     """
     if (out / "config.json").exists() and any((out / "checkpoints").glob("[0-9]*")):
-        differences = _differences(read_config(out), config)
+        old = read_config(out)
+        # Through Experiment, so that a field that came later counts with its default.
+        old["experiment"] = Experiment.from_dict(old["experiment"]).to_dict()
+        differences = _differences({"num_classes": config["num_classes"], **old}, config)
         if differences:
             raise RunError(
                 f"{out} holds a run of another configuration ({'; '.join(differences)}); choose "
