@@ -14,6 +14,8 @@ from flax import nnx
 from jaxgen import likelihoods, transforms, zoo
 from jaxgen.bijectors import (
     ActNorm,
+    Alternating,
+    BatchNorm,
     Chain,
     Channels,
     Checkerboard,
@@ -21,19 +23,36 @@ from jaxgen.bijectors import (
     Coupling,
     DenseMatrix,
     Flip,
+    HouseholderMatrix,
     Inverse,
     Logit,
     MaskedAutoregressive,
     Permutation,
+    Random,
+    Reshape,
     Scan,
     Split,
     Squeeze,
     Standardize,
     Tanh,
+    Tokens,
+    from_distrax,
 )
-from jaxgen.conditionals import MADE
-from jaxgen.models import Autoregressive, Dequantized, Ensemble, Flow, StandardNormal
-from jaxgen.networks import MLP, ConvResNet
+from jaxgen.conditionals import MADE, CausalTransformer
+from jaxgen.models import (
+    Autoregressive,
+    ClassConditionalNormal,
+    Dequantized,
+    DiagonalNormal,
+    Embedded,
+    Ensemble,
+    Flow,
+    Logistic,
+    NormalMixture,
+    StandardNormal,
+    StudentT,
+)
+from jaxgen.networks import MLP, ConvResNet, Embedding, GatedResNet, VisionTransformer
 
 
 class Example(NamedTuple):
@@ -43,6 +62,7 @@ class Example(NamedTuple):
     event: tuple[int, ...]
     bounds: tuple[float, float] | None = None  # of real data; None for the whole line
     options: dict[str, Any] = {}  # noqa: RUF012  # passed on to the check
+    labels: int | None = None  # contexts are labels of so many classes; None for real contexts
 
     def data(self, levels: int | None = None) -> np.ndarray:
         """Four examples."""
@@ -58,6 +78,8 @@ class Example(NamedTuple):
         """Contexts for the four examples, if the member takes any."""
         if member.context_shape is None:
             return None
+        if self.labels is not None:
+            return np.random.default_rng(2).integers(0, self.labels, (4, *member.context_shape))
         return np.random.default_rng(2).normal(size=(4, *member.context_shape))
 
 
@@ -69,6 +91,10 @@ def resnet(rngs, **options):
     return lambda n, m: ConvResNet(n, m, width=4, num_blocks=1, rngs=rngs, **options)
 
 
+def gated(rngs, **options):
+    return lambda n, m: GatedResNet(n, m, width=4, num_blocks=2, heads=2, rngs=rngs, **options)
+
+
 def made(shape, num_params=2, hidden=(5,), **options):
     return MADE(shape, num_params, hidden=hidden, activation="tanh", **options)
 
@@ -77,9 +103,32 @@ def maf(shape, rngs, **options):
     return MaskedAutoregressive(made(shape, rngs=rngs, **options))
 
 
+def vit(rngs, grid, **options):
+    return lambda n, m: VisionTransformer(
+        n, m, grid_shape=grid, width=4, depth=1, heads=2, mlp_ratio=2, rngs=rngs, **options
+    )
+
+
+def attention(grid, position=(), num_params=2, width=8, depth=1, **options):
+    return CausalTransformer(
+        grid, position, num_params, width=width, depth=depth, heads=2, mlp_ratio=2, **options
+    )
+
+
 def scan_step(rngs):
     """A step with a constant of its own, a data-dependent start and an alternation."""
     return Chain([Flip(), Permutation((3,), rngs=rngs), maf((3,), rngs), ActNorm((3,))])
+
+
+def masked_coupling(network):
+    """A coupling of distrax; imported here, because most who read the registry do not need it."""
+    import distrax
+
+    def affine(params):
+        shift, log_scale = jnp.split(params, 2, axis=-1)
+        return distrax.ScalarAffine(shift, log_scale=log_scale)
+
+    return distrax.MaskedCoupling(jnp.array([True, False, True]), network, affine)
 
 
 ADDITIVE = transforms.Additive()
@@ -87,10 +136,20 @@ ADDITIVE = transforms.Additive()
 BIJECTORS: dict[str, Example] = {
     "actnorm vector": Example(lambda r: ActNorm((3,)), (3,)),
     "actnorm image": Example(lambda r: ActNorm((2, 3, 2)), (2, 3, 2)),
+    "batchnorm vector": Example(lambda r: BatchNorm((3,)), (3,)),
+    "batchnorm image": Example(lambda r: BatchNorm((2, 3, 2), eps=0.1), (2, 3, 2)),
+    "scan of batchnorm": Example(
+        lambda r: Scan(lambda r: Chain([Coupling((3,), mlp(r)), BatchNorm((3,))]), 2, rngs=r), (3,)
+    ),
     "conv1x1 lu vector": Example(lambda r: Conv1x1((3,), rngs=r), (3,)),
     "conv1x1 lu image": Example(lambda r: Conv1x1((2, 3, 3), rngs=r), (2, 3, 3)),
     "conv1x1 dense vector": Example(lambda r: Conv1x1((3,), DenseMatrix, rngs=r), (3,)),
     "conv1x1 dense image": Example(lambda r: Conv1x1((2, 2, 3), DenseMatrix, rngs=r), (2, 2, 3)),
+    "conv1x1 householder vector": Example(lambda r: Conv1x1((3,), HouseholderMatrix, rngs=r), (3,)),
+    "conv1x1 householder image, few": Example(
+        lambda r: Conv1x1((2, 2, 3), lambda n, rngs: HouseholderMatrix(n, 2, rngs=rngs), rngs=r),
+        (2, 2, 3),
+    ),
     "squeeze": Example(lambda r: Squeeze((4, 2, 2)), (4, 2, 2)),
     "squeeze by 3": Example(lambda r: Squeeze((3, 6, 1), 3), (3, 6, 1)),
     "unsqueeze": Example(lambda r: Inverse(Squeeze((4, 2, 1))), (2, 1, 4)),
@@ -110,9 +169,43 @@ BIJECTORS: dict[str, Example] = {
     "coupling odd swapped": Example(
         lambda r: Coupling((5,), mlp(r), split=Channels(swap=True)), (5,)
     ),
+    "coupling alternating": Example(lambda r: Coupling((5,), mlp(r), split=Alternating()), (5,)),
+    "coupling alternating channels, swapped": Example(
+        lambda r: Coupling((2, 2, 3), resnet(r), split=Alternating(swap=True)), (2, 2, 3)
+    ),
+    "coupling random": Example(lambda r: Coupling((5,), mlp(r), split=Random(5, rngs=r)), (5,)),
+    "scan of random couplings": Example(
+        lambda r: Scan(lambda r: Coupling((3,), mlp(r), split=Random(3, True, rngs=r)), 2, rngs=r),
+        (3,),
+    ),
     "coupling additive": Example(lambda r: Coupling((3,), mlp(r), ADDITIVE), (3,)),
     "coupling unbounded": Example(
         lambda r: Coupling((3,), mlp(r), transforms.Affine(bound=None)), (3,)
+    ),
+    "coupling mixture": Example(lambda r: Coupling((5,), mlp(r), transforms.MixtureCDF(3)), (5,)),
+    # Seen from the data this is the numerical inverse, to rounding, and its gradients.
+    "coupling mixture, inverse": Example(
+        lambda r: Inverse(Coupling((3,), mlp(r), transforms.MixtureCDF(2))), (3,)
+    ),
+    "coupling gated": Example(
+        lambda r: Coupling((2, 3, 2), gated(r, grid_shape=(2, 3), dropout=0.5)), (2, 3, 2)
+    ),
+    "coupling gated, image context": Example(
+        lambda r: Coupling(
+            (2, 2, 1),
+            gated(r, grid_shape=(2, 2), context_features=2, context_grid=(2, 2)),
+            split=Checkerboard((2, 2, 1)),
+        ),
+        (2, 2, 1),
+    ),
+    "coupling gated without attention, context": Example(
+        lambda r: Coupling((2, 2, 2), gated(r, attention=False, context_features=3)), (2, 2, 2)
+    ),
+    "coupling weight norm, image context": Example(
+        lambda r: Coupling(
+            (2, 3, 2), resnet(r, weight_norm=True, context_features=2, context_grid=(2, 3))
+        ),
+        (2, 3, 2),
     ),
     "coupling context": Example(lambda r: Coupling((3,), mlp(r, context_features=2)), (3,)),
     "coupling dropout": Example(lambda r: Coupling((3,), mlp(r, dropout=0.5)), (3,)),
@@ -131,12 +224,43 @@ BIJECTORS: dict[str, Example] = {
     "coupling checkerboard vector": Example(
         lambda r: Coupling((5,), mlp(r), split=Checkerboard((5,))), (5,)
     ),
+    "coupling tokens, checkerboard": Example(
+        lambda r: Coupling((2, 3, 2), vit(r, (3,)), split=Tokens((2, 3))), (2, 3, 2)
+    ),
+    "coupling tokens, rows, context": Example(
+        lambda r: Coupling(
+            (2, 2, 1), vit(r, (2,), context_features=2), split=Tokens((2, 2), "rows")
+        ),
+        (2, 2, 1),
+    ),
+    "coupling tokens, columns swapped": Example(
+        lambda r: Coupling(
+            (1, 4, 1),
+            vit(r, (2,)),
+            transforms.Affine(None, "sigmoid"),
+            Tokens((1, 4), "columns", swap=True),
+        ),
+        (1, 4, 1),
+    ),
+    "coupling channels, transformer": Example(
+        lambda r: Coupling((2, 2, 2), vit(r, (2, 2), dropout=0.5)), (2, 2, 2)
+    ),
     "maf": Example(lambda r: maf((4,), r), (4,)),
+    "maf attention, tokens": Example(
+        lambda r: MaskedAutoregressive(attention((2, 2), (2,), 4, rngs=r)), (2, 2, 2)
+    ),
+    "maf attention, context": Example(
+        lambda r: MaskedAutoregressive(attention((3,), context_features=2, rngs=r)), (3,)
+    ),
     "maf context": Example(lambda r: maf((3,), r, context_features=2), (3,)),
     "maf image, additive": Example(
         lambda r: MaskedAutoregressive(made((2, 2, 1), 1, rngs=r), ADDITIVE), (2, 2, 1)
     ),
     "iaf": Example(lambda r: Inverse(maf((3,), r)), (3,)),
+    "from_distrax": Example(lambda r: from_distrax(masked_coupling(mlp(r)(3, 6))), (3,)),
+    "from_distrax with params": Example(
+        lambda r: from_distrax(masked_coupling, (3,), params=mlp(r)(3, 6)), (3,)
+    ),
     "chain": Example(lambda r: Chain([ActNorm((3,)), Flip(), Conv1x1((3,), rngs=r)]), (3,)),
     "chain of mixed event_ndims": Example(
         lambda r: Chain([Squeeze((2, 2, 1)), ActNorm((2, 2, 1)), Tanh()]),
@@ -154,6 +278,8 @@ BIJECTORS: dict[str, Example] = {
         lambda r: Scan(lambda r: Coupling((3,), mlp(r, context_features=2)), 2, rngs=r), (3,)
     ),
     "scan.stack": Example(lambda r: Scan.stack([scan_step(r), scan_step(r)]), (3,)),
+    "reshape": Example(lambda r: Reshape(ActNorm((4,)), (2, 2, 1)), (2, 2, 1)),
+    "reshape context": Example(lambda r: Reshape(maf((4,), r, context_features=2), (2, 2)), (2, 2)),
     "split": Example(lambda r: Split(ActNorm((2,)), (4,)), (4,)),
     "split odd, prior": Example(lambda r: Split(ActNorm((2,)), (5,), mlp(r)(2, 6)), (5,)),
     "split image, prior, context": Example(
@@ -183,18 +309,46 @@ CONDITIONALS: dict[str, Example] = {
         (1,),
         options={"unused": ("kernels", "biases", "out_kernel")},
     ),
+    "attention": Example(lambda r: attention((4,), depth=2, rngs=r), (4,)),
+    "attention image, pixels": Example(lambda r: attention((2, 3), (2,), 3, rngs=r), (2, 3, 2)),
+    "attention image, entries": Example(lambda r: attention((2, 2, 1), rngs=r), (2, 2, 1)),
+    "attention rotary": Example(lambda r: attention((4,), positions="rotary", rngs=r), (5,)),
+    "attention rotary image": Example(
+        lambda r: attention((2, 2), (1,), 2, positions="rotary", rngs=r), (2, 2, 1)
+    ),
+    "attention context": Example(
+        lambda r: attention((3,), (), 1, context_features=2, rngs=r), (3,)
+    ),
+    "attention rotary, context, dropout": Example(
+        lambda r: attention(
+            (3,), (), 1, positions="rotary", context_features=2, dropout=0.5, rngs=r
+        ),
+        (3,),
+    ),
+    "attention one position": Example(
+        lambda r: attention((1,), rngs=r), (1,), options={"unused": ("embed", "source")}
+    ),
 }
 
 TRANSFORMS: dict[str, Callable[[], transforms.Transform]] = {
     "affine": transforms.Affine,
     "affine unbounded": lambda: transforms.Affine(bound=None),
+    "affine sigmoid": lambda: transforms.Affine(bound=None, scale="sigmoid"),
     "additive": transforms.Additive,
+    "mixture cdf": lambda: transforms.MixtureCDF(3, bound=2.0),
+    "mixture cdf unbounded, one component": lambda: transforms.MixtureCDF(1, bound=None),
+    "spline": transforms.RationalQuadraticSpline,
+    "spline, unequal floors": lambda: transforms.RationalQuadraticSpline(
+        5, 2.0, min_bin_width=0.01, min_bin_height=0.002, min_derivative=0.05
+    ),
+    "spline circular": lambda: transforms.RationalQuadraticSpline(4, 3.5, circular=True),
 }
 
 LIKELIHOODS: dict[str, Callable[[], likelihoods.Likelihood]] = {
     "bernoulli": likelihoods.Bernoulli,
     "categorical": lambda: likelihoods.Categorical(5),
     "normal": likelihoods.Normal,
+    "gaussian mixture": lambda: likelihoods.GaussianMixture(3),
 }
 
 
@@ -202,8 +356,27 @@ def binary(rngs):
     return Autoregressive(made((4,), 1, rngs=rngs), likelihoods.Bernoulli())
 
 
+def dequantizer(rngs):
+    options = {"components": 2, "hidden": (6,), "features": 2, "bound": 0.5}
+    return zoo.dequantizer((2,), steps=1, **options, rngs=rngs)
+
+
+FLOWPP: dict[str, Any] = {"components": 2, "width": 4, "blocks": 1, "heads": 1}
+
+
 MODELS: dict[str, Example] = {
     "standard normal": Example(lambda r: StandardNormal((2,)), (2,)),
+    "logistic": Example(lambda r: Logistic((2,)), (2,)),
+    "diagonal normal": Example(lambda r: DiagonalNormal((2, 1)), (2, 1)),
+    "student t": Example(lambda r: StudentT((1,), df=8.0), (1,)),
+    "normal mixture": Example(lambda r: NormalMixture((2,), 3, rngs=r), (2,)),
+    "class-conditional normal": Example(lambda r: ClassConditionalNormal((2,), 2), (2,), labels=2),
+    "flow on a class-conditional base": Example(
+        lambda r: Flow(maf((2,), r), ClassConditionalNormal((2,), 2)), (2,), labels=2
+    ),
+    "flow on an autoregressive base": Example(
+        lambda r: Flow(maf((2,), r), zoo.made((2,), levels=None, hidden=(5,), rngs=r)), (2,)
+    ),
     "flow": Example(lambda r: Flow(maf((2,), r)), (2,)),
     "flow of flows": Example(lambda r: Flow(Flip(), Flow(maf((2,), r), Flow(ActNorm((2,))))), (2,)),
     "flow iaf": Example(lambda r: Flow(Inverse(maf((2,), r))), (2,)),
@@ -218,6 +391,34 @@ MODELS: dict[str, Example] = {
         },
     ),
     "maf": Example(lambda r: zoo.maf((2,), layers=2, hidden=(6,), rngs=r), (2,)),
+    "maf batchnorm": Example(
+        lambda r: zoo.maf((2,), layers=1, hidden=(6,), norm="batchnorm", rngs=r), (2,)
+    ),
+    "maf no norm": Example(lambda r: zoo.maf((2,), layers=1, hidden=(6,), norm=None, rngs=r), (2,)),
+    "iaf": Example(lambda r: zoo.iaf((2,), layers=2, hidden=(6,), rngs=r), (2,)),
+    "iaf bounds, context": Example(
+        lambda r: zoo.iaf(
+            (2,), layers=1, hidden=(6,), bounds=(0.0, 1.0), alpha=0.0, context_features=2, rngs=r
+        ),
+        (2,),
+        (0.0, 1.0),
+    ),
+    "maf_mog": Example(
+        lambda r: zoo.maf_mog((2,), layers=1, hidden=(6,), components=2, rngs=r), (2,)
+    ),
+    "maf_mog context": Example(
+        lambda r: zoo.maf_mog(
+            (3,), layers=1, hidden=(5,), components=2, context_features=2, rngs=r
+        ),
+        (3,),
+    ),
+    "nice": Example(lambda r: zoo.nice((2,), couplings=2, hidden=(6,), rngs=r), (2,)),
+    "nice image, context": Example(
+        lambda r: zoo.nice(
+            (2, 2, 1), couplings=2, hidden=(6,), base="normal", context_features=2, rngs=r
+        ),
+        (2, 2, 1),
+    ),
     "maf bounds": Example(
         lambda r: zoo.maf((2,), layers=1, hidden=(6,), bounds=(0.0, 1.0), alpha=0.0, rngs=r),
         (2,),
@@ -226,7 +427,31 @@ MODELS: dict[str, Example] = {
     "maf context": Example(
         lambda r: zoo.maf((2,), layers=1, hidden=(6,), context_features=2, rngs=r), (2,)
     ),
+    "embedded labels": Example(
+        lambda r: Embedded(
+            zoo.maf((2,), layers=1, hidden=(6,), context_features=3, rngs=r),
+            Embedding(2, 3, rngs=r),
+        ),
+        (2,),
+        labels=2,
+    ),
+    "embedded bound": Example(
+        lambda r: Embedded(
+            Dequantized(
+                zoo.maf((1,), layers=1, hidden=(), bounds=(0.0, 3.0), context_features=2, rngs=r), 3
+            ),
+            Embedding(3, 2, rngs=r),
+        ),
+        (1,),
+        labels=3,
+    ),
     "realnvp vector": Example(lambda r: zoo.realnvp((2,), steps=1, hidden=(6,), rngs=r), (2,)),
+    "realnvp alternating": Example(
+        lambda r: zoo.realnvp((3,), steps=1, hidden=(6,), split="alternating", rngs=r), (3,)
+    ),
+    "realnvp random": Example(
+        lambda r: zoo.realnvp((4,), steps=2, hidden=(4,), split="random", rngs=r), (4,)
+    ),
     "realnvp context": Example(
         lambda r: zoo.realnvp((3,), steps=1, hidden=(6,), context_features=2, rngs=r), (3,)
     ),
@@ -248,9 +473,113 @@ MODELS: dict[str, Example] = {
         (2, 2, 1),
         options=FEW,
     ),
+    "tarflow vector": Example(
+        lambda r: zoo.tarflow((2,), blocks=2, layers=1, width=4, heads=2, rngs=r), (2,)
+    ),
+    "tarflow vector, context": Example(
+        lambda r: zoo.tarflow(
+            (2,), blocks=1, layers=1, width=4, heads=1, bound=2.0, context_features=2, rngs=r
+        ),
+        (2,),
+    ),
+    "tarflow": Example(
+        lambda r: zoo.tarflow(
+            (4, 2, 1),
+            patch=2,
+            blocks=2,
+            layers=1,
+            width=8,
+            heads=2,
+            positions="rotary",
+            bounds=(0.0, 1.0),
+            rngs=r,
+        ),
+        (4, 2, 1),
+        (0.0, 1.0),
+        FEW,
+    ),
+    "jet channels": Example(
+        lambda r: zoo.jet((1, 1, 2), patch=1, couplings=2, depth=1, width=4, heads=2, rngs=r),
+        (1, 1, 2),
+    ),
+    "jet tokens, context": Example(
+        lambda r: zoo.jet(
+            (1, 2, 1),
+            patch=1,
+            couplings=2,
+            channel_couplings=0,
+            depth=1,
+            width=4,
+            heads=2,
+            context_features=2,
+            rngs=r,
+        ),
+        (1, 2, 1),
+    ),
+    "jet": Example(
+        lambda r: zoo.jet(
+            (4, 4, 1),
+            patch=2,
+            couplings=10,
+            depth=1,
+            width=4,
+            heads=2,
+            bounds=(0.0, 1.0),
+            rngs=r,
+        ),
+        (4, 4, 1),
+        (0.0, 1.0),
+        FEW,
+    ),
+    "attention binary": Example(
+        lambda r: Autoregressive(attention((2, 2), (), 1, rngs=r), likelihoods.Bernoulli()), (2, 2)
+    ),
+    "attention categorical": Example(
+        lambda r: Autoregressive(attention((2,), (), 5, rngs=r), likelihoods.Categorical(5)), (2,)
+    ),
+    "attention normal, pixels": Example(
+        lambda r: Autoregressive(attention((1,), (2,), 4, rngs=r), likelihoods.Normal()),
+        (1, 2),
+        options={"unused": ("conditional.embed", "conditional.source")},
+    ),
+    "nsf": Example(lambda r: zoo.nsf((2,), steps=1, bins=3, width=4, blocks=1, rngs=r), (2,)),
+    "nsf autoregressive, context": Example(
+        lambda r: zoo.nsf(
+            (2,),
+            structure="autoregressive",
+            steps=1,
+            bins=3,
+            hidden=(5,),
+            context_features=2,
+            rngs=r,
+        ),
+        (2,),
+    ),
+    "nsf context": Example(
+        lambda r: zoo.nsf(
+            (3,), steps=2, bins=3, width=4, blocks=1, context_features=2, dropout=0.5, rngs=r
+        ),
+        (3,),
+    ),
+    "nsf image": Example(
+        lambda r: zoo.nsf(
+            (4, 4, 1), levels=2, steps=1, bins=3, width=4, blocks=1, bounds=(0.0, 1.0), rngs=r
+        ),
+        (4, 4, 1),
+        (0.0, 1.0),
+        FEW,
+    ),
     "made binary": Example(lambda r: zoo.made((6,), hidden=(9,), rngs=r), (6,)),
     "made binary image": Example(lambda r: zoo.made((2, 2, 1), hidden=(9,), rngs=r), (2, 2, 1)),
     "made categorical": Example(lambda r: zoo.made((3,), levels=5, hidden=(9,), rngs=r), (3,)),
+    "made mixture": Example(
+        lambda r: zoo.made((2,), levels=None, components=3, hidden=(5,), rngs=r), (2,)
+    ),
+    "made bounds": Example(
+        lambda r: zoo.made((2,), levels=None, hidden=(5,), bounds=(0.0, 1.0), alpha=0.0, rngs=r),
+        (2,),
+        (0.0, 1.0),
+    ),
     "made normal": Example(lambda r: zoo.made((2,), levels=None, hidden=(9,), rngs=r), (2,)),
     "made context": Example(
         lambda r: zoo.made((3,), context_features=2, rngs=r, hidden=(4,)), (3,)
@@ -278,4 +607,53 @@ MODELS: dict[str, Example] = {
         ),
         (3,),
     ),
+    "dequantized, variational": Example(
+        lambda r: Dequantized(
+            zoo.maf((2,), layers=1, hidden=(6,), bounds=(0.0, 4.0), alpha=0.0, rngs=r),
+            4,
+            dequantizer(r),
+        ),
+        (2,),
+    ),
+    "dequantized, variational without context": Example(
+        lambda r: Dequantized(
+            zoo.maf((2,), layers=1, hidden=(6,), bounds=(0.0, 3.0), context_features=2, rngs=r),
+            3,
+            Flow(Chain([ActNorm((2,)), Logit(alpha=0.0)]), Logistic((2,))),
+        ),
+        (2,),
+    ),
+    "dequantized image, variational": Example(
+        lambda r: Dequantized(
+            zoo.glow((2, 2, 1), levels=1, steps=1, width=4, bounds=(0.0, 2.0), alpha=0.0, rngs=r),
+            2,
+            zoo.dequantizer((2, 2, 1), steps=1, features=2, encoder_blocks=1, **FLOWPP, rngs=r),
+        ),
+        (2, 2, 1),
+        options=FEW,
+    ),
+    "flowpp": Example(
+        lambda r: zoo.flowpp((2,), steps=(1,), components=2, hidden=(6,), rngs=r), (2,)
+    ),
+    "flowpp context, bounds": Example(
+        lambda r: zoo.flowpp(
+            (2,),
+            steps=(1,),
+            components=2,
+            hidden=(6,),
+            bound=0.5,
+            bounds=(0.0, 1.0),
+            alpha=0.0,
+            context_features=2,
+            rngs=r,
+        ),
+        (2,),
+        (0.0, 1.0),
+    ),
+    "flowpp image": Example(
+        lambda r: zoo.flowpp((2, 4, 1), steps=(1, 1, 1), attention=False, **FLOWPP, rngs=r),
+        (2, 4, 1),
+        options=FEW,
+    ),
+    "dequantizer": Example(lambda r: dequantizer(r), (2,), (0.0, 1.0)),
 }

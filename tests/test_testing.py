@@ -1,16 +1,18 @@
 """The conformance kit itself: members broken on purpose must fail it, and for the right reason."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from jaxgen.bijectors import ActNorm, Bijector
+from jaxgen.bijectors import ActNorm, Bijector, Logit
 from jaxgen.conditionals import MADE
 from jaxgen.core import Buffer
 from jaxgen.functional import masks
 from jaxgen.likelihoods import Bernoulli, Normal
-from jaxgen.models import Autoregressive, Dequantized, Flow, StandardNormal
+from jaxgen.models import Autoregressive, Dequantized, Flow, Logistic, StandardNormal
 from jaxgen.testing import (
     cast,
     check_attributes,
@@ -228,6 +230,9 @@ class TooNarrow(Flow):
         x, _ = super().sample_and_log_prob(key, num_samples, context)
         return 0.9 * x, self.log_prob(0.9 * x)
 
+    def sample(self, key, num_samples, context=None, **options):
+        return self.sample_and_log_prob(key, num_samples, context)[0]
+
 
 class HalfLogDet(Flow):
     def log_prob(self, x, context=None, *, key=None):
@@ -294,6 +299,15 @@ def test_broken_model_fails(make, reason):
     model = make()
     with pytest.raises(AssertionError, match=reason):
         check_model(model, X if model.levels is None else BITS, eager=False)
+
+
+def test_densities_that_do_not_vanish_at_their_bounds_are_understood():
+    """Uniform noise on the unit interval; its narrower samples are found out."""
+    unit, inside = Logit(alpha=0.0), 0.5 + 0.1 * X
+    check = functools.partial(check_model, bounds=(0.0, 1.0), perturb=False, eager=False)
+    check(Flow(unit, Logistic((3,))), inside)
+    with pytest.raises(AssertionError, match="do not follow the density"):
+        check(TooNarrow(unit, Logistic((3,))), inside)
 
 
 def test_wrong_log_det_fails_the_quadrature():

@@ -43,6 +43,16 @@ def test_context_follows_the_batch_into_a_part_with_fewer_event_axes():
     np.testing.assert_array_equal(x, expected)
 
 
+@pytest.mark.parametrize("method", ["initialize", "calibrate"])
+def test_adapting_gives_the_context_to_parts_with_fewer_event_axes(method):
+    context = jnp.arange(8.0).reshape(4, 2)
+    x = jnp.ones((4, 3, 4, 2))
+    for whole in (Chain([Shift(), Flip(3)]), Split(Shift(), (3, 4, 4))):
+        data = x if isinstance(whole, Chain) else jnp.concatenate([x, x], -1)
+        _, z = getattr(whole, method)(data, context)
+        np.testing.assert_array_equal(z, whole.inverse(data, context))
+
+
 def test_split_sums_the_log_det_of_an_inner_bijector_of_vectors():
     x = 0.5 * jnp.ones((2, 4, 4, 2))
     _, log_det = Split(Tanh(), (4, 4, 2)).inverse_and_log_det(x)

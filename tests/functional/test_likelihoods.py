@@ -7,7 +7,7 @@ import pytest
 import registry
 
 from jaxgen.functional import dequantization, likelihoods
-from jaxgen.likelihoods import Bernoulli, Categorical, Normal
+from jaxgen.likelihoods import Bernoulli, Categorical, GaussianMixture, Normal
 
 POSITION = (2,)
 
@@ -79,6 +79,30 @@ def test_normal_far_out():
     assert slope == -1e3
 
 
+def test_mixture_components_part_at_the_first_step():
+    slopes = jax.grad(lambda params: GaussianMixture(3).log_prob(jnp.array(0.7), params))
+    logits, means, log_scales = jnp.split(slopes(jnp.zeros(9)), 3)
+    for slope in (logits, means, log_scales):
+        assert len(set(np.asarray(slope).round(4).tolist())) == 3
+
+
+def test_mixture_of_one_component_is_a_normal():
+    value, params = jnp.array([0.3, -2.0]), jnp.array([[5.0, 0.5, -0.3], [1.0, 2.0, 0.1]])
+    np.testing.assert_allclose(
+        GaussianMixture(1).log_prob(value, params), Normal().log_prob(value, params[:, 1:]), 1e-6
+    )
+
+
+def test_mixture_far_out():
+    params = jnp.array([1e3, -1e3, 0.0, 0.0, 0.0, 0.0])
+    run = jax.value_and_grad(lambda value, params: GaussianMixture(2).log_prob(value, params), 1)
+    for value in (1e3, -1e3):
+        score, slope = run(jnp.array(value), params)
+        # The first component has all the weight, and its mean is at -1.
+        assert score == pytest.approx(-0.5 * (value + 1) ** 2, rel=1e-5)
+        assert np.isfinite(slope).all()
+
+
 def test_quantize_clips_to_the_nearest_level():
     values = jnp.array([-7.0, -1e-6, 0.0, 0.999, 1.0, 3.999, 4.0, 1e6])
     levels = dequantization.quantize(values, 4)
@@ -99,11 +123,17 @@ def test_dequantizing_and_quantizing_again_changes_nothing():
         (Categorical(3), jnp.array([0, 3]), "levels from 0 to 2, got values from 0 to 3"),
         (Categorical(3), jnp.array([0.0]), "expected integer levels 0..2, got float32"),
         (Normal(), jnp.array([1]), "expected real values, got int32"),
+        (GaussianMixture(2), jnp.array([1]), "GaussianMixture: expected real values, got int32"),
     ],
 )
 def test_values_outside_the_support_are_refused(likelihood, value, message):
     with pytest.raises(ValueError, match=message):
         likelihood.check(value)
+
+
+def test_no_components_are_refused():
+    with pytest.raises(ValueError, match="at least one component, got 0"):
+        GaussianMixture(0)
 
 
 def test_one_level_is_refused():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxgen.bijectors import Conv1x1, LUMatrix
+from jaxgen.bijectors import Conv1x1, HouseholderMatrix, LUMatrix
 from jaxgen.functional import actnorm, linear, rearrange
 from jaxgen.testing import perturb
 
@@ -54,6 +54,31 @@ def test_lu_convolution_is_distrax_up_to_the_permutation(x64):
 def test_random_rotation_is_orthogonal(x64):
     rotation = linear.random_rotation(jax.random.key(0), 5)
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(5), atol=1e-9)
+
+
+def test_householder_is_the_product_of_its_reflections(x64):
+    vectors = np.random.default_rng(0).normal(size=(6, 4))
+    vectors[3] = -2.0 * vectors[2]  # a repeated reflection undoes itself
+    product = np.eye(4)
+    for v in vectors:
+        product = product @ (np.eye(4) - 2.0 * np.outer(v, v) / (v @ v))
+    got = linear.householder(jnp.asarray(vectors))
+    np.testing.assert_allclose(got, product, atol=1e-12)
+    np.testing.assert_allclose(got @ got.T, np.eye(4), atol=1e-12)
+
+
+def test_householder_is_inverted_by_its_transpose_without_a_numerical_inverse(x64):
+    conv = perturb(Conv1x1((3,), HouseholderMatrix, rngs=nnx.Rngs(0)), jax.random.key(0))
+    weight, log_det = conv.matrix.weight_and_log_det()
+    inverse, inverse_log_det = conv.matrix.inverse_and_log_det()
+    np.testing.assert_array_equal(inverse, weight.T)
+    assert log_det == inverse_log_det == 0.0
+    assert "lu" not in str(jax.make_jaxpr(lambda c, z: c.forward(z))(conv, jnp.ones(3)))
+
+
+def test_no_reflections_are_refused():
+    with pytest.raises(ValueError, match="at least one reflection, got 0"):
+        HouseholderMatrix(3, 0, rngs=nnx.Rngs(0))
 
 
 def test_squeeze_keeps_each_block_in_raster_order():

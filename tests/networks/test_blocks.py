@@ -1,4 +1,4 @@
-"""Hyperparameters that would fail late, and the two ways to convolve."""
+"""Hyperparameters that would fail late, the two ways to convolve, and weight normalisation."""
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from jaxgen.conditionals import MADE
+from jaxgen.core import replace
 from jaxgen.networks import MLP, ConvResNet
 from jaxgen.networks.blocks import conv
 
@@ -45,3 +46,52 @@ def test_convolution_by_patches_is_the_native_one(size, x64):
     )
     np.testing.assert_allclose(layer(x), native + layer.bias[...], atol=1e-12)
     assert layer(jnp.stack([x, x])).shape == (2, 2, 6, 5, 4)
+
+
+def leaves(module):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(module)]
+
+
+@pytest.mark.usefixtures("fast_compile")
+def test_weight_norm_starts_as_the_convolution_and_keeps_a_length_of_its_own(x64):
+    plain, normed = (conv(3, 4, 3, weight_norm=wn, rngs=nnx.Rngs(0)) for wn in (False, True))
+    x = jax.random.normal(jax.random.key(1), (2, 6, 5, 3))
+    np.testing.assert_allclose(normed(x), plain(x), rtol=1e-5, atol=1e-6)
+    before = leaves(normed)
+    longer = replace(normed, layer=replace(normed.layer, kernel=nnx.Param(3 * plain.kernel[...])))
+    np.testing.assert_allclose(longer(x), normed(x), rtol=1e-5, atol=1e-6)
+    louder = replace(normed, length=nnx.Param(2 * normed.length[...]))
+    np.testing.assert_allclose(louder(x), 2 * plain(x), rtol=1e-5, atol=1e-6)
+    for old, new in zip(before, leaves(normed), strict=True):
+        np.testing.assert_array_equal(old, new)  # calling it changed nothing
+
+
+@pytest.mark.usefixtures("fast_compile")
+def test_weight_norm_starts_at_zero_where_asked_and_leaves_it():
+    net = ConvResNet(2, 3, width=4, weight_norm=True, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(1), (5, 4, 4, 2))
+
+    def loss(net):
+        y = net(x)
+        return jnp.sum(jnp.cos(1.0 + y)), y
+
+    @jax.jit
+    def step(net):
+        gradient, y = jax.grad(loss, has_aux=True)(net)
+        return jax.tree.map(lambda leaf, slope: leaf - 0.1 * slope, net, gradient), gradient, y
+
+    net, gradient, y = step(net)
+    assert not np.any(y)
+    assert np.abs(gradient.last.length[...]).min() > 0
+    assert not np.any(gradient.last.layer.kernel[...])  # a direction of no length has no say yet
+    _, gradient, _ = step(net)
+    assert np.abs(gradient.last.layer.kernel[...]).min() > 0
+
+
+@pytest.mark.usefixtures("fast_compile")
+def test_weight_norm_of_a_kernel_of_zeros_is_finite():
+    net = jax.tree.map(jnp.zeros_like, conv(2, 3, 3, weight_norm=True, rngs=nnx.Rngs(0)))
+    run = jax.jit(jax.value_and_grad(lambda net: jnp.sum(net(jnp.ones((1, 4, 4, 2))))))
+    value, gradient = run(net)
+    assert value == 0
+    assert all(np.all(np.isfinite(leaf)) for leaf in leaves(gradient))

@@ -164,8 +164,8 @@ def test_dequantize_wraps_a_flow_for_levels():
 @pytest.mark.parametrize(
     ("assignment", "said"),
     [
-        ("hidden=5", "cannot build maf with model_args={.*'hidden': 5"),
-        ("layers=two", "cannot build maf with model_args={.*'layers': 'two'"),
+        ("hidden=5", "cannot build maf with {.*'hidden': 5"),
+        ("layers=two", "cannot build maf with {.*'layers': 'two'"),
     ],
 )
 def test_build_refuses_hyperparameters_of_the_wrong_kind(assignment, said):

@@ -1,0 +1,207 @@
+"""Temperature: 1 changes no bit, others change the noise as defined, nonsense is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import registry
+from flax import nnx
+
+from jaxgen.cli import main
+from jaxgen.conditionals.base import METHODS
+from jaxgen.likelihoods import Bernoulli, Categorical, GaussianMixture, Normal
+from jaxgen.models import (
+    Autoregressive,
+    ClassConditionalNormal,
+    Dequantized,
+    DiagonalNormal,
+    Embedded,
+    Flow,
+    Logistic,
+    NormalMixture,
+    StandardNormal,
+    StudentT,
+)
+from jaxgen.networks import Embedding
+from jaxgen.testing import perturb, to_float64
+from jaxgen.training import Experiment, TrainSettings
+from jaxgen.training.run import train
+
+pytestmark = pytest.mark.usefixtures("fast_compile")
+
+KEY = jax.random.key(0)
+
+
+def member(name):
+    model = perturb(registry.MODELS[name].make(nnx.Rngs(0)), KEY)
+    context = registry.MODELS[name].context(model)
+    return model, None if context is None else jnp.asarray(context)
+
+
+DENSITIES = {
+    "standard normal": lambda: StandardNormal((3,)),
+    "logistic": lambda: Logistic((3,)),
+    "student t": lambda: StudentT((3,)),
+    "diagonal normal": lambda: perturb(DiagonalNormal((3,)), KEY),
+    "class-conditional normal": lambda: perturb(ClassConditionalNormal((3,), 2), KEY),
+}
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+def test_the_deviation_of_a_base_is_multiplied(name):
+    density = DENSITIES[name]()
+    context = None if density.context_shape is None else jnp.array([1, 0])
+    location = 0.0
+    if name == "diagonal normal":
+        location = np.asarray(density.mean[...])
+    elif context is not None:
+        location = np.asarray(density.means[...])[context]
+    draw = lambda **options: np.asarray(density.sample(KEY, 4, context, **options))  # noqa: E731
+    np.testing.assert_array_equal(draw(temperature=1.0), draw())
+    assert draw(temperature=0.5).dtype == np.float32
+    for temperature in (0.5, 3, np.float64(0.25), jnp.float32(2.0)):
+        expected = location + float(temperature) * (draw() - location)
+        np.testing.assert_allclose(draw(temperature=temperature), expected, atol=1e-6)
+
+
+def test_a_mixture_chooses_its_component_at_the_temperature():
+    mixture = NormalMixture((1,), 2, rngs=nnx.Rngs(0))
+    mixture.logits[...] = jnp.array([0.0, 1.0])
+    mixture.means[...] = jnp.array([[-100.0], [100.0]])
+    for temperature in (1.0, 0.25, 4.0):
+        x = np.asarray(mixture.sample(KEY, 20_000, temperature=temperature))
+        share = 1.0 / (1.0 + np.exp(-1.0 / temperature))
+        assert np.mean(x > 0) == pytest.approx(share, abs=0.015)
+        assert np.std(np.abs(x) - 100.0) == pytest.approx(temperature, rel=0.03)
+
+
+PARAMS = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
+HEADS = {
+    "bernoulli": (Bernoulli(), 6),
+    "categorical": (Categorical(6), 1),
+    "normal": (Normal(), 3),
+    "mixture of normals": (GaussianMixture(2), 1),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_at_a_temperature(name):
+    head, size = HEADS[name]
+    shape = (4000, 5, size)
+    params = jnp.broadcast_to(PARAMS, (4000, *PARAMS.shape))
+    noise = head.noise(KEY, shape, jnp.float32)
+    draw = lambda *temperature: np.asarray(head.sample(params, noise, (size,), *temperature))  # noqa: E731
+    np.testing.assert_array_equal(draw(), draw(1.0))
+    cold = draw(0.5)
+    assert (cold.shape, cold.dtype) == (shape, draw().dtype)
+    if name == "bernoulli":
+        expected = 1.0 / (1.0 + np.exp(-2.0 * PARAMS))
+        np.testing.assert_allclose(cold.mean(0), expected, atol=0.04)
+    elif name == "categorical":
+        weights = np.exp(2.0 * PARAMS)
+        expected = weights / weights.sum(-1, keepdims=True)
+        counts = (cold == np.arange(6)).mean(0)
+        np.testing.assert_allclose(counts, expected, atol=0.04)
+    elif name == "normal":
+        mean = PARAMS.reshape(5, 3, 2)[..., 0]
+        np.testing.assert_allclose(cold - mean, 0.5 * (draw() - mean), atol=1e-5)
+    else:
+        # Where both temperatures chose the same component, its deviation is halved.
+        means = PARAMS[:, 2:4] + np.array([-1.0, 1.0])
+        errors = np.abs(cold - means[None] - 0.5 * (draw() - means[None]))
+        assert np.mean(errors.min(-1) < 1e-5) > 0.8
+        weights = np.exp(2.0 * PARAMS[:, :2])
+        expected = np.sum(weights / weights.sum(-1, keepdims=True) * means, -1)
+        np.testing.assert_allclose(cold.mean((0, 2)), expected, atol=0.15)
+
+
+def test_a_flow_takes_its_latents_from_the_base_at_the_temperature(x64):
+    flow, context = member("realnvp context")
+    flow = to_float64(flow)
+    draw = jax.jit(Flow.sample, static_argnums=2, static_argnames="temperature")
+    x, cold = (draw(flow, KEY, 3, context, temperature=t) for t in (1.0, 0.5))
+    np.testing.assert_array_equal(x, draw(flow, KEY, 3, context))
+    infer = jax.jit(Flow.infer)
+    np.testing.assert_allclose(infer(flow, cold, context), 0.5 * infer(flow, x, context), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["made categorical"])
+def test_every_method_returns_the_same_samples_at_a_temperature(name, x64):
+    model, _ = member(name)
+    model = to_float64(model)
+    draw = jax.jit(
+        Autoregressive.sample, static_argnums=2, static_argnames=("method", "temperature")
+    )
+    x = draw(model, KEY, 20, temperature=0.5)
+    assert not np.array_equal(x, draw(model, KEY, 20))
+    for method in METHODS[1:]:
+        other = draw(model, KEY, 20, method=method, temperature=0.5)
+        np.testing.assert_allclose(other, x, atol=1e-12)
+
+
+def test_models_of_models_pass_it_on():
+    flow, _ = member("realnvp vector")
+    cold = flow.sample(KEY, 6, temperature=0.5)
+    integers = Dequantized(flow, 4).sample(KEY, 6, temperature=0.5)
+    np.testing.assert_array_equal(integers, np.clip(np.floor(cold), 0, 3))
+
+    conditional, _ = member("realnvp context")
+    embedded = Embedded(conditional, Embedding(3, 2, rngs=nnx.Rngs(0)))
+    labels = jnp.array([2, 0])
+    np.testing.assert_array_equal(
+        embedded.sample(KEY, 2, labels, temperature=0.5),
+        conditional.sample(KEY, 2, embedded.embed(labels), temperature=0.5),
+    )
+
+
+def test_an_ensemble_freezes():
+    """At a low temperature every order gives its one most likely event."""
+    ensemble, _ = member("made ensemble")
+    draw = jax.jit(type(ensemble).sample, static_argnums=2, static_argnames="temperature")
+    cold = draw(ensemble, KEY, 200, temperature=1e-6)
+    assert len(np.unique(np.asarray(cold), axis=0)) <= 3
+    assert len(np.unique(np.asarray(draw(ensemble, KEY, 200)), axis=0)) > 8
+
+
+def test_it_may_be_traced():
+    draw = jax.jit(lambda t: StandardNormal((2,)).sample(KEY, 3, temperature=t))
+    np.testing.assert_array_equal(draw(1.0), StandardNormal((2,)).sample(KEY, 3))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan, np.inf, "hot", None])
+def test_nonsense_is_refused(temperature):
+    with pytest.raises(ValueError, match="expected a positive, finite temperature, got"):
+        StandardNormal((2,)).sample(KEY, 2, temperature=temperature)
+
+
+@pytest.mark.parametrize("name", ["made binary", "flow", "dequantized"])
+def test_nonsense_is_refused_by_every_kind_of_model(name):
+    model = registry.MODELS[name].make(nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"\.sample: expected a positive, finite temperature"):
+        model.sample(KEY, 2, temperature=-1.0)
+
+
+def test_a_density_of_samples_has_no_temperature():
+    with pytest.raises(TypeError, match="temperature"):
+        StandardNormal((2,)).sample_and_log_prob(KEY, 2, temperature=0.5)
+
+
+def test_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    settings = TrainSettings(steps=1, batch_size=16, steps_per_dispatch=1)
+    model_args = {"layers": 1, "hidden": []}
+    experiment = Experiment("maf", "toy:rings", model_args=model_args, train=settings)
+    train(experiment, "run", progress=False)
+    for arguments, name in (
+        ([], "a"),
+        (["--temperature", "1"], "b"),
+        (["--temperature", ".5"], "c"),
+    ):
+        assert main(["sample", "run", "--out", f"{name}.png", *arguments]) == 0
+    pictures = [(tmp_path / f"{name}.png").read_bytes() for name in "abc"]
+    assert pictures[0] == pictures[1] != pictures[2]
+    capsys.readouterr()
+    assert main(["sample", "run", "--temperature", "-1"]) == 1
+    assert capsys.readouterr().err == (
+        "jaxgen: StandardNormal.sample: expected a positive, finite temperature, got -1.0\n"
+    )
