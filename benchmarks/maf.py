@@ -9,14 +9,11 @@ the ratios travel.
 """
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from timing import compile_seconds, interleaved, milliseconds, ratio
 
 from jaxgen import zoo
 from jaxgen.models import Flow
@@ -29,30 +26,6 @@ def build(layers: int) -> Flow:
     """A flow of this depth with weights off their zero start."""
     flow = zoo.maf((DIMENSIONS,), layers=layers, hidden=HIDDEN, rngs=nnx.Rngs(0))
     return perturb(flow, jax.random.key(1), 0.01)
-
-
-def interleaved(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every call in every round, the calls taking turns, after one warm-up each."""
-    for call in calls.values():
-        jax.block_until_ready(call())
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            began = time.perf_counter()
-            jax.block_until_ready(call())
-            times[name].append(time.perf_counter() - began)
-    return times
-
-
-def compile_seconds(layers: int, x: jax.Array) -> float:
-    """Seconds to trace and compile the density of a flow of this depth."""
-    # Building runs in the background; unfinished, it would compete with the compiler.
-    flow = jax.block_until_ready(build(layers))
-    # A new function object each time, so that nothing is taken from jax's cache.
-    compiled = jax.jit(lambda flow, x: flow.log_prob(x))
-    began = time.perf_counter()
-    compiled.lower(flow, x).compile()
-    return time.perf_counter() - began
 
 
 def main() -> None:
@@ -70,31 +43,21 @@ def main() -> None:
         {"density": lambda: log_prob(flow, x), "sampling": lambda: sample(flow, key, BATCH)}, rounds
     )
     for name, seconds in times.items():
-        print(
-            f"{name:9} {1e3 * statistics.median(seconds):7.1f} ms "
-            f"({1e3 * min(seconds):.1f} to {1e3 * max(seconds):.1f})"
-        )
-    pairs = [s / d for d, s in zip(times["density"], times["sampling"], strict=True)]
-    print(
-        f"sampling / density: {statistics.median(pairs):.2f} "
-        f"({min(pairs):.2f} to {max(pairs):.2f}), aim at most 4"
-    )
+        print(f"{name:9} {milliseconds(seconds)}")
+    print(f"sampling / density: {ratio(times['sampling'], times['density'])}, aim at most 4")
     naive = sample(flow, key, BATCH, method="naive")
     difference = float(jnp.max(jnp.abs(naive - sample(flow, key, BATCH))))
     print(f"largest difference to the naive sampler: {difference:.1e}, aim at most 1e-5")
 
-    seconds = {4: [], 32: []}
-    compile_seconds(2, x)  # warms up what is compiled once in a process
+    flows = {layers: build(layers) for layers in (4, 32)}
+    compiling: dict[int, list[float]] = {layers: [] for layers in flows}
+    compile_seconds(Flow.log_prob, flows[4], x)  # warms up what is compiled once in a process
     for _ in range(9):
-        for layers in seconds:
-            seconds[layers].append(compile_seconds(layers, x))
-    medians = {layers: statistics.median(values) for layers, values in seconds.items()}
-    ratios = [deep / flat for flat, deep in zip(seconds[4], seconds[32], strict=True)]
-    print(f"compile {medians[4]:.2f} s for 4 layers, {medians[32]:.2f} s for 32")
-    print(
-        f"compile 32 / 4 layers: {statistics.median(ratios):.2f} "
-        f"({min(ratios):.2f} to {max(ratios):.2f}), aim at most 1.3"
-    )
+        for layers, flow in flows.items():
+            compiling[layers].append(compile_seconds(Flow.log_prob, flow, x))
+    for layers, spent in compiling.items():
+        print(f"compile {layers} layers: {milliseconds(spent)}")
+    print(f"compile 32 / 4 layers: {ratio(compiling[32], compiling[4])}, aim at most 1.3")
 
 
 if __name__ == "__main__":

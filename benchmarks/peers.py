@@ -1,0 +1,297 @@
+"""Flows beside those of other libraries: density, sampling and training step.
+
+    python benchmarks/peers.py [--repeats 30] [--small]
+
+- A spline coupling flow of 43 dimensions: 10 layers with multilayer perceptrons of width 128 and
+  depth 2, rational-quadratic splines of 8 bins on [-3, 3]; beside FlowJAX and distrax.
+- A masked autoregressive flow of 43 dimensions: 5 affine layers, width 512 and depth 2; beside
+  FlowJAX and TensorFlow Probability (on JAX).
+
+Density and sampling take 1000 examples, a training step takes 100 (Adam). Everything is float32 and
+jitted, with the parameters as arguments; layers keep each library's own way (ours and FlowJAX scan,
+distrax and TFP unroll). Calls take turns; printed are medians and spreads, and the ratio of our
+time to the faster peer's in the same round, beside the aim.
+"""
+
+import argparse
+import itertools
+import statistics
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import distrax
+import equinox
+import flowjax.bijections
+import flowjax.distributions
+import flowjax.flows
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import paramax
+from flax import nnx
+from jax import Array
+from tensorflow_probability.substrates import jax as tfp
+from timing import Times, interleaved, milliseconds, ratio
+
+from jaxgen import zoo
+from jaxgen.bijectors import Chain, Coupling, Flip, Scan
+from jaxgen.core import partition
+from jaxgen.functional import masks
+from jaxgen.models import Flow, StandardNormal
+from jaxgen.networks import MLP
+from jaxgen.testing import perturb
+from jaxgen.transforms import RationalQuadraticSpline
+
+BOUND, FLOOR = 3.0, 1e-3
+
+
+class Sizes(NamedTuple):
+    """The sizes of a flow, and of what it is given."""
+
+    dimensions: int = 43
+    layers: int = 10
+    width: int = 128
+    bins: int = 8
+    batch: int = 1000
+    training_batch: int = 100
+
+
+class Peer(NamedTuple):
+    """A flow as pure functions of its parameters."""
+
+    params: Any
+    log_prob: Callable[[Any, Array], Array]
+    sample: Callable[[Any, Array, int], Array]
+
+
+def of_jaxgen(flow: Flow) -> Peer:
+    """Ours, with weights off their zero start."""
+    params, rebuild = partition(perturb(flow, jax.random.key(1), 0.1))
+    return Peer(
+        params,
+        lambda params, x: rebuild(params).log_prob(x),
+        lambda params, key, num: rebuild(params).sample(key, num),
+    )
+
+
+def of_flowjax(flow: flowjax.distributions.AbstractDistribution) -> Peer:
+    """FlowJAX's."""
+    params, static = equinox.partition(flow, equinox.is_inexact_array)
+
+    def rebuild(params: Any) -> flowjax.distributions.AbstractDistribution:
+        return paramax.unwrap(equinox.combine(params, static))
+
+    return Peer(
+        params,
+        lambda params, x: rebuild(params).log_prob(x),
+        lambda params, key, num: rebuild(params).sample(key, (num,)),
+    )
+
+
+def of_bijector(params: Any, bijector: Callable[[Any], Any], dimensions: int) -> Peer:
+    """A distrax bijector on a standard normal."""
+
+    def flow(params: Any) -> distrax.Transformed:
+        base = distrax.MultivariateNormalDiag(jnp.zeros(dimensions), jnp.ones(dimensions))
+        return distrax.Transformed(base, bijector(params))
+
+    return Peer(
+        params,
+        lambda params, x: flow(params).log_prob(x),
+        lambda params, key, num: flow(params).sample(seed=key, sample_shape=(num,)),
+    )
+
+
+def dense_layers(key: Array, *widths: int) -> list[tuple[Array, Array]]:
+    """Weights and biases of a multilayer perceptron, the last layer close to zero."""
+    layers = []
+    for below, above in itertools.pairwise(widths):
+        key, sub = jax.random.split(key)
+        scale = 0.01 if len(layers) == len(widths) - 2 else (2.0 / below) ** 0.5
+        layers.append((scale * jax.random.normal(sub, (below, above)), jnp.zeros(above)))
+    return layers
+
+
+def dense(layers: list[tuple[Array, Array]], x: Array) -> Array:
+    """The multilayer perceptron."""
+    for weight, bias in layers[:-1]:
+        x = jax.nn.relu(x @ weight + bias)
+    return x @ layers[-1][0] + layers[-1][1]
+
+
+def spline_couplings(sizes: Sizes) -> dict[str, Peer]:
+    """The spline coupling flow in three libraries."""
+    dimensions, width = sizes.dimensions, sizes.width
+    half = dimensions // 2
+
+    def step(rngs: nnx.Rngs) -> Chain:
+        def network(n: int, m: int) -> MLP:
+            return MLP(n, m, hidden=(width, width), rngs=rngs)
+
+        spline = RationalQuadraticSpline(sizes.bins, BOUND)
+        coupling = Coupling((dimensions,), network, spline)
+        return Chain([coupling, Flip()])
+
+    ours = Flow(Scan(step, sizes.layers, rngs=nnx.Rngs(0)), StandardNormal((dimensions,)))
+    theirs = flowjax.flows.coupling_flow(
+        jax.random.key(0),
+        base_dist=flowjax.distributions.StandardNormal((dimensions,)),
+        transformer=flowjax.bijections.RationalQuadraticSpline(
+            knots=sizes.bins - 1, interval=BOUND
+        ),
+        flow_layers=sizes.layers,
+        nn_width=width,
+        nn_depth=2,
+    )
+
+    # Its halves exchange roles from layer to layer, instead of a permutation.
+    params = []
+    for key, swap in zip(jax.random.split(jax.random.key(0), sizes.layers), swaps(sizes.layers)):
+        kept = dimensions - half if swap else half
+        outputs = (dimensions - kept) * (3 * sizes.bins + 1)
+        params.append(dense_layers(key, kept, width, width, outputs))
+
+    def chain(params: Any) -> distrax.Bijector:
+        def coupling(layers: Any, swap: bool) -> distrax.Bijector:
+            def conditioner(kept: Array) -> Array:
+                out = dense(layers, kept)
+                return out.reshape(*kept.shape[:-1], -1, 3 * sizes.bins + 1)
+
+            def spline(params: Array) -> distrax.Bijector:
+                return distrax.RationalQuadraticSpline(
+                    params, -BOUND, BOUND, "identity", 2.0 * BOUND * FLOOR, FLOOR
+                )
+
+            return distrax.SplitCoupling(half, 1, conditioner, spline, swap=swap)
+
+        return distrax.Chain([coupling(*pair) for pair in zip(params, swaps(len(params)))])
+
+    return {
+        "jaxgen": of_jaxgen(ours),
+        "FlowJAX": of_flowjax(theirs),
+        "distrax": of_bijector(params, chain, dimensions),
+    }
+
+
+def swaps(layers: int) -> list[bool]:
+    """Whether a layer changes the first half instead of the second."""
+    return [bool(layer % 2) for layer in range(layers)]
+
+
+def autoregressive(sizes: Sizes) -> dict[str, Peer]:
+    """The masked autoregressive flow in three libraries."""
+    dimensions, width = sizes.dimensions, sizes.width
+    ours = zoo.maf(
+        (dimensions,), layers=sizes.layers, hidden=(width, width), norm=None, rngs=nnx.Rngs(0)
+    )
+    theirs = flowjax.flows.masked_autoregressive_flow(
+        jax.random.key(0),
+        base_dist=flowjax.distributions.StandardNormal((dimensions,)),
+        flow_layers=sizes.layers,
+        nn_width=width,
+        nn_depth=2,
+    )
+
+    rank = jnp.arange(dimensions)
+    degrees = masks.hidden_degrees(width, dimensions, lowest=1)
+    visible = [
+        masks.input_mask(degrees, rank),
+        masks.hidden_mask(degrees, degrees),
+        np.repeat(np.asarray(masks.output_mask(degrees, rank)), 2, axis=1),
+    ]
+    keys = jax.random.split(jax.random.key(0), sizes.layers)
+    params = [dense_layers(key, dimensions, width, width, 2 * dimensions) for key in keys]
+
+    def chain(params: Any) -> tfp.bijectors.Bijector:
+        def made(layers: Any) -> tfp.bijectors.Bijector:
+            masked = [(w * mask, b) for (w, b), mask in zip(layers, visible)]
+
+            def shift_and_log_scale(x: Array) -> Array:
+                return dense(masked, x).reshape(*x.shape, 2)
+
+            return tfp.bijectors.MaskedAutoregressiveFlow(shift_and_log_scale)
+
+        reverse = tfp.bijectors.Permute(np.arange(dimensions)[::-1])
+        return tfp.bijectors.Chain(
+            [bijector for layers in params for bijector in (made(layers), reverse)]
+        )
+
+    def flow(params: Any) -> tfp.distributions.Distribution:
+        base = tfp.distributions.MultivariateNormalDiag(jnp.zeros(dimensions))
+        return tfp.distributions.TransformedDistribution(base, chain(params))
+
+    return {
+        "jaxgen": of_jaxgen(ours),
+        "FlowJAX": of_flowjax(theirs),
+        "TFP": Peer(
+            params,
+            lambda params, x: flow(params).log_prob(x),
+            lambda params, key, num: flow(params).sample(num, seed=key),
+        ),
+    }
+
+
+def calls(peers: dict[str, Peer], sizes: Sizes) -> dict[str, dict[str, Callable[[], Any]]]:
+    """What is timed: for each task, each library's jitted call."""
+    x = jax.random.normal(jax.random.key(2), (sizes.batch, sizes.dimensions))
+    key = jax.random.key(3)
+    adam = optax.adam(1e-3)
+
+    def density(peer: Peer) -> Callable[[], Any]:
+        run = jax.jit(peer.log_prob)
+        return lambda: run(peer.params, x)
+
+    def sampling(peer: Peer) -> Callable[[], Any]:
+        run = jax.jit(peer.sample, static_argnums=2)
+        return lambda: run(peer.params, key, sizes.batch)
+
+    def training(peer: Peer) -> Callable[[], Any]:
+        @jax.jit
+        def step(params: Any, state: Any, x: Array) -> tuple[Any, Any, Array]:
+            def loss(params: Any) -> Array:
+                return -jnp.mean(peer.log_prob(params, x))
+
+            value, gradients = jax.value_and_grad(loss)(params)
+            updates, state = adam.update(gradients, state, params)
+            return optax.apply_updates(params, updates), state, value
+
+        state, batch = adam.init(peer.params), x[: sizes.training_batch]
+        return lambda: step(peer.params, state, batch)
+
+    tasks = {"density": density, "sampling": sampling, "training step": training}
+    return {
+        task: {name: make(peer) for name, peer in peers.items()} for task, make in tasks.items()
+    }
+
+
+def report(task: str, times: Times, aim: float) -> None:
+    """Prints every library's time, and ours in units of the faster peer's."""
+    for name, seconds in times.items():
+        print(f"  {task:13} {name:8} {milliseconds(seconds)}")
+    faster = min(
+        (name for name in times if name != "jaxgen"), key=lambda n: statistics.median(times[n])
+    )
+    quotient = ratio(times["jaxgen"], times[faster])
+    print(f"  {task:13} jaxgen / {faster}: {quotient}, aim at most {aim}")
+
+
+def main() -> None:
+    """Prints times and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--small", action="store_true", help="tiny sizes: does it run?")
+    options = parser.parse_args()
+    small = Sizes(3, 2, 4, 2, 4, 2)
+    for title, build, sizes, aims in (
+        ("spline coupling flow", spline_couplings, Sizes(), (0.6, 0.6, 0.75)),
+        ("masked autoregressive flow", autoregressive, Sizes(layers=5, width=512), (1.0, 0.1, 1.0)),
+    ):
+        sizes = small if options.small else sizes
+        print(f"{title}: {sizes}")
+        for (task, timed), aim in zip(calls(build(sizes), sizes).items(), aims, strict=True):
+            report(task, interleaved(timed, options.repeats), aim)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Fair timing, shared by the benchmarks: calls take turns, medians and spreads are printed.
+
+Absolute times depend on the machine; ratios of calls that took turns in one run travel.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+Times = dict[str, list[float]]
+
+
+def interleaved(calls: dict[str, Callable[[], Any]], rounds: int) -> Times:
+    """Seconds of every call in every round, the calls taking turns, after one warm-up each."""
+    for call in calls.values():
+        jax.block_until_ready(call())
+    times: Times = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            jax.block_until_ready(call())
+            times[name].append(time.perf_counter() - began)
+    return times
+
+
+def compile_seconds(function: Callable[..., Any], *arguments: Any) -> float:
+    """Seconds to trace and compile a function for these arguments."""
+    # Building a model runs in the background; unfinished, it would compete with the compiler.
+    jax.block_until_ready(arguments)
+
+    # A new function object each time, so that nothing is taken from jax's cache.
+    def fresh(*arguments: Any) -> Any:
+        return function(*arguments)
+
+    began = time.perf_counter()
+    jax.jit(fresh).lower(*arguments).compile()
+    return time.perf_counter() - began
+
+
+def milliseconds(seconds: Sequence[float]) -> str:
+    """The median and the spread in milliseconds."""
+    median = 1e3 * statistics.median(seconds)
+    return f"{median:.1f} ms ({1e3 * min(seconds):.1f} to {1e3 * max(seconds):.1f})"
+
+
+def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> str:
+    """The median and the spread of the ratio of two calls, round by round."""
+    ratios = [a / b for a, b in zip(numerator, denominator, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
