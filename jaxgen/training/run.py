@@ -110,7 +110,8 @@ def evaluate_run(
     split: str | None = None,
     num_samples: int | None = None,
 ) -> Record:
-    """Scores a run's model; the record of its own split and estimator becomes ``record.json``.
+    """Scores a run's model. On its own split, the record becomes ``record.json``, or, with another
+    number of samples ``K`` than the experiment's, ``record.kK.json``.
 
     Args:
         run: the run directory.
@@ -131,8 +132,9 @@ def evaluate_run(
         num_samples=num_samples or experiment.eval_samples,
         train_seed=experiment.train.seed,
     )
-    if split in (None, experiment.eval_split) and num_samples in (None, experiment.eval_samples):
-        record.save(run / "record.json")
+    if split in (None, experiment.eval_split):
+        own = num_samples in (None, experiment.eval_samples)
+        record.save(run / ("record.json" if own else f"record.k{num_samples}.json"))
     return record
 
 

@@ -26,7 +26,6 @@ from jaxgen.bijectors import (
     Channels,
     Coupling,
     Inverse,
-    Logit,
     Permutation,
     Scan,
     Squeeze,
@@ -36,6 +35,7 @@ from jaxgen.core import Shape, ShapeError
 from jaxgen.models import Flow
 from jaxgen.networks import VisionTransformer
 from jaxgen.transforms import Affine
+from jaxgen.zoo.preprocessing import flow_on
 
 
 def jet(
@@ -146,6 +146,4 @@ def jet(
     if pairs:
         layers.append(Scan(pair, pairs, rngs=rngs))
     layers = [Inverse(squeeze), *layers, squeeze]
-    if bounds is not None:
-        layers.append(Logit(*bounds, alpha, event_ndims=3))
-    return Flow(Chain(layers))
+    return flow_on(event_shape, layers, bounds, alpha)

@@ -22,7 +22,6 @@ from jaxgen.bijectors import (
     Chain,
     Flip,
     Inverse,
-    Logit,
     MaskedAutoregressive,
     Scan,
     Squeeze,
@@ -31,6 +30,7 @@ from jaxgen.conditionals import CausalTransformer
 from jaxgen.core import Shape, ShapeError
 from jaxgen.models import Flow
 from jaxgen.transforms import Affine
+from jaxgen.zoo.preprocessing import flow_on
 
 
 def tarflow(
@@ -108,6 +108,4 @@ def tarflow(
     steps: list[Bijector] = [Scan(block, blocks, rngs=rngs)]
     if squeeze is not None:
         steps = [Inverse(squeeze), *steps, squeeze]
-    if bounds is not None:
-        steps.append(Logit(*bounds, alpha, event_ndims=ndims))
-    return Flow(Chain(steps))
+    return flow_on(event_shape, steps, bounds, alpha)

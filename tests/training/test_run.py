@@ -111,6 +111,7 @@ def test_evaluating_again_gives_the_same_and_other_splits_leave_the_record(train
     assert (valid.split, valid.num_examples) == ("valid", 7)
     evaluate_run(run, num_samples=3)
     assert (run / "record.json").read_bytes() == before
+    assert json.loads((run / "record.k3.json").read_text())["split"] == "test"
     again = evaluate_run(run)
     assert again.value == json.loads(before)["value"]
     assert json.loads((run / "record.json").read_text())["value"] == again.value
