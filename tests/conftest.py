@@ -7,8 +7,26 @@ import pytest
 _TFP = "ignore:jax.core.* is deprecated:DeprecationWarning"
 
 
+# Every compiled program holds memory maps, of which Linux gives a process 65530; a worker that
+# keeps those of a thousand tests dies inside the compiler.
+_TESTS_BETWEEN_CLEARINGS = 100
+
+
+class _ClearCaches:
+    """Forgets compiled programs now and then, in doctests too."""
+
+    def __init__(self):
+        self.count = 0
+
+    def pytest_runtest_teardown(self):
+        self.count += 1
+        if self.count % _TESTS_BETWEEN_CLEARINGS == 0:
+            jax.clear_caches()
+
+
 def pytest_configure(config):
     config.addinivalue_line("filterwarnings", _TFP)
+    config.pluginmanager.register(_ClearCaches())
 
 
 @pytest.fixture

@@ -520,7 +520,8 @@ MODELS: dict[str, Example] = {
         lambda r: zoo.jet(
             (4, 4, 1),
             patch=2,
-            couplings=10,
+            couplings=4,
+            channel_couplings=1,
             depth=1,
             width=4,
             heads=2,

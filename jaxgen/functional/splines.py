@@ -109,6 +109,7 @@ def _anywhere(
     """Runs a direction on the interval, and what lies beyond it by the rule of its ends."""
     dtype = jnp.promote_types(jnp.result_type(value, params), jnp.float32)
     value, params = jnp.asarray(value, dtype), jnp.asarray(params, dtype)
+    params = jnp.clip(params, -_LARGEST, _LARGEST)
     bound, shift = options.bound, jnp.zeros((), dtype)
     if options.circular:
         shift = 2.0 * bound * jnp.floor((value + bound) / (2.0 * bound))
@@ -167,7 +168,7 @@ def _table(params: Array, options: Options) -> _Table:
     # One operation rather than two slices: its transpose is one concatenation.
     raw, slopes = jnp.split(params, [2 * bins])
     raw = jnp.swapaxes(raw.reshape(2, bins, *raw.shape[1:]), 0, 1)
-    mass = jnp.exp(jnp.clip(raw, -_LARGEST, _LARGEST))
+    mass = jnp.exp(raw)
     total = functools.reduce(jnp.add, list(mass))
     mean = total / bins
     scale = 2.0 * bound * _free(options, bins, total) / total
@@ -192,12 +193,8 @@ def _free(options: Options, bins: int, pairs: Array) -> Array:
 
 def _slope(raw: Array, floor: float) -> Array:
     """``floor + softplus(raw + c)`` with the ``c`` that makes it exactly 1 at ``raw = 0``."""
-    # softplus(raw + c) = (1 - floor) + log(1 + p (e^raw - 1)), p = 1 - e^(floor - 1); for raw > 0
-    # the largest exponential is taken out.
-    rising = raw > 0
-    share = jnp.where(rising, math.exp(floor - 1.0), 1.0 - math.exp(floor - 1.0))
-    decay = jnp.exp(jnp.where(rising, -raw, raw))
-    slope = 1.0 + jnp.where(rising, raw, 0.0) + jnp.log(1.0 + share * (decay - 1.0))
+    # softplus(raw + c) = (1 - floor) + log(1 + p (e^raw - 1)), with p = 1 - e^(floor - 1)
+    slope = 1.0 + jnp.log(1.0 + (1.0 - math.exp(floor - 1.0)) * (jnp.exp(raw) - 1.0))
     return jnp.maximum(slope, floor)  # which rounding may cross
 
 
@@ -212,10 +209,9 @@ def _find(value: Array, table: _Table, axis: int, options: Options) -> _Bin:
         jnp.add, [(value >= edges[k]).astype(jnp.int32) for k in range(1, edges.shape[0] - 1)]
     )
     ends = jnp.stack([index, index + 1])
-    positions = jnp.take_along_axis(table.positions, ends[:, None], axis=0)
-    raw = jnp.take_along_axis(table.raw_slopes, ends, axis=0)
-    slopes = jnp.take_along_axis(_slope(table.raw_slopes, options.min_derivative), ends, axis=0)
-    return _Bin(index, positions[:, 0], positions[:, 1], raw, slopes)
+    pick = functools.partial(jnp.take_along_axis, axis=0, mode="promise_in_bounds")
+    positions, raw = pick(table.positions, ends[:, None]), pick(table.raw_slopes, ends)
+    return _Bin(index, positions[:, 0], positions[:, 1], raw, _slope(raw, options.min_derivative))
 
 
 def _log_derivative(place: Array, found: _Bin) -> Array:
