@@ -147,7 +147,8 @@ def spline_couplings(sizes: Sizes) -> dict[str, Peer]:
 
     # Its halves exchange roles from layer to layer, instead of a permutation.
     params = []
-    for key, swap in zip(jax.random.split(jax.random.key(0), sizes.layers), swaps(sizes.layers)):
+    keys = jax.random.split(jax.random.key(0), sizes.layers)
+    for key, swap in zip(keys, swaps(sizes.layers), strict=True):
         kept = dimensions - half if swap else half
         outputs = (dimensions - kept) * (3 * sizes.bins + 1)
         params.append(dense_layers(key, kept, width, width, outputs))
@@ -165,7 +166,8 @@ def spline_couplings(sizes: Sizes) -> dict[str, Peer]:
 
             return distrax.SplitCoupling(half, 1, conditioner, spline, swap=swap)
 
-        return distrax.Chain([coupling(*pair) for pair in zip(params, swaps(len(params)))])
+        pairs = zip(params, swaps(len(params)), strict=True)
+        return distrax.Chain([coupling(*pair) for pair in pairs])
 
     return {
         "jaxgen": of_jaxgen(ours),
@@ -205,7 +207,7 @@ def autoregressive(sizes: Sizes) -> dict[str, Peer]:
 
     def chain(params: Any) -> tfp.bijectors.Bijector:
         def made(layers: Any) -> tfp.bijectors.Bijector:
-            masked = [(w * mask, b) for (w, b), mask in zip(layers, visible)]
+            masked = [(w * mask, b) for (w, b), mask in zip(layers, visible, strict=True)]
 
             def shift_and_log_scale(x: Array) -> Array:
                 return dense(masked, x).reshape(*x.shape, 2)
