@@ -1,0 +1,29 @@
+"""MAF on the digits.
+
+Command: ``jaxgen train experiments/maf_digits.py --out runs/maf_digits``
+Cost: not measured yet.
+Published: none for this data set.
+Result: not recorded yet.
+
+Five layers, each a MADE with one hidden layer.
+The 8x8 digits of scikit-learn, 17 levels, bits per dimension counted per level. One candidate, not
+tuned; the parameters are the average that scored best on the validation split.
+"""
+
+from jaxgen.training import Experiment, TrainSettings
+
+experiment = Experiment(
+    model="maf",
+    data="digits",
+    dequantize=True,
+    model_args={"layers": 5, "hidden": [256], "dropout": 0.3, "bounds": [0, 17]},
+    train=TrainSettings(
+        steps=1200,
+        batch_size=128,
+        learning_rate=0.002,
+        warmup_steps=100,
+        weight_decay=0.001,
+        eval_every=100,
+        checkpoint_every=400,
+    ),
+)

@@ -1,0 +1,29 @@
+"""MAF with a mixture-of-Gaussians base on the digits.
+
+Command: ``jaxgen train experiments/maf_mog_digits.py --out runs/maf_mog_digits``
+Cost: 3 minutes beside other work on 2 CPU cores.
+Published: none for this data set.
+Result: 1.96 ± 0.02 bits/dim (ELBO, one sample), test split of 180 examples.
+
+Three layers of flow on a MADE with five Gaussians for each pixel.
+The 8x8 digits of scikit-learn, 17 levels, bits per dimension counted per level. One candidate, not
+tuned; the parameters are the average that scored best on the validation split.
+"""
+
+from jaxgen.training import Experiment, TrainSettings
+
+experiment = Experiment(
+    model="maf_mog",
+    data="digits",
+    dequantize=True,
+    model_args={"layers": 3, "hidden": [256], "components": 5, "dropout": 0.3, "bounds": [0, 17]},
+    train=TrainSettings(
+        steps=1200,
+        batch_size=128,
+        learning_rate=0.002,
+        warmup_steps=100,
+        weight_decay=0.001,
+        eval_every=100,
+        checkpoint_every=400,
+    ),
+)
