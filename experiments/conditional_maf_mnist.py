@@ -7,10 +7,11 @@ Published: -1302.9 nats (class-conditional MAF of 5 layers), as recalled.
 Result: not recorded yet.
 
 28x28 images of 256 levels, dequantized by uniform noise and mapped to the real line,
-``logit(1e-6 + (1 - 2e-6) (x + u) / 256)``. The value is the log-density of these real vectors, with one fixed draw of the noise for the test
-set; it is not comparable with bits per dimension of the pixels. One candidate, not tuned. Unlike in
-the paper, the noise of the training images is drawn anew in every step, actnorm stands between the
-layers, and an average of the parameters is evaluated.
+``logit(1e-6 + (1 - 2e-6) (x + u) / 256)``. The value is the log-density of these real vectors,
+with one fixed draw of the noise for the test set; it is not comparable with bits per dimension of
+the pixels. One candidate, not tuned. Unlike in the paper, the noise of the training images is drawn
+anew in every step, actnorm stands between the layers, and an average of the parameters is
+evaluated.
 """
 
 from jaxgen.training import Experiment, TrainSettings
