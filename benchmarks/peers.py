@@ -9,8 +9,9 @@
 
 Density and sampling take 1000 examples, a training step takes 100 (Adam). Everything is float32 and
 jitted, with the parameters as arguments; layers keep each library's own way (ours and FlowJAX scan,
-distrax and TFP unroll). Calls take turns; printed are medians and spreads, and the ratio of our
-time to the faster peer's in the same round, beside the aim.
+distrax and TFP unroll), and alternation, too (ours and TFP reverse the entries, FlowJAX permutes
+them, distrax's couplings exchange roles). Calls take turns; printed are medians and spreads, and
+the ratio of our time to the faster peer's in the same round, beside the aim.
 """
 
 import argparse

@@ -226,4 +226,6 @@ class RationalQuadraticSpline(Transform):
         value: Array,
         params: Array,
     ) -> tuple[Array, Array]:
-        return direction(value, self.unpack(value, params), self.options)
+        # Left on the last axis, where the network puts them: see the module of the spline.
+        params = unpack_params(params, value.shape[params.ndim - 1 :], self.params_per_value)
+        return direction(value, params, self.options)

@@ -187,6 +187,14 @@ BIJECTORS: dict[str, Example] = {
     "coupling mixture, inverse": Example(
         lambda r: Inverse(Coupling((3,), mlp(r), transforms.MixtureCDF(2))), (3,)
     ),
+    "coupling spline": Example(
+        lambda r: Coupling((5,), mlp(r), transforms.RationalQuadraticSpline(4, 2.0)), (5,)
+    ),
+    "coupling spline, circular": Example(
+        lambda r: Coupling((3,), mlp(r), transforms.RationalQuadraticSpline(3, 2.0, circular=True)),
+        (3,),
+        (-2.0, 2.0),
+    ),
     "coupling gated": Example(
         lambda r: Coupling((2, 3, 2), gated(r, grid_shape=(2, 3), dropout=0.5)), (2, 3, 2)
     ),
@@ -255,6 +263,12 @@ BIJECTORS: dict[str, Example] = {
     "maf context": Example(lambda r: maf((3,), r, context_features=2), (3,)),
     "maf image, additive": Example(
         lambda r: MaskedAutoregressive(made((2, 2, 1), 1, rngs=r), ADDITIVE), (2, 2, 1)
+    ),
+    "maf spline": Example(
+        lambda r: MaskedAutoregressive(
+            made((3,), 8, rngs=r), transforms.RationalQuadraticSpline(3, 2.0)
+        ),
+        (3,),
     ),
     "iaf": Example(lambda r: Inverse(maf((3,), r)), (3,)),
     "from_distrax": Example(lambda r: from_distrax(masked_coupling(mlp(r)(3, 6))), (3,)),
@@ -380,6 +394,12 @@ MODELS: dict[str, Example] = {
     "flow": Example(lambda r: Flow(maf((2,), r)), (2,)),
     "flow of flows": Example(lambda r: Flow(Flip(), Flow(maf((2,), r), Flow(ActNorm((2,))))), (2,)),
     "flow iaf": Example(lambda r: Flow(Inverse(maf((2,), r))), (2,)),
+    "flow of a circular spline": Example(
+        lambda r: Flow(
+            Coupling((2,), mlp(r), transforms.RationalQuadraticSpline(3, 1.0, circular=True))
+        ),
+        (2,),
+    ),
     "maf one dimension": Example(
         lambda r: zoo.maf((1,), layers=2, hidden=(4,), rngs=r),
         (1,),
