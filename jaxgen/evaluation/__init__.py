@@ -1,4 +1,4 @@
-"""Floor 7: likelihood records and plots."""
+"""Floor 7: likelihood records, importance sampling, paths through latent spaces, plots."""
 
 from jaxgen.evaluation.interpolation import interpolate, interpolation_grid
 from jaxgen.evaluation.logit_space import in_logit_space

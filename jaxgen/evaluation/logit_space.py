@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxgen.bijectors import Bijector, Chain, Logit
 from jaxgen.data import Dataset
-from jaxgen.functional.dequantization import uniform_noise
+from jaxgen.functional import dequantization
 from jaxgen.models import Dequantized, Embedded, Flow, Model
 
 
@@ -48,8 +48,8 @@ def in_logit_space(model: Model, data: Dataset, *, seed: int = 0) -> tuple[Model
             f"dequantize=True"
         )
     flow, logit = _without_logit(model.flow)
-    noise = uniform_noise(jax.random.key(seed), data.x.shape, jnp.float32)
-    y = jax.jit(Bijector.inverse)(logit, jnp.asarray(data.x, jnp.float32) + noise)
+    noise = dequantization.uniform_noise(jax.random.key(seed), data.x.shape, jnp.float32)
+    y = jax.jit(Bijector.inverse)(logit, dequantization.dequantize(jnp.asarray(data.x), noise))
     name = f"{data.name} in logit space (alpha={logit.alpha:g})"
     return flow, Dataset(name, data.split, np.asarray(y), data.y)
 

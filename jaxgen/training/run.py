@@ -58,7 +58,7 @@ def train(
     out = Path(out)
     training, validation = (datasets.load(experiment.data, s) for s in ("train", "valid"))
     model = experiment.build(training.event_shape, training.levels, training.num_classes)
-    batch, valid = (_batch(experiment, part) for part in (training, validation))
+    batch, valid = (Batch(part.x, _labels(experiment, part)) for part in (training, validation))
     check_inputs(model, batch, valid, experiment.train)
     config = {
         "name": name if name is not None else experiment.model,
@@ -127,7 +127,7 @@ def evaluate_run(
     record = evaluate(
         model,
         data,
-        context=None if experiment.class_features is None else data.y,
+        context=_labels(experiment, data),
         name=config["name"],
         num_samples=num_samples or experiment.eval_samples,
         train_seed=experiment.train.seed,
@@ -214,9 +214,9 @@ def _save(figure: "Figure", out: Path | str) -> None:
         raise RunError(f"cannot write {out}: {error}") from error
 
 
-def _batch(experiment: Experiment, data: Dataset) -> Batch:
-    """The examples, and their labels if the model is conditional on them."""
-    return Batch(data.x, None if experiment.class_features is None else data.y)
+def _labels(experiment: Experiment, data: Dataset) -> np.ndarray | None:
+    """The labels of the examples, if the model is conditional on them."""
+    return None if experiment.class_features is None else data.y
 
 
 def read_config(run: Path | str) -> dict[str, Any]:

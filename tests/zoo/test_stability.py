@@ -18,7 +18,7 @@ MEMBERS = {
     "maf_mog": {"layers": 3, "hidden": (128,), **PIXELS},
     "iaf": {"layers": 2, "hidden": (128,), **PIXELS},
     "nsf": {"steps": 4, "width": 32, **PIXELS},
-    "flowpp": {"steps": 2, "width": 16, "blocks": 1, "components": 4, **PIXELS},
+    "flowpp": {"steps": (1, 1, 1), "width": 16, "blocks": 1, "components": 4, **PIXELS},
     "tarflow": {"patch": 2, "blocks": 4, "layers": 2, "width": 32, "heads": 2, **PIXELS},
     "jet": {"patch": 2, "couplings": 10, "depth": 1, "width": 32, "heads": 2, **PIXELS},
 }
