@@ -145,9 +145,12 @@ class MADE(Conditional):
         weights = self._masked(self.resolve_order(order))
         act = activation(self.activation)
         keys = split_key(key, len(self.hidden))
-        h = x
+        h, degrees = x, self._degrees()
         for i, (kernel, bias) in enumerate(zip(weights["kernels"], weights["biases"], strict=True)):
-            h = h @ kernel + bias
+            if i == 0:
+                h = h @ kernel + bias
+            else:
+                h = masks.hidden_product(h, kernel, degrees[i - 1], degrees[i]) + bias
             if i == 0 and self.context_kernel is not None and context is not None:
                 h = h + self._project(context, self.context_kernel)
             h = dropout(act(h), self.dropout, keys[i])

@@ -48,6 +48,26 @@ def hidden_mask(degrees_in: np.ndarray, degrees_out: np.ndarray) -> np.ndarray:
     return degrees_in[:, None] <= degrees_out[None, :]
 
 
+def hidden_product(
+    x: Array, kernel: Array, degrees_in: np.ndarray, degrees_out: np.ndarray
+) -> Array:
+    """``x @ kernel`` for a kernel under :func:`hidden_mask`, at three quarters of its price.
+
+    Degrees ascend, so the first half of the outputs sees a leading part of the inputs only; the
+    rest of its columns is zero and need not be multiplied. (More parts save little more, and make
+    the products too small to be fast.)
+
+    >>> degrees, ones = np.array([1, 2, 3, 4]), jnp.ones((4, 4))
+    >>> kernel = ones * hidden_mask(degrees, degrees)
+    >>> hidden_product(jnp.ones(4), kernel, degrees, degrees).tolist()
+    [1.0, 2.0, 3.0, 4.0]
+    """
+    half = degrees_out.size // 2
+    seen = int(np.searchsorted(degrees_in, degrees_out[half - 1], side="right"))
+    first = x[..., :seen] @ kernel[:seen, :half]
+    return jnp.concatenate([first, x @ kernel[:, half:]], axis=-1)
+
+
 def output_mask(degrees: np.ndarray, rank: Array) -> Array:
     """``(width, D)``: may the unit feed the output at this position? Traced in ``rank``."""
     return jnp.asarray(degrees)[:, None] <= rank[None, :]
