@@ -25,6 +25,9 @@ class _ClearCaches:
 
 
 def pytest_configure(config):
+    # The tests are small programs and many, whose cost is compiling. What runs in a process of its
+    # own (the notebooks, resuming, the command line) is compiled as for a user.
+    jax.config.update("jax_disable_most_optimizations", True)
     config.addinivalue_line("filterwarnings", _TFP)
     config.pluginmanager.register(_ClearCaches())
 
@@ -37,8 +40,8 @@ def x64():
 
 
 @pytest.fixture
-def fast_compile():
-    """Compiles without most of XLA's optimizations: small checks cost what they compile."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
+def optimized():
+    """Compiles with all of XLA's optimizations, as outside the tests."""
     jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)

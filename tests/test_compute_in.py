@@ -15,8 +15,6 @@ from jaxgen.networks import MLP
 from jaxgen.testing import perturb
 from jaxgen.training import TrainSettings, fit
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 KEY = jax.random.key(0)
 
 

@@ -9,8 +9,6 @@ from flax import nnx
 from jaxgen import bijectors, conditionals, likelihoods, models, transforms, zoo
 from jaxgen.testing import check_bijector, check_conditional, check_model
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 # Running outside jax.jit costs a second or more for each; these cover every kind of loop.
 EAGER = {"scan", "maf context", "chain of mixed event_ndims", "made context", "made ensemble"}
 

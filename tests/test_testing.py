@@ -23,8 +23,6 @@ from jaxgen.testing import (
     to_float64,
 )
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 X = jnp.array([[0.5, -1.0, 0.3], [1.2, 0.4, -0.8], [-0.7, 2.0, 0.1], [0.2, 0.9, -1.5]])
 BITS = jnp.array([[0, 1, 1], [1, 0, 0]])
 

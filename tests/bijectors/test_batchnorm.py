@@ -23,8 +23,6 @@ from jaxgen.models import Dequantized, Embedded, Flow
 from jaxgen.networks import MLP, Embedding
 from jaxgen.testing import perturb, to_float64
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 KEY = jax.random.key(0)
 X = np.random.default_rng(0).normal(2.0, 3.0, size=(8, 3))
 

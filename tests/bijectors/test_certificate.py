@@ -11,8 +11,6 @@ from jaxgen.conditionals import MADE, CausalTransformer
 from jaxgen.core import ShapeError
 from jaxgen.testing import perturb, to_float64
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 CONDITIONALS = {
     "made": lambda: MADE((2, 4), 2, hidden=(24,), context_features=2, rngs=nnx.Rngs(0)),
     "attention": lambda: CausalTransformer(

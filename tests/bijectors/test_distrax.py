@@ -15,8 +15,6 @@ from jaxgen.networks import MLP
 from jaxgen.testing import check_attributes, perturb, to_float64
 from jaxgen.training import TrainSettings, fit
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-0.9, 0.9, (5, 3))
 KNOTS = RNG.normal(size=(3, 3 * 4 + 1))

@@ -33,8 +33,6 @@ from jaxgen.networks import MLP
 from jaxgen.testing import perturb, to_float64
 from jaxgen.transforms import Affine
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 X3 = np.random.default_rng(0).normal(size=(5, 3))
 both_ways = jax.jit(lambda b, x: (b.forward_and_log_det(x), b.inverse_and_log_det(x)))
 

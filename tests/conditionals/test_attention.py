@@ -15,8 +15,6 @@ from jaxgen.likelihoods import Bernoulli
 from jaxgen.models import Autoregressive
 from jaxgen.testing import perturb, to_float64
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 BITS = np.array(list(itertools.product([0, 1], repeat=4))).reshape(-1, 2, 2)
 KINDS = ("learned", "rotary")
 

@@ -20,8 +20,6 @@ from jaxgen.testing import perturb, to_float64
 from jaxgen.training import Experiment
 from jaxgen.training.run import RunError, interpolate_run
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 IDENTITY = Flow(Flip(), StandardNormal((5,)))

@@ -10,8 +10,6 @@ from scipy import integrate, optimize, stats
 from jaxgen.functional import mixture_cdf
 from jaxgen.transforms import MixtureCDF
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 # Far narrow components, a component of hardly any weight, and equal ones.
 MIXTURES = {
     "near": ([0.3, -0.2, 0.0], [-1.0, 0.5, 2.0], [0.2, -0.5, 0.0]),

@@ -16,7 +16,8 @@ forward = jax.jit(splines.rational_quadratic, static_argnums=2)
 inverse = jax.jit(splines.rational_quadratic_inverse, static_argnums=2)
 DIRECTIONS = {"forward": forward, "inverse": inverse}
 
-fast = pytest.mark.usefixtures("fast_compile")
+# Rounding is what these are about, so they run as users do.
+optimized = pytest.mark.usefixtures("optimized")
 each_end = pytest.mark.parametrize("options", [TAILS, CIRCLE], ids=["tails", "circle"])
 each_direction = pytest.mark.parametrize("name", DIRECTIONS)
 crossed = pytest.mark.parametrize(("name", "options"), [("forward", CIRCLE), ("inverse", TAILS)])
@@ -30,7 +31,6 @@ def draw(options, number, scale=1.5, seed=0):
     return jnp.asarray(x), jnp.asarray(params)
 
 
-@fast
 @each_end
 def test_the_knots_are_on_the_graph_with_their_slopes(options, x64):
     _, params = draw(options, 7)
@@ -68,7 +68,6 @@ def test_sizes_and_slopes_of_the_knots_are_the_softmax_and_the_softplus(x64):
     np.testing.assert_array_equal(slopes[:, [0, -1]], np.ones((4, 2)))
 
 
-@fast
 @crossed
 def test_derivatives_are_those_of_finite_differences(name, options, x64):
     """The rule is written by hand: both outputs by the value and by every parameter."""
@@ -97,7 +96,6 @@ def test_derivatives_are_those_of_finite_differences(name, options, x64):
         np.testing.assert_allclose(ahead, back, rtol=1e-12, atol=1e-12)
 
 
-@fast
 @each_direction
 def test_second_derivatives(name, x64):
     value, params = draw(TAILS, 12)
@@ -115,7 +113,6 @@ def test_second_derivatives(name, x64):
         np.testing.assert_allclose(hessian[:, index], (up - down) / 2e-6, rtol=1e-5, atol=1e-5)
 
 
-@fast
 @pytest.mark.parametrize(
     ("name", "options", "dtype"),
     [
@@ -170,7 +167,6 @@ def test_a_gradient_passes_the_clipping_of_extreme_parameters():
     assert np.all(np.isfinite(slopes))
 
 
-@fast
 @pytest.mark.parametrize(
     ("options", "dtype", "tolerance"), [(TAILS, "float32", 1e-6), (CIRCLE, "float64", 1e-14)]
 )
@@ -187,6 +183,7 @@ def test_round_trip(options, dtype, tolerance, x64):
     assert np.all(error <= 20 * tolerance * (1 + np.abs(steep)))
 
 
+@optimized
 def test_a_root_without_cancellation(x64):
     """In flat bins before steep knots the textbook's root loses all digits of float32."""
     options = splines.Options(1.0, False, 1e-3, 1e-3, 1e-3)
@@ -200,6 +197,7 @@ def test_a_root_without_cancellation(x64):
     assert np.max(np.abs(got[0] - exact[0]) / slope) < 3e-7
 
 
+@optimized
 @pytest.mark.parametrize("scale", [1.0, 10.0, 1e3])
 @each_end
 def test_increasing_for_any_parameters(options, scale):
@@ -212,7 +210,6 @@ def test_increasing_for_any_parameters(options, scale):
         assert np.all(np.isfinite(log_derivative))
 
 
-@fast
 def test_a_circle_closes(x64):
     _, params = draw(CIRCLE, 9)
     for function in (forward, inverse):
@@ -230,6 +227,7 @@ def test_a_circle_closes(x64):
             np.testing.assert_allclose(same, log_derivative, atol=1e-9)
 
 
+@optimized
 @pytest.mark.parametrize(("bins", "dtype"), [(7, "float64"), (8, "float32")])
 def test_zero_parameters_are_the_identity_to_the_last_bit(bins, dtype, x64):
     x = jnp.asarray(np.random.default_rng(0).uniform(-4.0, 4.0, 1000), dtype)
@@ -251,7 +249,6 @@ def test_half_precision_is_computed_in_single():
     np.testing.assert_array_equal(y, expected[0])
 
 
-@fast
 def test_each_value_of_a_position_has_its_own_spline(x64):
     spline = RationalQuadraticSpline(BINS)
     count = spline.num_params((3,))

@@ -21,8 +21,6 @@ from jaxgen.models import (
 )
 from jaxgen.testing import perturb, to_float64
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 KEY = jax.random.key(0)
 LABELS = np.array([2, 0, 1, 2, 0])
 

@@ -14,8 +14,6 @@ from jaxgen.core import ShapeError
 from jaxgen.models import Dequantized, Flow, Logistic, StandardNormal
 from jaxgen.testing import perturb, to_float64
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 KEY = jax.random.key(0)
 LEVELS = 4
 X = np.arange(LEVELS)[:, None]

@@ -16,8 +16,6 @@ from jaxgen.networks.blocks import dropout
 from jaxgen.testing import perturb
 from jaxgen.training import Batch, TrainSettings, fit
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 KEY = jax.random.key(0)
 X = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
 LABELS = np.array([0, 1, 1, 0])

@@ -17,8 +17,6 @@ from jaxgen.core import ShapeError
 from jaxgen.models import Dequantized, Ensemble, Flow, StandardNormal
 from jaxgen.testing import perturb, to_float64
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 KEY = jax.random.key(0)
 BITS = np.array(list(itertools.product([0, 1], repeat=4)))
 

@@ -27,8 +27,6 @@ from jaxgen.testing import perturb, to_float64
 from jaxgen.training import Experiment, TrainSettings
 from jaxgen.training.run import train
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 KEY = jax.random.key(0)
 
 

@@ -52,7 +52,6 @@ def leaves(module):
     return [np.asarray(leaf) for leaf in jax.tree.leaves(module)]
 
 
-@pytest.mark.usefixtures("fast_compile")
 def test_weight_norm_starts_as_the_convolution_and_keeps_a_length_of_its_own(x64):
     plain, normed = (conv(3, 4, 3, weight_norm=wn, rngs=nnx.Rngs(0)) for wn in (False, True))
     x = jax.random.normal(jax.random.key(1), (2, 6, 5, 3))
@@ -66,7 +65,6 @@ def test_weight_norm_starts_as_the_convolution_and_keeps_a_length_of_its_own(x64
         np.testing.assert_array_equal(old, new)  # calling it changed nothing
 
 
-@pytest.mark.usefixtures("fast_compile")
 def test_weight_norm_starts_at_zero_where_asked_and_leaves_it():
     net = ConvResNet(2, 3, width=4, weight_norm=True, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(1), (5, 4, 4, 2))
@@ -88,7 +86,6 @@ def test_weight_norm_starts_at_zero_where_asked_and_leaves_it():
     assert np.abs(gradient.last.layer.kernel[...]).min() > 0
 
 
-@pytest.mark.usefixtures("fast_compile")
 def test_weight_norm_of_a_kernel_of_zeros_is_finite():
     net = jax.tree.map(jnp.zeros_like, conv(2, 3, 3, weight_norm=True, rngs=nnx.Rngs(0)))
     run = jax.jit(jax.value_and_grad(lambda net: jnp.sum(net(jnp.ones((1, 4, 4, 2))))))

@@ -9,8 +9,6 @@ from flax import nnx
 from jaxgen.core import ShapeError
 from jaxgen.networks import ConvResNet, GatedResNet
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 KEY = jax.random.key(0)
 
 

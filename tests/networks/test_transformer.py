@@ -16,8 +16,6 @@ from jaxgen.networks.transformer import (
 )
 from jaxgen.testing import perturb, to_float64
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 
 def normal(seed, *shape):
     return jax.random.normal(jax.random.key(seed), shape)

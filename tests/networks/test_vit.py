@@ -3,13 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import nnx
 
 from jaxgen.networks import VisionTransformer
 from jaxgen.testing import perturb, to_float64
-
-pytestmark = pytest.mark.usefixtures("fast_compile")
 
 
 def vit(grid_shape, **options):

@@ -24,8 +24,6 @@ from jaxgen.models import Dequantized, Flow, StandardNormal
 from jaxgen.networks import MLP
 from jaxgen.testing import perturb, precision_report
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 KEY = jax.random.key(0)
 X = np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)
 

@@ -16,8 +16,6 @@ from jaxgen.models import Autoregressive, Flow, NormalMixture, StandardNormal
 from jaxgen.testing import perturb
 from jaxgen.training import Batch, TrainSettings, fit, negative_log_likelihood, reverse_kl
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 KEY = jax.random.key(0)
 MEAN = np.array([1.0, -2.0])
 COVARIANCE = np.array([[1.0, 0.6], [0.6, 0.5]])

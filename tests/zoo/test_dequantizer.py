@@ -11,8 +11,6 @@ from jaxgen.core import ShapeError
 from jaxgen.models import Embedded
 from jaxgen.testing import perturb, to_float64
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 KEY = jax.random.key(0)
 TINY = {"steps": 1, "components": 3, "features": 2}
 IMAGE = {"width": 4, "blocks": 1, "heads": 2, "encoder_blocks": 1}

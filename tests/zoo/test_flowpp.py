@@ -14,8 +14,6 @@ from jaxgen.models import Dequantized, Flow
 from jaxgen.networks import GatedResNet
 from jaxgen.testing import to_float64
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 KEY = jax.random.key(0)
 TINY = {"components": 2, "width": 4, "blocks": 1, "heads": 1}
 

@@ -15,8 +15,6 @@ from jaxgen.core import ShapeError
 from jaxgen.models import Flow
 from jaxgen.testing import perturb, to_float64
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 
 def jet(shape=(4, 4, 1), **options):
     small = {"patch": 2, "depth": 1, "width": 4, "heads": 2} | options

@@ -13,8 +13,6 @@ from jaxgen.models import Autoregressive
 from jaxgen.testing import perturb
 from jaxgen.training import TrainSettings, fit
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 KEY = jax.random.key(0)
 X = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 TINY = {"layers": 1, "hidden": (6,)}

@@ -11,8 +11,6 @@ from jaxgen.core import ShapeError
 from jaxgen.models import Logistic, StandardNormal
 from jaxgen.testing import perturb
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 KEY = jax.random.key(0)
 X = np.random.default_rng(0).normal(size=(3, 2, 2, 1)).astype(np.float32)
 

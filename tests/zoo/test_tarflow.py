@@ -13,8 +13,6 @@ from jaxgen.functional.rearrange import squeeze
 from jaxgen.models import Flow
 from jaxgen.testing import perturb, to_float64
 
-pytestmark = pytest.mark.usefixtures("fast_compile")
-
 
 def tarflow(shape=(4, 4, 1), **options):
     small = {"patch": 2, "layers": 1, "width": 8, "heads": 2} | options
