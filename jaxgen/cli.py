@@ -69,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
         default=1.0,
         help="below 1 for likelier, less varied samples (default 1)",
     )
+    sample.add_argument(
+        "--top-p",
+        type=float,
+        default=1.0,
+        help="draw among the likeliest levels that together have this probability (default 1)",
+    )
     sample.set_defaults(run=_sample)
 
     interpolate = commands.add_parser(
@@ -128,6 +134,7 @@ def _sample(options: argparse.Namespace) -> int:
         num=options.num,
         seed=options.seed,
         temperature=options.temperature,
+        top_p=options.top_p,
     )
     print(options.out)
     return 0

@@ -60,18 +60,31 @@ class Likelihood(nnx.Pytree):
         """The noise that :meth:`sample` turns into values of this shape."""
         raise NotImplementedError(f"{type(self).__name__} defines no noise")
 
-    def sample(
-        self,
-        params: Array,
-        noise: Array,
-        position_shape: Shape,
-        temperature: float | Array = 1.0,
+    def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
+        """Values ``(*grid, *position)``, a deterministic function of parameters and noise."""
+        raise NotImplementedError(f"{type(self).__name__} defines no sample")
+
+    def temper(
+        self, params: Array, position_shape: Shape, temperature: float | Array, top_p: float | Array
     ) -> Array:
-        """Values ``(*grid, *position)``, a deterministic function of parameters and noise.
+        """The parameters to sample from at a temperature and with nucleus sampling.
 
         A temperature divides the logits of a choice and multiplies the deviation of a real value.
+        Nucleus sampling (Holtzman et al. 2020) keeps the most likely levels that together have a
+        probability of ``top_p`` or more, and gives the others none. At 1 and 1 the distribution is
+        the same.
+
+        Raises:
+            ValueError: for a ``top_p`` of a likelihood that makes no choice among levels.
         """
-        raise NotImplementedError(f"{type(self).__name__} defines no sample")
+        raise NotImplementedError(f"{type(self).__name__} defines no temper")
+
+    def _no_nucleus(self, top_p: float | Array) -> None:
+        if isinstance(top_p, jax.core.Tracer) or top_p != 1.0:
+            raise ValueError(
+                f"{type(self).__name__}: top_p is for Bernoulli and Categorical heads, which have "
+                f"a logit for each level; use a temperature"
+            )
 
     def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
         """The distrax distribution of the entries, with its mean, mode, entropy and friends."""
@@ -116,14 +129,16 @@ class Bernoulli(Likelihood):
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
         return jax.random.uniform(key, shape, dtype)
 
-    def sample(
-        self,
-        params: Array,
-        noise: Array,
-        position_shape: Shape,
-        temperature: float | Array = 1.0,
+    def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
+        return f.bernoulli_sample(self.unpack(params, position_shape)[..., 0], noise)
+
+    def temper(
+        self, params: Array, position_shape: Shape, temperature: float | Array, top_p: float | Array
     ) -> Array:
-        return f.bernoulli_sample(self.unpack(params, position_shape)[..., 0] / temperature, noise)
+        logits = self.unpack(params, position_shape)[..., 0] / temperature
+        both = jnp.stack([jnp.zeros_like(logits), logits], axis=-1)
+        zero, one = jnp.moveaxis(f.nucleus(both, top_p), -1, 0)
+        return (one - zero).reshape(params.shape)
 
     def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
         import distrax
@@ -164,14 +179,14 @@ class Categorical(Likelihood):
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
         return jax.random.gumbel(key, (*shape, self.levels), dtype)
 
-    def sample(
-        self,
-        params: Array,
-        noise: Array,
-        position_shape: Shape,
-        temperature: float | Array = 1.0,
+    def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
+        return f.categorical_sample(self.unpack(params, position_shape), noise)
+
+    def temper(
+        self, params: Array, position_shape: Shape, temperature: float | Array, top_p: float | Array
     ) -> Array:
-        return f.categorical_sample(self.unpack(params, position_shape) / temperature, noise)
+        logits = self.unpack(params, position_shape) / temperature
+        return f.nucleus(logits, top_p).reshape(params.shape)
 
     def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
         import distrax
@@ -211,15 +226,17 @@ class Normal(Likelihood):
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
         return jax.random.normal(key, shape, dtype)
 
-    def sample(
-        self,
-        params: Array,
-        noise: Array,
-        position_shape: Shape,
-        temperature: float | Array = 1.0,
-    ) -> Array:
+    def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
         mean, log_scale = self._mean_and_log_scale(params, position_shape)
-        return f.normal_sample(mean, log_scale, temperature * noise)
+        return f.normal_sample(mean, log_scale, noise)
+
+    def temper(
+        self, params: Array, position_shape: Shape, temperature: float | Array, top_p: float | Array
+    ) -> Array:
+        self._no_nucleus(top_p)
+        mean, log_scale = self._mean_and_log_scale(params, position_shape)
+        tempered = jnp.stack([mean, log_scale + jnp.log(temperature)], axis=-1)
+        return tempered.reshape(params.shape)
 
     def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
         import distrax
@@ -272,16 +289,17 @@ class GaussianMixture(Likelihood):
         gumbel = jax.random.gumbel(pick_key, (*shape, self.components), dtype)
         return jnp.concatenate([gumbel, jax.random.normal(noise_key, (*shape, 1), dtype)], -1)
 
-    def sample(
-        self,
-        params: Array,
-        noise: Array,
-        position_shape: Shape,
-        temperature: float | Array = 1.0,
-    ) -> Array:
+    def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
         logits, means, log_scales = self._mixture(params, position_shape)
-        gumbel, deviation = noise[..., :-1], temperature * noise[..., -1]
-        return f.normal_mixture_sample(logits / temperature, means, log_scales, gumbel, deviation)
+        return f.normal_mixture_sample(logits, means, log_scales, noise[..., :-1], noise[..., -1])
+
+    def temper(
+        self, params: Array, position_shape: Shape, temperature: float | Array, top_p: float | Array
+    ) -> Array:
+        self._no_nucleus(top_p)
+        logits, means, log_scales = jnp.split(self.unpack(params, position_shape), 3, axis=-1)
+        parts = [logits / temperature, means, log_scales + jnp.log(temperature)]
+        return jnp.concatenate(parts, axis=-1).reshape(params.shape)
 
     def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
         import distrax
@@ -292,14 +310,158 @@ class GaussianMixture(Likelihood):
         )
 
 
-def for_levels(levels: int | None) -> Likelihood:
-    """The usual likelihood of data with this many levels.
+class DiscretizedLogisticMixture(Likelihood):
+    r"""Integer levels with a mixture of rounded logistics each: PixelCNN++'s head.
 
-    Bernoulli for 2, categorical for more, and normal for real values (None).
+    A position's entries (the channels of a pixel) share the choice of the component, and within a
+    component the mean of a channel moves with the channels before it (Salimans et al. 2017, eq. 3):
 
-    >>> type(for_levels(17)).__name__
-    'Categorical'
+    .. math:: p(x) = \sum_k \pi_k \prod_c P\left(x_c \mid \mu_{kc} + \sum_{b<c} \tanh(a_{kcb})\,
+              \bar x_b,\, s_{kc}\right),
+
+    with :math:`\bar x` the levels scaled to ``[-1, 1]`` and ``P`` the probability of a bin under a
+    logistic (:func:`~jaxgen.functional.likelihoods.discretized_logistic_log_prob`), exact in both
+    tails. A position of a single entry needs no :math:`a`.
+
+    Parameters of a position with ``C`` entries: ``K`` logits, ``K C`` means, ``K C`` log-scales
+    and ``K C (C - 1) / 2`` coefficients. As in :class:`GaussianMixture`, constants spread evenly
+    over ``[-1, 1]`` are added to the means of the components, which all-zero parameters would keep
+    equal for ever.
+
+    Args:
+        levels: the number of levels, at least 2.
+        components: how many logistics, ``K``.
+        min_log_scale: where the log-scales end, in units of half the range.
+
+    Raises:
+        ValueError: for fewer than 2 levels, or no component.
+
+    >>> head = DiscretizedLogisticMixture(256, components=5)
+    >>> head.num_params(()), head.num_params((3,))
+    (15, 50)
     """
+
+    levels: int
+
+    def __init__(self, levels: int, components: int = 10, min_log_scale: float = -7.0):
+        name = "DiscretizedLogisticMixture"
+        if levels < 2:
+            raise ValueError(f"{name}: expected at least 2 levels, got {levels}")
+        if components < 1:
+            raise ValueError(f"{name}: expected at least one component, got {components}")
+        self.levels = levels
+        self.components = components
+        self.min_log_scale = min_log_scale
+
+    def num_params(self, position_shape: Shape) -> int:
+        entries = math.prod(position_shape)
+        return self.components * (1 + 2 * entries + entries * (entries - 1) // 2)
+
+    def encode(self, value: Array) -> Array:
+        return value.astype(jnp.result_type(float)) * (2.0 / (self.levels - 1)) - 1.0
+
+    def check(self, value: Array | np.ndarray) -> None:
+        check_levels(value, self.levels, "DiscretizedLogisticMixture")
+
+    def _mixture(self, params: Array, entries: int) -> tuple[Array, Array, Array, Array]:
+        """Logits ``(..., K)``, means and log-scales ``(..., C, K)``, coefficients ``(..., K)``
+        on a leading axis, row by row of their triangle."""
+        params = unpack_params(params, (params.shape[-1] // self.components,), self.components)
+        logits = params[..., 0, :]
+        means, log_scales, raw = jnp.split(params[..., 1:, :], [entries, 2 * entries], axis=-2)
+        spread = np.linspace(-1.0, 1.0, self.components) if self.components > 1 else np.zeros(1)
+        return (
+            logits,
+            means + jnp.asarray(spread, means.dtype),
+            jnp.maximum(log_scales, self.min_log_scale),
+            jnp.moveaxis(jnp.tanh(raw), -2, 0),
+        )
+
+    def log_prob(self, value: Array, params: Array) -> Array:
+        flat = value.reshape(*value.shape[: params.ndim - 1], -1)
+        logits, means, log_scales, coefficients = self._mixture(params, flat.shape[-1])
+        x = self.encode(flat)
+        total = jax.nn.log_softmax(logits)
+        coefficient = iter(coefficients)
+        for c in range(flat.shape[-1]):
+            mean = means[..., c, :]
+            for b in range(c):
+                mean = mean + next(coefficient) * x[..., b, None]
+            total = total + f.discretized_logistic_log_prob(
+                flat[..., c, None], mean, log_scales[..., c, :], self.levels
+            )
+        return jax.nn.logsumexp(total, axis=-1)
+
+    def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
+        # Each entry gets Gumbel noise, of which a position's first is used: one choice for all.
+        pick_key, noise_key = jax.random.split(key)
+        gumbel = jax.random.gumbel(pick_key, (*shape, self.components), dtype)
+        return jnp.concatenate([gumbel, jax.random.logistic(noise_key, (*shape, 1), dtype)], -1)
+
+    def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
+        entries = math.prod(position_shape)
+        logits, means, log_scales, coefficients = self._mixture(params, entries)
+        noise = noise.reshape(*params.shape[:-1], entries, self.components + 1)
+        pick = f.categorical_sample(logits, noise[..., 0, :-1])[..., None]
+
+        def of_pick(each: Array) -> Array:
+            return jnp.take_along_axis(each, pick, -1)[..., 0]
+
+        coefficient = iter(coefficients)
+        values: list[Array] = []
+        for c in range(entries):
+            mean = of_pick(means[..., c, :])
+            for before in values:
+                mean = mean + of_pick(next(coefficient)) * self.encode(before)
+            log_scale = of_pick(log_scales[..., c, :])
+            values.append(
+                f.discretized_logistic_sample(mean, log_scale, noise[..., c, -1], self.levels)
+            )
+        return jnp.stack(values, axis=-1).reshape(*params.shape[:-1], *position_shape)
+
+    def temper(
+        self, params: Array, position_shape: Shape, temperature: float | Array, top_p: float | Array
+    ) -> Array:
+        self._no_nucleus(top_p)
+        entries = math.prod(position_shape)
+        rows = unpack_params(params, (params.shape[-1] // self.components,), self.components)
+        logits, means, log_scales, rest = jnp.split(rows, [1, 1 + entries, 1 + 2 * entries], -2)
+        log_scales = jnp.maximum(log_scales, self.min_log_scale) + jnp.log(temperature)
+        parts = [logits / temperature, means, log_scales, rest]
+        return jnp.concatenate(parts, axis=-2).reshape(params.shape)
+
+    def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
+        """The categorical distribution over the levels of a position with one entry.
+
+        Raises:
+            ValueError: for a position of several entries, which depend on each other.
+        """
+        import distrax
+
+        if math.prod(position_shape) != 1:
+            raise ValueError(
+                f"DiscretizedLogisticMixture: the entries of a position of shape {position_shape} "
+                f"depend on each other; distrax has no such distribution"
+            )
+        shape = (*params.shape[:-1], *position_shape)
+        each = jnp.broadcast_to(jnp.arange(self.levels), (*shape, self.levels))
+        logits = jax.vmap(self.log_prob, (-1, None), -1)(each, params)
+        return distrax.Categorical(logits=logits.reshape(*shape, self.levels))
+
+
+def for_levels(levels: int | None, components: int | None = None) -> Likelihood:
+    """The usual likelihood of data with this many levels, None for real values.
+
+    Without components: Bernoulli for 2 levels, categorical for more, normal for real values. With
+    components: a mixture of discretized logistics for levels, of normals for real values.
+
+    >>> type(for_levels(17)).__name__, type(for_levels(17, components=5)).__name__
+    ('Categorical', 'DiscretizedLogisticMixture')
+    """
+    if components is not None:
+        if levels is None:
+            return GaussianMixture(components)
+        return DiscretizedLogisticMixture(levels, components)
     if levels is None:
         return Normal()
     return Bernoulli() if levels == 2 else Categorical(levels)

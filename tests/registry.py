@@ -38,7 +38,7 @@ from jaxgen.bijectors import (
     Tokens,
     from_distrax,
 )
-from jaxgen.conditionals import MADE, CausalTransformer
+from jaxgen.conditionals import FVSBN, MADE, NADE, CausalTransformer, Growing, Markov
 from jaxgen.models import (
     Autoregressive,
     ClassConditionalNormal,
@@ -305,6 +305,13 @@ BIJECTORS: dict[str, Example] = {
 SPARSE = {"dense": False}
 FEW = {"num_samples": 500}  # of the models with convolutions
 
+
+def chain(size, order):
+    """Which positions a Markov chain's positions depend on."""
+    distance = np.arange(size)[:, None] - np.arange(size)
+    return (distance >= 1) & (distance <= order)
+
+
 CONDITIONALS: dict[str, Example] = {
     "made no hidden, direct": Example(lambda r: made((4,), 1, (), direct=True, rngs=r), (4,)),
     "made": Example(lambda r: made((5,), 2, (7, 9), rngs=r), (5,)),
@@ -322,6 +329,41 @@ CONDITIONALS: dict[str, Example] = {
         lambda r: made((1,), 2, rngs=r),
         (1,),
         options={"unused": ("kernels", "biases", "out_kernel")},
+    ),
+    "fvsbn": Example(lambda r: FVSBN((4,), 2, rngs=r), (4,)),
+    "fvsbn context": Example(lambda r: FVSBN((2, 2), 1, context_features=2, rngs=r), (2, 2)),
+    "growing": Example(lambda r: Growing((4,), 2, width=3, rngs=r), (4,)),
+    "growing context, dropout": Example(
+        lambda r: Growing((2, 2), 1, width=3, context_features=2, dropout=0.5, rngs=r), (2, 2)
+    ),
+    "nade": Example(lambda r: NADE((4,), 2, width=3, rngs=r), (4,)),
+    "nade rescaled, context, dropout": Example(
+        lambda r: NADE((3,), 1, width=3, rescale=True, context_features=2, dropout=0.5, rngs=r),
+        (3,),
+    ),
+    "nade of several segments": Example(lambda r: NADE((6, 10), 1, width=2, rngs=r), (6, 10)),
+    "markov, a chain of tables": Example(
+        lambda r: Markov((5,), 1, parents=2, values=(-1.0, 0.0, 1.0)),
+        (5,),
+        options={"dense": chain(5, 2)},
+    ),
+    "markov, a shared table": Example(
+        lambda r: Markov((4,), 2, parents=2, values=(0.0, 1.0), shared=True),
+        (4,),
+        (0.0, 1.0),
+        options={"dense": chain(4, 2)},
+    ),
+    "markov, a graph of tables": Example(
+        lambda r: Markov((2, 2), 1, parents=((1, 2), (3,), (), ()), values=(0.0, 1.0)),
+        (2, 2),
+        (0.0, 1.0),
+        options={"dense": np.array([[0, 1, 1, 0], [0, 0, 0, 1], [0] * 4, [0] * 4], bool)},
+    ),
+    "markov, linear": Example(
+        lambda r: Markov((5,), 2, parents=2), (5,), options={"dense": chain(5, 2)}
+    ),
+    "markov, linear and shared": Example(
+        lambda r: Markov((4,), 2, parents=1, shared=True), (4,), options={"dense": chain(4, 1)}
     ),
     "attention": Example(lambda r: attention((4,), depth=2, rngs=r), (4,)),
     "attention image, pixels": Example(lambda r: attention((2, 3), (2,), 3, rngs=r), (2, 3, 2)),
@@ -363,6 +405,7 @@ LIKELIHOODS: dict[str, Callable[[], likelihoods.Likelihood]] = {
     "categorical": lambda: likelihoods.Categorical(5),
     "normal": likelihoods.Normal,
     "gaussian mixture": lambda: likelihoods.GaussianMixture(3),
+    "discretized logistic mixture": lambda: likelihoods.DiscretizedLogisticMixture(5, 3),
 }
 
 
@@ -589,6 +632,15 @@ MODELS: dict[str, Example] = {
         (4, 4, 1),
         (0.0, 1.0),
         FEW,
+    ),
+    "markov": Example(lambda r: zoo.markov((5,), parents=2, rngs=r), (5,)),
+    "markov normal": Example(lambda r: zoo.markov((2,), levels=None, rngs=r), (2,)),
+    "fvsbn": Example(lambda r: zoo.fvsbn((5,), rngs=r), (5,)),
+    "growing": Example(lambda r: zoo.growing((4,), width=3, rngs=r), (4,)),
+    "nade": Example(lambda r: zoo.nade((4,), width=3, rngs=r), (4,)),
+    "rnade": Example(lambda r: zoo.nade((2,), levels=None, components=2, width=3, rngs=r), (2,)),
+    "nade logistic mixture": Example(
+        lambda r: zoo.nade((3,), levels=4, components=2, width=3, rngs=r), (3,)
     ),
     "made binary": Example(lambda r: zoo.made((6,), hidden=(9,), rngs=r), (6,)),
     "made binary image": Example(lambda r: zoo.made((2, 2, 1), hidden=(9,), rngs=r), (2, 2, 1)),

@@ -78,7 +78,7 @@ class Conditional(nnx.Module):
             _, new = self.step(Cache(cache.fixed, state), *inputs)
             return new.state, None
 
-        cache = self.init_cache(batch, context, order)
+        cache = self.init_cache(batch, context, self._given(order))
         state, _ = jax.lax.scan(body, cache.state, (jnp.arange(n), previous[:n]))
         return Cache(cache.fixed, state)
 
@@ -119,7 +119,7 @@ class Conditional(nnx.Module):
             initial = jnp.broadcast_to(zeros, (self.num_positions, *zeros.shape))
             outputs = autoregressive.naive(self._in_order(context, order), emit, initial)
         else:
-            cache = self.init_cache(batch, context, order)
+            cache = self.init_cache(batch, context, self._given(order))
             outputs = autoregressive.incremental(self.step, cache, emit, zeros, self.num_positions)
         return jax.tree.map(lambda output: self.from_sequence(output, order), outputs)
 
@@ -154,6 +154,10 @@ class Conditional(nnx.Module):
         outputs, report = autoregressive.jacobi(network, emit, initial, tolerance)
         return jax.tree.map(lambda output: self.from_sequence(output, order), outputs), report
 
+    def _given(self, order: Array) -> Array | None:
+        """A resolved order as an argument: a network whose order is fixed takes none."""
+        return None if self.fixed_order else order
+
     def _zeros(self, batch: Shape, dtype: Any) -> Array:
         return jnp.zeros((*batch, *self.position_shape), dtype or jnp.result_type(float))
 
@@ -161,7 +165,7 @@ class Conditional(nnx.Module):
         """The full pass from values to parameters, both with time as their leading axis."""
 
         def network(values: Array) -> Array:
-            params = self(self.from_sequence(values, order), context, order)
+            params = self(self.from_sequence(values, order), context, self._given(order))
             return self.to_sequence(params, order, params=True)
 
         return network
@@ -188,7 +192,7 @@ class Conditional(nnx.Module):
         batch = batch_shape(x, self.event_shape, f"{type(self).__name__}.__call__")
         context = check_context(context, self.context_shape, batch, type(self).__name__)
         order = self.resolve_order(order)
-        cache = self.init_cache(batch, context, order)
+        cache = self.init_cache(batch, context, self._given(order))
 
         def body(state: Any, inputs: tuple[Array, Array]) -> tuple[Any, Array]:
             params, new = self.step(Cache(cache.fixed, state), *inputs)
@@ -198,15 +202,19 @@ class Conditional(nnx.Module):
         _, params = jax.lax.scan(body, cache.state, (jnp.arange(self.num_positions), previous))
         return self.from_sequence(params, order, params=True)
 
+    def own_order(self) -> np.ndarray:
+        """The generation order when none is given: raster, unless a network has another."""
+        return np.arange(self.num_positions)
+
     def resolve_order(self, order: Array | None) -> Array:
-        """The given order, checked, or the raster order.
+        """The given order, checked, or the network's own.
 
         Raises:
             ShapeError: if it is not a permutation of the positions, or the order is fixed.
         """
         size = self.num_positions
         if order is None:
-            return jnp.arange(size)
+            return jnp.asarray(self.own_order())
         name = type(self).__name__
         if self.fixed_order:
             raise ShapeError(f"{name}: its generation order is fixed, but an order was given")

@@ -38,6 +38,71 @@ def categorical_sample(logits: Array, gumbel: Array) -> Array:
     return jnp.argmax(logits + gumbel, axis=-1).astype(jnp.int32)
 
 
+def nucleus(logits: Array, top_p: float | Array) -> Array:
+    """The logits of the nucleus: the fewest levels, most likely first, with ``top_p`` together.
+
+    The others get ``-inf`` (Holtzman et al. 2020). Of equally likely levels the first are kept.
+
+    >>> nucleus(jnp.log(jnp.array([0.2, 0.5, 0.3])), 0.6) > -jnp.inf
+    Array([False,  True,  True], dtype=bool)
+    """
+    order = jnp.argsort(-logits, axis=-1)
+    share = jnp.take_along_axis(jax.nn.softmax(logits), order, -1)
+    kept = jnp.cumsum(share, -1) - share < top_p
+    # Rounding of the sum must not drop the least likely at 1.
+    kept = jnp.take_along_axis(kept, jnp.argsort(order, axis=-1), -1) | (top_p >= 1.0)
+    return jnp.where(kept, logits, -jnp.inf)
+
+
+def discretized_logistic_log_prob(
+    value: Array, mean: Array, log_scale: Array, levels: int
+) -> Array:
+    r"""The log-probability of a level under a logistic that is rounded to ``levels`` levels.
+
+    Level ``v`` stands for the bin of half-width :math:`h = 1/(L-1)` around
+    :math:`x = 2v/(L-1) - 1` in ``[-1, 1]``; the outermost two reach to infinity. With
+    :math:`a = (x + h - \mu)/s` and :math:`b = (x - h - \mu)/s`,
+
+    .. math:: \log(\sigma(a) - \sigma(b))
+              = \log\sigma(a) + \log\sigma(-b) + \log(1 - e^{-2h/s}),
+
+    without cancellation in either tail. (Differences of sigmoids, and the midpoint's density in
+    their place, as usual elsewhere, lose the tails.)
+
+    Args:
+        value: integer levels.
+        mean, log_scale: the logistic's, in the units of ``x``.
+        levels: how many.
+
+    >>> each = discretized_logistic_log_prob(jnp.arange(3), 9.0, 0.0, 3)
+    >>> each.round(1).tolist(), round(float(jnp.sum(jnp.exp(each))), 4)
+    ([-9.5, -9.0, -0.0], 1.0)
+    """
+    half = 1.0 / (levels - 1)
+    x = 2.0 * half * value - 1.0
+    precision = jnp.exp(-log_scale)
+    upper, lower = (x + half - mean) * precision, (x - half - mean) * precision
+    below = jnp.where(value == levels - 1, 0.0, jax.nn.log_sigmoid(upper))
+    above = jnp.where(value == 0, 0.0, jax.nn.log_sigmoid(-lower))
+    inner = (value > 0) & (value < levels - 1)
+    return below + above + jnp.where(inner, _log_bin(math.log(2.0 * half) - log_scale), 0.0)
+
+
+def _log_bin(log_width: Array) -> Array:
+    """``log(1 - exp(-w))`` for ``w = exp(log_width)``, which may be too small or large for a
+    float."""
+    small = log_width < -15.0  # where it is log w - w/2, to rounding
+    width = jnp.exp(jnp.clip(log_width, -15.0, 15.0))
+    return jnp.where(small, log_width, jnp.log(-jnp.expm1(-width)))
+
+
+def discretized_logistic_sample(mean: Array, log_scale: Array, noise: Array, levels: int) -> Array:
+    """The level that ``mean + exp(log_scale) * noise`` falls into, for standard logistic noise."""
+    x = mean + jnp.exp(log_scale) * noise
+    level = jnp.round((x + 1.0) * ((levels - 1) / 2.0))
+    return jnp.clip(level, 0, levels - 1).astype(jnp.int32)
+
+
 def normal_log_prob(value: Array, mean: Array, log_scale: Array) -> Array:
     """The Gaussian log-density with standard deviation ``exp(log_scale)``.
 

@@ -70,24 +70,42 @@ class Autoregressive(Model):
         order: Array | None = None,
         method: str = "auto",
         temperature: float | Array = 1.0,
+        top_p: float | Array = 1.0,
     ) -> Array:
         """As :meth:`Model.sample`. The noise of a position depends on the key and the position
-        alone, so every ``method`` returns the same samples."""
+        alone, so every ``method`` returns the same samples.
+
+        ``top_p`` keeps, at every position, the most likely levels that together have this
+        probability or more (nucleus sampling), after the temperature; 1 keeps all.
+        """
         batch = self._sample_batch(num_samples, context, method)
-        temperature = self._temperature(temperature)
+        temperature, top_p = self._temperature(temperature), self._top_p(top_p)
         context = self._context(context, batch, "Autoregressive.sample")
         network = self.conditional
         positions = network.resolve_order(order)
         shape = (*batch, *network.position_shape)
+        tempered = not all(isinstance(t, float) and t == 1.0 for t in (temperature, top_p))
 
         def emit(t: Array, params: Array) -> tuple[Array, Array]:
             noise = self.likelihood.noise(
                 jax.random.fold_in(key, positions[t]), shape, float_dtype(params.dtype)
             )
-            value = self.likelihood.sample(params, noise, network.position_shape, temperature)
+            if tempered:
+                params = self.likelihood.temper(params, network.position_shape, temperature, top_p)
+            value = self.likelihood.sample(params, noise, network.position_shape)
             return self.likelihood.encode(value), value
 
         return network.generate(emit, batch, context, order, method=method)
+
+    def _top_p(self, top_p: float | Array) -> float | Array:
+        """The checked probability of the nucleus, as a Python number where it is known."""
+        if isinstance(top_p, jax.core.Tracer):
+            return top_p
+        if not 0.0 < float(top_p) <= 1.0:
+            raise ValueError(
+                f"{type(self).__name__}.sample: expected 0 < top_p <= 1, got {top_p!r}"
+            )
+        return float(top_p)
 
     def check_data(self, x: Array | np.ndarray) -> None:
         super().check_data(x)

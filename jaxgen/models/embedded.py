@@ -116,13 +116,10 @@ class Embedded(Model):
         key: Array,
         num_samples: int,
         context: Array | None = None,
-        *,
-        method: str = "auto",
-        temperature: float | Array = 1.0,
+        **options: Any,
     ) -> Array:
-        return self.model.sample(
-            key, num_samples, self.embed(context), method=method, temperature=temperature
-        )
+        """As :meth:`Model.sample`; further options are the model's own."""
+        return self.model.sample(key, num_samples, self.embed(context), **options)
 
     def sample_and_log_prob(
         self,

@@ -107,7 +107,9 @@ class Ensemble(Model):
         *,
         method: str = "auto",
         temperature: float | Array = 1.0,
+        top_p: float | Array = 1.0,
     ) -> Array:
+        """As :meth:`Autoregressive.sample`, each sample in an order of its own."""
         batch = self._sample_batch(num_samples, context, method)
         context = self._context(context, batch, "Ensemble.sample")
         order_key, sample_key = jax.random.split(key)
@@ -117,9 +119,8 @@ class Ensemble(Model):
 
         def one(key, pick, context):
             order = self._orders()[pick]
-            return self.model.sample(
-                key, 1, context, order=order, method=method, temperature=temperature
-            )[0]
+            tempering = {"temperature": temperature, "top_p": top_p}
+            return self.model.sample(key, 1, context, order=order, method=method, **tempering)[0]
 
         x = jax.vmap(one)(jax.random.split(sample_key, rows), picks, flat)
         return x.reshape(*batch, *self.event_shape)

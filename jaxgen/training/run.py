@@ -28,7 +28,7 @@ from jaxgen.evaluation import (
     loss_curve,
     sample_grid,
 )
-from jaxgen.models import Model
+from jaxgen.models import Autoregressive, Embedded, Ensemble, Model
 from jaxgen.training.checkpoints import CheckpointError, Checkpoints
 from jaxgen.training.experiment import Experiment
 from jaxgen.training.loop import FitResult, check_inputs, fit
@@ -145,18 +145,31 @@ def sample(
     num: int = 64,
     seed: int = 0,
     temperature: float = 1.0,
+    top_p: float = 1.0,
 ) -> None:
     """Draws samples from a run's model and writes them as a picture.
 
     For points in the plane the model's density is shown beside them; of a class-conditional model
     of images, every column is a class.
+
+    Raises:
+        ValueError: for less than one sample, a temperature or a ``top_p`` out of range, or a
+            ``top_p`` of a model that does not choose among levels one position at a time.
     """
     if num < 1:
         raise ValueError(f"sample: expected at least 1 sample, got {num}")
     model, config = load(run), read_config(run)
+    options = {"temperature": temperature}
+    if top_p != 1.0:
+        inner = model.model if isinstance(model, Embedded) else model
+        if not isinstance(inner, Autoregressive | Ensemble):
+            raise ValueError(
+                f"sample: top_p is for autoregressive models, got {type(inner).__name__}; use a "
+                f"temperature"
+            )
+        options["top_p"] = top_p
     draw = functools.partial(
-        jax.jit(type(model).sample, static_argnums=2, static_argnames="temperature"),
-        temperature=temperature,
+        jax.jit(type(model).sample, static_argnums=2, static_argnames=tuple(options)), **options
     )
     key = jax.random.key(seed)
     if model.context_shape is not None:

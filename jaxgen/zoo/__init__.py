@@ -6,12 +6,16 @@ the paper.
 
 from jaxgen.zoo.dequantizer import dequantizer
 from jaxgen.zoo.flowpp import flowpp
+from jaxgen.zoo.fvsbn import fvsbn
 from jaxgen.zoo.glow import glow
+from jaxgen.zoo.growing import growing
 from jaxgen.zoo.iaf import iaf
 from jaxgen.zoo.jet import jet
 from jaxgen.zoo.made import made
 from jaxgen.zoo.maf import maf
 from jaxgen.zoo.maf_mog import maf_mog
+from jaxgen.zoo.markov import markov
+from jaxgen.zoo.nade import nade
 from jaxgen.zoo.nice import nice
 from jaxgen.zoo.nsf import nsf
 from jaxgen.zoo.realnvp import realnvp
@@ -22,13 +26,17 @@ __all__ = [
     "build",
     "dequantizer",
     "flowpp",
+    "fvsbn",
     "glow",
+    "growing",
     "hyperparameters",
     "iaf",
     "jet",
     "made",
     "maf",
     "maf_mog",
+    "markov",
+    "nade",
     "names",
     "nice",
     "nsf",

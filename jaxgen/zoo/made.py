@@ -18,7 +18,7 @@ from flax import nnx
 
 from jaxgen.conditionals import MADE
 from jaxgen.core import Shape
-from jaxgen.likelihoods import GaussianMixture, for_levels
+from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive, Ensemble, Flow
 from jaxgen.zoo.preprocessing import flow_on
 
@@ -45,7 +45,8 @@ def made(
         event_shape: the event's shape; every entry is a position of the chain.
         levels: 2 for binary data (Bernoulli), more for integer levels (categorical), None for real
             values (normal, or a mixture of normals).
-        components: normals in the mixture for each real value (MADE-MoG); None for one normal.
+        components: of a mixture for each entry, of normals for real values (MADE-MoG) and of
+            discretized logistics for levels; None for no mixture.
         hidden: widths of the hidden layers.
         activation: of the hidden layers.
         direct: masked connections from inputs to outputs.
@@ -58,19 +59,18 @@ def made(
         rngs: where the initial weights and the orders come from.
 
     Raises:
-        ValueError: if ``components`` or ``bounds`` are given for integer levels.
+        ValueError: if ``bounds`` are given for integer levels.
 
     >>> model = made((8,), hidden=(16,), rngs=nnx.Rngs(0))
     >>> round(float(model.log_prob(jnp.zeros(8, int))), 4)  # eight fair coins at first
     -5.5452
     """
-    for name, value in (("components", components), ("bounds", bounds)):
-        if levels is not None and value is not None:
-            raise ValueError(
-                f"made: {name} is for real values, that is levels=None, got {name}={value} with "
-                f"levels={levels}"
-            )
-    likelihood = for_levels(levels) if components is None else GaussianMixture(components)
+    if levels is not None and bounds is not None:
+        raise ValueError(
+            f"made: bounds is for real values, that is levels=None, got bounds={bounds} with "
+            f"levels={levels}"
+        )
+    likelihood = for_levels(levels, components)
     conditional = MADE(
         event_shape,
         likelihood.num_params(()),

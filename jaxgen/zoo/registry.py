@@ -10,12 +10,16 @@ from jaxgen.core import Shape, unknown
 from jaxgen.models import Model
 from jaxgen.zoo.dequantizer import dequantizer
 from jaxgen.zoo.flowpp import flowpp
+from jaxgen.zoo.fvsbn import fvsbn
 from jaxgen.zoo.glow import glow
+from jaxgen.zoo.growing import growing
 from jaxgen.zoo.iaf import iaf
 from jaxgen.zoo.jet import jet
 from jaxgen.zoo.made import made
 from jaxgen.zoo.maf import maf
 from jaxgen.zoo.maf_mog import maf_mog
+from jaxgen.zoo.markov import markov
+from jaxgen.zoo.nade import nade
 from jaxgen.zoo.nice import nice
 from jaxgen.zoo.nsf import nsf
 from jaxgen.zoo.realnvp import realnvp
@@ -26,12 +30,16 @@ _CONSTRUCTORS: dict[str, Callable[..., Model]] = {
     for constructor in (
         dequantizer,
         flowpp,
+        fvsbn,
         glow,
+        growing,
         iaf,
         jet,
         made,
         maf,
         maf_mog,
+        markov,
+        nade,
         nice,
         nsf,
         realnvp,

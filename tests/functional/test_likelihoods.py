@@ -1,5 +1,6 @@
 """Likelihoods against distrax, and where their parameters are extreme."""
 
+import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,15 +8,25 @@ import pytest
 import registry
 
 from jaxgen.functional import dequantization, likelihoods
-from jaxgen.likelihoods import Bernoulli, Categorical, GaussianMixture, Normal
+from jaxgen.likelihoods import (
+    Bernoulli,
+    Categorical,
+    DiscretizedLogisticMixture,
+    GaussianMixture,
+    Normal,
+)
 
-POSITION = (2,)
+
+def position_of(likelihood):
+    """Two entries, or one where the entries depend on each other, as in no distrax distribution."""
+    return (1,) if isinstance(likelihood, DiscretizedLogisticMixture) else (2,)
 
 
 def example(likelihood, grid=(3,), seed=0):
     rng = np.random.default_rng(seed)
-    params = jnp.asarray(rng.normal(size=(*grid, likelihood.num_params(POSITION))))
-    shape = (*grid, *POSITION)
+    position = position_of(likelihood)
+    params = jnp.asarray(rng.normal(size=(*grid, likelihood.num_params(position))))
+    shape = (*grid, *position)
     if likelihood.levels is None:
         return jnp.asarray(rng.normal(size=shape)), params
     return jnp.asarray(rng.integers(0, likelihood.levels, shape)), params
@@ -25,19 +36,19 @@ def example(likelihood, grid=(3,), seed=0):
 def test_log_prob_is_distrax_summed_over_the_position(name, x64):
     likelihood = registry.LIKELIHOODS[name]()
     value, params = example(likelihood)
-    expected = likelihood.distribution(params, POSITION).log_prob(value).sum(-1)
+    expected = likelihood.distribution(params, position_of(likelihood)).log_prob(value).sum(-1)
     np.testing.assert_allclose(likelihood.log_prob(value, params), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", registry.LIKELIHOODS)
 def test_samples_have_distrax_means(name):
     likelihood = registry.LIKELIHOODS[name]()
-    _, params = example(likelihood)
+    (_, params), position = example(likelihood), position_of(likelihood)
     many = jnp.broadcast_to(params, (20000, *params.shape))
-    noise = likelihood.noise(jax.random.key(0), (20000, 3, *POSITION), params.dtype)
-    samples = np.asarray(likelihood.sample(many, noise, POSITION), np.float64)
-    distribution = likelihood.distribution(params, POSITION)
-    if name == "categorical":
+    noise = likelihood.noise(jax.random.key(0), (20000, 3, *position), params.dtype)
+    samples = np.asarray(likelihood.sample(many, noise, position), np.float64)
+    distribution = likelihood.distribution(params, position)
+    if isinstance(distribution, distrax.Categorical):
         probs = np.asarray(distribution.probs)
         mean = probs @ np.arange(5)
     else:
@@ -139,3 +150,91 @@ def test_no_components_are_refused():
 def test_one_level_is_refused():
     with pytest.raises(ValueError, match="at least 2 levels, got 1"):
         Categorical(1)
+
+
+def logistic_cdf(x, mean, log_scale):
+    return 1.0 / (1.0 + np.exp(-(x - mean) / np.exp(log_scale)))
+
+
+@pytest.mark.parametrize("levels", [2, 3, 256])
+def test_a_discretized_logistic_is_a_difference_of_sigmoids(levels, x64):
+    value = np.arange(levels)
+    x, half = 2.0 * value / (levels - 1) - 1.0, 1.0 / (levels - 1)
+    upper = np.where(value == levels - 1, 1.0, logistic_cdf(x + half, 0.3, -1.2))
+    lower = np.where(value == 0, 0.0, logistic_cdf(x - half, 0.3, -1.2))
+    got = likelihoods.discretized_logistic_log_prob(value, 0.3, -1.2, levels)
+    np.testing.assert_allclose(got, np.log(upper - lower), rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("log_scale", [-7.0, 0.0, 20.0])
+@pytest.mark.parametrize("mean", [-1e3, -1.0, 0.0, 50.0])
+def test_a_discretized_logistic_in_its_tails(mean, log_scale, dtype, x64):
+    value = jnp.arange(256)
+    mean, log_scale = jnp.asarray(mean, dtype), jnp.asarray(log_scale, dtype)
+    score, slopes = jax.vmap(
+        jax.value_and_grad(likelihoods.discretized_logistic_log_prob, (1, 2)),
+        (0, None, None, None),
+    )(value, mean, log_scale, 256)
+    assert score.dtype == dtype
+    tolerance = 1e-9 if dtype == "float64" else 1e-4
+    np.testing.assert_allclose(jax.nn.logsumexp(score), 0.0, atol=tolerance)
+    assert np.all(np.isfinite(score))
+    assert np.all(np.isfinite(slopes))
+    # Far out in a tail the log-probability falls by 1 for each scale, instead of running into -inf.
+    if mean == 50.0 and log_scale == 0.0:
+        np.testing.assert_allclose(np.diff(score[1:-1]), 2.0 / 255.0, rtol=0.02)
+
+
+def test_channels_of_a_discretized_logistic_mixture_sum_to_one_and_depend_in_order(x64):
+    head = DiscretizedLogisticMixture(4, components=2)
+    params = jax.random.normal(jax.random.key(0), (head.num_params((3,)),))
+    pixels = jnp.stack(jnp.meshgrid(*[jnp.arange(4)] * 3, indexing="ij"), -1)
+    table = jnp.exp(head.log_prob(pixels, jnp.broadcast_to(params, (4, 4, 4, params.size))))
+    np.testing.assert_allclose(table.sum(), 1.0, rtol=1e-12)
+    # The law of the second channel given the first moves with the first, and so on.
+    second = table.sum(2) / table.sum((1, 2))[:, None]
+    third = table / table.sum(2, keepdims=True)
+    assert np.ptp(second, axis=0).max() > 0.01
+    assert np.ptp(third, axis=0).max() > 0.01
+    assert np.ptp(third, axis=1).max() > 0.01
+    # What is drawn has these frequencies.
+    many = jnp.broadcast_to(params, (200_000, params.size))
+    noise = head.noise(jax.random.key(1), (200_000, 3), params.dtype)
+    drawn = np.asarray(head.sample(many, noise, (3,)))
+    counts = np.zeros((4, 4, 4))
+    np.add.at(counts, tuple(drawn.T), 1.0 / len(drawn))
+    error = np.sqrt(np.asarray(table) * (1 - np.asarray(table)) / len(drawn))
+    assert np.max(np.abs(counts - table) / (error + 1e-6)) < 5.0
+    with pytest.raises(ValueError, match="depend on each other"):
+        head.distribution(params, (3,))
+
+
+@pytest.mark.parametrize("top_p", [0.1, 0.5, 0.8, 0.999])
+def test_the_nucleus_is_the_smallest_set_with_that_probability(top_p):
+    logits = jax.random.normal(jax.random.key(0), (50, 6))
+    kept = np.isfinite(likelihoods.nucleus(logits, top_p))
+    share = np.asarray(jax.nn.softmax(logits))
+    inside = np.where(kept, share, 0.0)
+    assert np.all(inside.sum(-1) >= top_p)
+    least = np.where(kept, share, 2.0).min(-1)
+    assert np.all(inside.sum(-1) - least < top_p)
+    assert np.all(np.where(kept, 0.0, share).max(-1) <= least)
+
+
+@pytest.mark.parametrize("head", [Bernoulli(), Categorical(4)], ids=["bernoulli", "categorical"])
+def test_a_head_with_a_nucleus(head):
+    params = jax.random.normal(jax.random.key(0), (2000, 3, head.num_params(())))
+    noise = head.noise(jax.random.key(1), params.shape[:-1], params.dtype)
+    all_levels = head.sample(head.temper(params, (), 1.0, 1.0), noise, ())
+    np.testing.assert_array_equal(all_levels, head.sample(params, noise, ()))
+    mode = head.distribution(params).mode()
+    np.testing.assert_array_equal(head.sample(head.temper(params, (), 1.0, 1e-6), noise, ()), mode)
+
+
+@pytest.mark.parametrize(
+    "head", [Normal(), GaussianMixture(2), DiscretizedLogisticMixture(4, 2)], ids=repr
+)
+def test_no_nucleus_without_logits_of_levels(head):
+    with pytest.raises(ValueError, match="top_p is for Bernoulli and Categorical heads"):
+        head.temper(jnp.zeros(head.num_params(())), (), 1.0, 0.9)

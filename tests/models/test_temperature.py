@@ -88,8 +88,12 @@ def test_a_head_at_a_temperature(name):
     shape = (4000, 5, size)
     params = jnp.broadcast_to(PARAMS, (4000, *PARAMS.shape))
     noise = head.noise(KEY, shape, jnp.float32)
-    draw = lambda *temperature: np.asarray(head.sample(params, noise, (size,), *temperature))  # noqa: E731
-    np.testing.assert_array_equal(draw(), draw(1.0))
+
+    def draw(temperature=1.0):
+        tempered = head.temper(params, (size,), temperature, 1.0)
+        return np.asarray(head.sample(tempered, noise, (size,)))
+
+    np.testing.assert_array_equal(draw(), head.sample(params, noise, (size,)))
     cold = draw(0.5)
     assert (cold.shape, cold.dtype) == (shape, draw().dtype)
     if name == "bernoulli":

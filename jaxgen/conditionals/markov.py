@@ -1,0 +1,269 @@
+r"""Independence assumptions: each dimension depends on a few parents only.
+
+.. math:: p(x) = \prod_i p\left(x_i \mid x_{\mathrm{pa}(i)}\right)
+
+for a directed acyclic graph (a Bayesian network; Pearl 1988). The Markov chain of order ``k`` has
+the ``k`` positions before as parents; ``k = 0`` is the fully factorised model.
+
+The dependence itself is one of two:
+
+- *Tables*, for discrete values: parameters for every configuration of the parents, which is the
+  most general there is. Between the levels they are interpolated multilinearly, so that a table is
+  a continuous function of real values, too, and can stand in a flow. For a categorical or Bernoulli
+  head the most probable tables are counts (:meth:`Markov.estimate`).
+- *Linear*: :math:`\theta_i = b_i + \sum_{j \in \mathrm{pa}(i)} A_{ij} x_j`; with a normal head a
+  linear Gaussian network, for a chain an autoregressive process.
+"""
+
+import graphlib
+import math
+from collections.abc import Sequence
+from typing import Self
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from jaxgen.conditionals.base import Conditional
+from jaxgen.core import Shape, check_levels, replace
+from jaxgen.functional.autoregressive import Cache
+
+Graph = tuple[tuple[int, ...], ...]
+
+_MOST_PARENTS = 12
+
+
+class Markov(Conditional):
+    """Parameters for each position from its parents in a directed acyclic graph.
+
+    Args:
+        grid_shape: the event's shape; every entry is a position.
+        num_params: parameters for each position, ``head.num_params(())``.
+        parents: the order ``k`` of a chain in raster order, or for each position the positions
+            that it depends on; any graph without a cycle. The generation order is fixed by it.
+        values: the numbers by which the levels are encoded, evenly spaced and ascending
+            (``head.encode(jnp.arange(levels))``), for tables; None for the linear map.
+        shared: one table or linear map for all positions, a homogeneous chain; a position with
+            fewer parents than others then reads a level of its own in their place.
+
+    Raises:
+        ValueError: if the graph has a cycle, a parent is no position or stands twice, a position
+            has more than 12 parents for a table, or the values are not evenly spaced.
+
+    >>> chain = Markov((6,), 1, parents=2, values=(0.0, 1.0))
+    >>> chain(jnp.ones((4, 6))).shape
+    (4, 6, 1)
+    >>> chain.table[...].shape  # for each position, the four pasts of length two
+    (6, 4, 1)
+    """
+
+    fixed_order = True
+
+    def __init__(
+        self,
+        grid_shape: Shape,
+        num_params: int,
+        *,
+        parents: int | Sequence[Sequence[int]] = 1,
+        values: Sequence[float] | None = None,
+        shared: bool = False,
+    ):
+        self.grid_shape = tuple(grid_shape)
+        self.num_params = num_params
+        size = math.prod(self.grid_shape)
+        if isinstance(parents, int):
+            if parents < 0:
+                raise ValueError(f"Markov: expected an order of 0 or more, got {parents}")
+            # A chain's graph is long and follows from its order, so it is not kept.
+            self.parents: int | Graph = parents
+            self.generation_order: tuple[int, ...] | None = None
+        else:
+            self.parents = _checked(parents, size)
+            self.generation_order = _topological(self.parents)
+        most = self._indices()[0].shape[1]
+        self.values = None if values is None else _evenly_spaced(values)
+        self.shared = shared
+        first = () if shared else (size,)
+        linear = self.values is None
+        if not linear and most > _MOST_PARENTS:
+            raise ValueError(
+                f"Markov: expected at most {_MOST_PARENTS} parents for tables, got {most}; "
+                f"values=None is linear in them"
+            )
+        rows = 0 if linear else self._base() ** most
+        self.table = None if linear else nnx.Param(jnp.zeros((*first, rows, num_params)))
+        self.kernel = nnx.Param(jnp.zeros((*first, most, num_params))) if linear else None
+        self.bias = nnx.Param(jnp.zeros((*first, num_params))) if linear else None
+
+    def own_order(self) -> np.ndarray:
+        if self.generation_order is None:
+            return np.arange(self.num_positions)
+        return np.asarray(self.generation_order)
+
+    def _base(self) -> int:
+        """The number of states of a parent: the levels, and in a shared table that of no parent."""
+        assert self.values is not None
+        return len(self.values) + self.shared
+
+    def _indices(self) -> tuple[np.ndarray, np.ndarray]:
+        """The parents of each position ``(D, k)``, padded, and which of them there are."""
+        size = self.num_positions
+        if isinstance(self.parents, int):
+            before = np.arange(size)[:, None] - np.arange(1, min(self.parents, size - 1) + 1)
+            return np.maximum(before, 0), before >= 0
+        most = max(len(each) for each in self.parents)
+        padded = [[*each, *(0 for _ in range(most - len(each)))] for each in self.parents]
+        present = [[k < len(each) for k in range(most)] for each in self.parents]
+        return np.asarray(padded, int).reshape(size, most), np.asarray(present, bool)
+
+    def _params(self, values: Array, present: Array, position: Array) -> Array:
+        """Parameters from the parents' values ``(*batch, k)`` of a position, or of all in a row.
+
+        ``present`` is ``(k,)`` for one position or ``(D, k)``; ``position`` its number or numbers.
+        """
+        if self.kernel is not None and self.bias is not None:
+            kernel, bias = self.kernel[...], self.bias[...]
+            if not self.shared:
+                kernel, bias = kernel[position], bias[position]
+            return jnp.einsum("...k,...kp->...p", jnp.where(present, values, 0), kernel) + bias
+        assert self.values is not None
+        assert self.table is not None
+        levels, base = len(self.values), self._base()
+        place = (values - self.values[0]) * ((levels - 1) / (self.values[-1] - self.values[0]))
+        place = jnp.clip(place, 0, levels - 1)
+        low = jnp.clip(jnp.floor(place), 0, levels - 2)
+        share = jnp.where(present, place - low, 0)
+        low = jnp.where(present, low, base - 1 if self.shared else 0).astype(jnp.int32)
+        total = jnp.zeros((), values.dtype)
+        for corner in np.ndindex(*(2,) * values.shape[-1]):
+            upper = np.asarray(corner, int)
+            weight = jnp.prod(jnp.where(upper == 1, share, 1 - share), axis=-1)
+            # Where no parent is, the upper corner has no weight; its index is kept inside.
+            states = jnp.minimum(low + upper, base - 1)
+            row = jnp.sum(states * base ** np.arange(values.shape[-1]), axis=-1).astype(jnp.int32)
+            table = self.table[...]
+            found = table[row] if self.shared else table[position, row]
+            total = total + weight[..., None] * found
+        return total
+
+    def __call__(self, x: Array, context: Array | None = None, order: Array | None = None) -> Array:
+        batch = x.shape[: x.ndim - len(self.grid_shape)]
+        flat = x.reshape(*batch, self.num_positions)
+        parents, present = self._indices()
+        params = self._params(
+            flat[..., parents], jnp.asarray(present), jnp.arange(self.num_positions)
+        )
+        shape = (*batch, *self.grid_shape, self.num_params)
+        return jnp.broadcast_to(params.reshape(*params.shape[:-2], *shape[len(batch) :]), shape)
+
+    def init_cache(
+        self, batch: Shape, context: Array | None = None, order: Array | None = None
+    ) -> Cache:
+        parameter = self.table if self.table is not None else self.bias
+        assert parameter is not None
+        return Cache(None, jnp.zeros((self.num_positions, *batch), parameter[...].dtype))
+
+    def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
+        order = self.resolve_order(None)
+        # At t = 0 the driver's zero is written where the first value will be.
+        known = cache.state.at[order[jnp.maximum(t - 1, 0)]].set(
+            x_previous.astype(cache.state.dtype)
+        )
+        parents, present = (jnp.asarray(each)[order[t]] for each in self._indices())
+        params = self._params(jnp.moveaxis(known[parents], 0, -1), present, order[t])
+        params = jnp.broadcast_to(params, (*x_previous.shape, self.num_params))
+        return params, Cache(None, known)
+
+    def prefill(
+        self, x: Array, n: int, context: Array | None = None, order: Array | None = None
+    ) -> Cache:
+        batch = x.shape[: x.ndim - len(self.grid_shape)]
+        order = self.resolve_order(None)
+        sequence = self.to_sequence(x, order)
+        known = jnp.arange(self.num_positions) < n - 1
+        sequence = jnp.where(known.reshape(-1, *(1 for _ in batch)), sequence, 0)
+        state = self.init_cache(batch).state
+        return Cache(None, state.at[order].set(sequence.astype(state.dtype)))
+
+    def estimate(self, x: np.ndarray, pseudo_count: float = 1.0) -> Self:
+        r"""The tables of a categorical (or, with two levels, Bernoulli) head, counted from data.
+
+        .. math:: \hat p(x_i = l \mid \text{parents}) \propto
+                  \#(x_i = l, \text{parents}) + \alpha / L,
+
+        the posterior mean under a symmetric Dirichlet prior, and at ``alpha = 0`` the maximum of
+        the likelihood, exactly; no training is needed.
+
+        Args:
+            x: integer levels ``(num_examples, *event_shape)``.
+            pseudo_count: ``alpha``, the prior's count for each configuration of the parents.
+
+        Raises:
+            ValueError: if the model has no tables, or these are not of such a head.
+        """
+        if self.values is None or self.table is None:
+            raise ValueError("Markov.estimate: expected a model with tables, got a linear one")
+        levels, base = len(self.values), self._base()
+        if self.num_params != levels and (self.num_params, levels) != (1, 2):
+            raise ValueError(
+                f"Markov.estimate: expected the parameters of a categorical head ({levels}), or of "
+                f"a Bernoulli head with 2 levels (1), got {self.num_params}"
+            )
+        x = np.asarray(x)
+        check_levels(x, levels, "Markov.estimate")
+        flat = x.reshape(len(x), self.num_positions).astype(np.int64)
+        parents, present = self._indices()
+        rows = self.table[...].shape[-2]
+        counts = np.zeros((1 if self.shared else self.num_positions, rows * levels))
+        for i, (pa, there) in enumerate(zip(parents, present, strict=True)):
+            states = np.where(there, flat[:, pa], base - 1 if self.shared else 0)
+            row = states @ base ** np.arange(len(pa), dtype=np.int64)
+            counts[0 if self.shared else i] += np.bincount(
+                row * levels + flat[:, i], minlength=rows * levels
+            )
+        counts = counts.reshape(-1, rows, levels) + pseudo_count / levels
+        # A past that never came, without a prior, is left uniform.
+        counts = np.where(counts.sum(-1, keepdims=True) > 0, counts, 1.0)
+        with np.errstate(divide="ignore"):
+            logits = np.log(counts) - np.log(counts.sum(-1, keepdims=True))
+        # -inf would make NaN of the gradients, and of an interpolation.
+        logits = np.maximum(logits, -80.0)
+        if self.num_params == 1:
+            logits = logits[..., 1:] - logits[..., :1]
+        shape, dtype = self.table[...].shape, self.table[...].dtype
+        return replace(self, table=nnx.Param(jnp.asarray(logits.reshape(shape), dtype)))
+
+
+def _checked(parents: Sequence[Sequence[int]], size: int) -> Graph:
+    """The parents of every position."""
+    graph = tuple(tuple(int(j) for j in each) for each in parents)
+    if len(graph) != size:
+        raise ValueError(f"Markov: expected parents for {size} positions, got {len(graph)}")
+    for i, each in enumerate(graph):
+        if len(set(each)) < len(each) or not all(0 <= j < size for j in each):
+            raise ValueError(
+                f"Markov: expected different positions 0..{size - 1} as parents of position {i}, "
+                f"got {each}"
+            )
+    return graph
+
+
+def _topological(graph: Graph) -> tuple[int, ...]:
+    """An order in which parents come first: the raster order if that is one."""
+    if all(j < i for i, each in enumerate(graph) for j in each):
+        return tuple(range(len(graph)))
+    try:
+        return tuple(graphlib.TopologicalSorter(dict(enumerate(graph))).static_order())
+    except graphlib.CycleError as error:
+        raise ValueError(f"Markov: the graph has a cycle: {error.args[1]}") from None
+
+
+def _evenly_spaced(values: Sequence[float]) -> tuple[float, ...]:
+    numbers = np.asarray(values, float)
+    if numbers.ndim != 1 or len(numbers) < 2:
+        raise ValueError(f"Markov: expected two or more values, got shape {numbers.shape}")
+    steps = np.diff(numbers)
+    if steps[0] <= 0 or not np.allclose(steps, steps[0], rtol=1e-4):
+        raise ValueError("Markov: expected ascending, evenly spaced values")
+    return tuple(numbers.tolist())

@@ -1,0 +1,56 @@
+r"""A neural network for each dimension (Bengio and Bengio 2000).
+
+.. math:: \log p(x) = \sum_t \log p\left(x_t \mid b_t + V_t\, g(c_t + W_t\, x_{<t})\right),
+
+nothing shared between the dimensions (see :mod:`jaxgen.conditionals.growing`).
+"""
+
+from flax import nnx
+
+from jaxgen.conditionals import Growing
+from jaxgen.core import Shape
+from jaxgen.likelihoods import for_levels
+from jaxgen.models import Autoregressive
+
+
+def growing(
+    event_shape: Shape,
+    *,
+    levels: int | None = 2,
+    components: int | None = None,
+    width: int = 16,
+    activation: str = "tanh",
+    dropout: float = 0.0,
+    context_features: int | None = None,
+    rngs: nnx.Rngs,
+) -> Autoregressive:
+    """One small network for each dimension, over those before it.
+
+    Args:
+        event_shape: the event's shape; every entry is a position of the chain.
+        levels: 2 for binary data (Bernoulli), more for integer levels (categorical), None for real
+            values (normal).
+        components: of a mixture for each entry, of normals for real values and of discretized
+            logistics for levels; None for no mixture.
+        width: hidden units of each dimension.
+        activation: of the hidden units.
+        dropout: rate of the hidden units while training.
+        context_features: the size of a context vector; None for an unconditional model.
+        rngs: where the initial weights come from.
+
+    >>> import jax.numpy as jnp
+    >>> model = growing((8,), rngs=nnx.Rngs(0))
+    >>> round(float(model.log_prob(jnp.zeros(8, int))), 4)  # eight fair coins at first
+    -5.5452
+    """
+    likelihood = for_levels(levels, components)
+    conditional = Growing(
+        event_shape,
+        likelihood.num_params(()),
+        width=width,
+        activation=activation,
+        dropout=dropout,
+        context_features=context_features,
+        rngs=rngs,
+    )
+    return Autoregressive(conditional, likelihood)
