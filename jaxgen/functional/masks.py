@@ -1,4 +1,4 @@
-r"""Degrees and masks of autoregressive networks, and generation orders.
+r"""Degrees and masks of autoregressive networks, generation orders and their parallel depth.
 
 Positions are numbered ``0 .. D-1``. An *order* is a permutation: ``order[t]`` is the position
 generated at step ``t``; its inverse, the *rank*, is the step at which a position is generated.
@@ -85,3 +85,94 @@ def rank_of(order: Array) -> Array:
     [1, 2, 0]
     """
     return jnp.argsort(order)
+
+
+def s_curve(height: int, width: int, variant: int = 0) -> np.ndarray:
+    """The boustrophedon order of a grid: every other row runs backwards (Jain et al. 2020).
+
+    The eight variants start in any corner and run along rows or columns: bit 0 mirrors left and
+    right, bit 1 top and bottom, bit 2 exchanges rows and columns.
+
+    >>> s_curve(2, 3).tolist()
+    [0, 1, 2, 5, 4, 3]
+
+    Raises:
+        ValueError: if there is no such variant.
+    """
+    if variant not in range(8):
+        raise ValueError(f"s_curve: expected a variant 0..7, got {variant}")
+    grid = np.arange(height * width).reshape(height, width)
+    if variant & 1:
+        grid = grid[:, ::-1]
+    if variant & 2:
+        grid = grid[::-1]
+    if variant & 4:
+        grid = grid.T
+    rows = [row if i % 2 == 0 else row[::-1] for i, row in enumerate(grid)]
+    return np.concatenate(rows)
+
+
+def hilbert(height: int, width: int) -> np.ndarray:
+    """The order of Hilbert's curve, whose stretches cover compact patches of the grid.
+
+    On a grid that is no square with a power of two as its side, the order is that of the smallest
+    such square around it, without the positions outside.
+
+    >>> hilbert(2, 2).tolist()
+    [0, 2, 3, 1]
+    """
+    side = 1 << max(height - 1, width - 1, 0).bit_length()
+    # The curve of a square from that of its quarter: transposed, twice as it is, transposed along
+    # the other diagonal.
+    rows, columns = np.zeros(1, int), np.zeros(1, int)
+    size = 1
+    while size < side:
+        last = 2 * size - 1
+        rows, columns = (
+            np.concatenate([columns, rows + size, rows + size, size - 1 - columns]),
+            np.concatenate([rows, columns, columns + size, last - rows]),
+        )
+        size *= 2
+    inside = (rows < height) & (columns < width)
+    return rows[inside] * width + columns[inside]
+
+
+def observed_first(order: Array, observed: Array) -> Array:
+    """The order with the observed positions moved to its front, nothing else exchanged.
+
+    Args:
+        order: integer array ``(D,)``.
+        observed: boolean array ``(D,)``, in raster order. Both may be traced.
+
+    >>> observed_first(jnp.arange(4), jnp.array([False, True, False, True])).tolist()
+    [1, 3, 0, 2]
+    """
+    return order[jnp.argsort(~observed[order], stable=True)]
+
+
+def wave_numbers(order: np.ndarray, depends: np.ndarray) -> np.ndarray:
+    """For each position, after how many others, one after the other, it can be generated.
+
+    Positions with the same number need nothing of each other, so that as many rounds generate all
+    as there are numbers: the *parallel depth* of the order is the largest number plus one.
+
+    Args:
+        order: integer array ``(D,)``.
+        depends: boolean array ``(D, D)``: does the position (row) depend on another (column)?
+
+    Raises:
+        ValueError: if a position depends on one that comes later, or on itself.
+
+    >>> chain = np.eye(4, k=-1, dtype=bool)
+    >>> wave_numbers(np.arange(4), chain).tolist()
+    [0, 1, 2, 3]
+    >>> wave_numbers(np.arange(4), chain & [True, False, True, True]).tolist()
+    [0, 1, 0, 1]
+    """
+    waves = np.full(len(order), -1)
+    for position in order:
+        before = waves[depends[position]]
+        if np.any(before < 0):
+            raise ValueError(f"wave_numbers: position {position} depends on what comes after it")
+        waves[position] = before.max(initial=-1) + 1
+    return waves
