@@ -16,7 +16,7 @@ from jaxgen.core import Shape, ShapeError, batch_shape, check_context, is_concre
 from jaxgen.functional import autoregressive, masks
 from jaxgen.functional.autoregressive import Cache
 
-METHODS = ("auto", "incremental", "naive", "jacobi")
+METHODS = ("auto", "incremental", "naive", "jacobi", "wavefront")
 
 
 class Conditional(nnx.Module):
@@ -100,8 +100,8 @@ class Conditional(nnx.Module):
                 are any arrays of that shape.
             batch: the batch shape.
             context, order: as in ``__call__``.
-            method: ``"incremental"`` (what ``"auto"`` means), ``"naive"`` or ``"jacobi"``; they
-                return the same arrays at different costs, see
+            method: ``"incremental"`` (what ``"auto"`` means), ``"naive"``, ``"jacobi"`` or
+                ``"wavefront"``; they return the same arrays at different costs, see
                 :mod:`jaxgen.functional.autoregressive`.
             dtype: of the values that the network sees; float32 or the default float dtype.
 
@@ -118,6 +118,10 @@ class Conditional(nnx.Module):
         if method == "naive":
             initial = jnp.broadcast_to(zeros, (self.num_positions, *zeros.shape))
             outputs = autoregressive.naive(self._in_order(context, order), emit, initial)
+        elif method == "wavefront":
+            network, depth = self._in_order(context, order), self.parallel_depth()
+            initial = jnp.broadcast_to(zeros, (self.num_positions, *zeros.shape))
+            outputs = autoregressive.wavefront(network, emit, initial, depth)
         else:
             cache = self.init_cache(batch, context, self._given(order))
             outputs = autoregressive.incremental(self.step, cache, emit, zeros, self.num_positions)
@@ -205,6 +209,13 @@ class Conditional(nnx.Module):
     def own_order(self) -> np.ndarray:
         """The generation order when none is given: raster, unless a network has another."""
         return np.arange(self.num_positions)
+
+    def parallel_depth(self) -> int:
+        """How many passes ``"wavefront"`` takes: the longest chain of dependent positions.
+
+        ``D``, unless a network knows that its positions depend on few others.
+        """
+        return self.num_positions
 
     def resolve_order(self, order: Array | None) -> Array:
         """The given order, checked, or the network's own.

@@ -27,6 +27,7 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, check_levels, replace
+from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
 
 Graph = tuple[tuple[int, ...], ...]
@@ -100,6 +101,13 @@ class Markov(Conditional):
         if self.generation_order is None:
             return np.arange(self.num_positions)
         return np.asarray(self.generation_order)
+
+    def parallel_depth(self) -> int:
+        parents, present = self._indices()
+        depends = np.zeros((self.num_positions, self.num_positions), bool)
+        rows = np.broadcast_to(np.arange(len(parents))[:, None], parents.shape)
+        depends[rows[present], parents[present]] = True
+        return int(masks.wave_numbers(self.own_order(), depends).max()) + 1
 
     def _base(self) -> int:
         """The number of states of a parent: the levels, and in a shared table that of no parent."""

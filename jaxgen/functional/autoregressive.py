@@ -4,13 +4,14 @@ An autoregressive network gives, for every step ``t`` of a generation order, par
 ``params_t`` that depend on the values of the steps before ``t`` only. Whatever turns parameters
 into a value is an *emission*: ``emit(t, params_t) -> (value, output)``. A flow emits
 ``value = T(z_t; params_t)``; a sampler emits a draw that is a function of ``params_t`` and of noise
-which belongs to the position. The three ways to run it return the same arrays:
+which belongs to the position. The four ways to run it return the same arrays:
 
-========================  ==========================================  ======================
+========================  ==========================================  ========================
 :func:`incremental`       one step of the network after another       about one full pass
 :func:`naive`             a full pass for every step                  ``D`` full passes
 :func:`jacobi`            full passes until nothing changes           at most ``D`` passes
-========================  ==========================================  ======================
+:func:`wavefront`         full passes, as many as the order is deep   its parallel depth
+========================  ==========================================  ========================
 
 The other direction, from values to parameters, is :func:`parallel`: one pass.
 All sequences have time as their leading axis.
@@ -62,19 +63,21 @@ def incremental(
     emit: Emit,
     first: Array,
     num_steps: int,
+    start: int = 0,
 ) -> Any:
-    """Runs ``num_steps`` steps of a network, feeding each emitted value to the next step.
+    """Runs the steps of a network, feeding each emitted value to the next step.
 
     Args:
         step: ``(cache, t, previous value) -> (params_t, cache)``.
-        cache: what step 0 expects.
+        cache: what the first of them expects.
         emit: ``(t, params_t) -> (value_t, output_t)``.
-        first: zeros of a value's shape: what step 0 gets in place of a previous value. Garbage
-            there would poison gradients even where a mask discards it.
+        first: what the first step gets as the previous value. At step 0 zeros of a value's shape:
+            garbage there would poison gradients even where a mask discards it.
         num_steps: ``D``.
+        start: the first step; steps ``start .. D - 1`` are run.
 
     Returns:
-        The outputs of all steps, stacked along a leading axis.
+        The outputs of these steps, stacked along a leading axis.
     """
 
     def body(carry: tuple[Any, Array], t: Array) -> tuple[tuple[Any, Array], Any]:
@@ -83,7 +86,7 @@ def incremental(
         value, output = emit(t, params)
         return (new_cache.state, value.astype(first.dtype)), output
 
-    return jax.lax.scan(body, (cache.state, first), jnp.arange(num_steps))[1]
+    return jax.lax.scan(body, (cache.state, first), jnp.arange(start, num_steps))[1]
 
 
 def naive(network: Callable[[Array], Array], emit: Emit, initial: Array) -> Any:
@@ -123,11 +126,9 @@ def jacobi(
         The outputs of all steps and a :class:`FixedPoint`.
     """
     length = initial.shape[0]
-    times = jnp.arange(length)
 
     def sweep(values: Array) -> tuple[Array, Any]:
-        new, outputs = jax.vmap(emit)(times, network(values))
-        return new.astype(values.dtype), outputs
+        return _sweep(network, emit, values)
 
     def unfinished(carry: tuple[Array, FixedPoint]) -> Array:
         _, report = carry
@@ -143,3 +144,33 @@ def jacobi(
     start = FixedPoint(jnp.asarray(0), jnp.asarray(jnp.inf, initial.dtype))
     values, report = jax.lax.while_loop(unfinished, body, (initial, start))
     return sweep(values)[1], report
+
+
+def wavefront(network: Callable[[Array], Array], emit: Emit, initial: Array, depth: int) -> Any:
+    """As many passes as the order is deep, each of them at all steps at once.
+
+    Steps that need nothing of each other come out of one pass together: after ``k`` passes all are
+    exact whose chain of dependencies is no longer than ``k``.
+
+    Args:
+        network: ``values (D, ...) -> params (D, ...)``.
+        emit: ``(t, params_t) -> (value_t, output_t)``.
+        initial: zeros of shape ``(D, ...)``.
+        depth: the parallel depth, see :func:`~jaxgen.functional.masks.wave_numbers`.
+
+    Returns:
+        The outputs of all steps, stacked along a leading axis.
+    """
+
+    def body(_: Array, values: Array) -> Array:
+        return _sweep(network, emit, values)[0]
+
+    values = jax.lax.fori_loop(0, depth - 1, body, initial)
+    return _sweep(network, emit, values)[1]
+
+
+def _sweep(network: Callable[[Array], Array], emit: Emit, values: Array) -> tuple[Array, Any]:
+    """All steps at once: what they emit given the values before them."""
+    times = jnp.arange(values.shape[0])
+    new, outputs = jax.vmap(emit)(times, network(values))
+    return new.astype(values.dtype), outputs

@@ -1,14 +1,23 @@
 """Autoregressive models: the chain rule over a conditional and a likelihood."""
 
+import math
+import warnings
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import ShapeError, float_dtype
+from jaxgen.core import Shape, ShapeError, batch_shape, float_dtype, is_concrete
+from jaxgen.functional import autoregressive, masks
 from jaxgen.likelihoods import Likelihood
 from jaxgen.models.base import Model
+
+
+class ApproximateCompletion(UserWarning):
+    """A completion that ignores observed values which come late in a fixed generation order."""
 
 
 class Autoregressive(Model):
@@ -79,23 +88,32 @@ class Autoregressive(Model):
         probability or more (nucleus sampling), after the temperature; 1 keeps all.
         """
         batch = self._sample_batch(num_samples, context, method)
-        temperature, top_p = self._temperature(temperature), self._top_p(top_p)
         context = self._context(context, batch, "Autoregressive.sample")
-        network = self.conditional
-        positions = network.resolve_order(order)
-        shape = (*batch, *network.position_shape)
-        tempered = not all(isinstance(t, float) and t == 1.0 for t in (temperature, top_p))
+        positions = self.conditional.resolve_order(order)
+        draw = self._draw(key, batch, temperature, top_p)
 
         def emit(t: Array, params: Array) -> tuple[Array, Array]:
-            noise = self.likelihood.noise(
-                jax.random.fold_in(key, positions[t]), shape, float_dtype(params.dtype)
-            )
-            if tempered:
-                params = self.likelihood.temper(params, network.position_shape, temperature, top_p)
-            value = self.likelihood.sample(params, noise, network.position_shape)
+            value = draw(positions[t], params)
             return self.likelihood.encode(value), value
 
-        return network.generate(emit, batch, context, order, method=method)
+        return self.conditional.generate(emit, batch, context, order, method=method)
+
+    def _draw(
+        self, key: Array, batch: Shape, temperature: float | Array, top_p: float | Array
+    ) -> Callable[[Array, Array], Array]:
+        """How a position's value is drawn from its parameters: ``(position, params) -> value``."""
+        temperature, top_p = self._temperature(temperature), self._top_p(top_p)
+        tempered = not all(isinstance(t, float) and t == 1.0 for t in (temperature, top_p))
+        position_shape = self.conditional.position_shape
+
+        def draw(position: Array, params: Array) -> Array:
+            shape, dtype = (*batch, *position_shape), float_dtype(params.dtype)
+            noise = self.likelihood.noise(jax.random.fold_in(key, position), shape, dtype)
+            if tempered:
+                params = self.likelihood.temper(params, position_shape, temperature, top_p)
+            return self.likelihood.sample(params, noise, position_shape)
+
+        return draw
 
     def _top_p(self, top_p: float | Array) -> float | Array:
         """The checked probability of the nucleus, as a Python number where it is known."""
@@ -106,6 +124,196 @@ class Autoregressive(Model):
                 f"{type(self).__name__}.sample: expected 0 < top_p <= 1, got {top_p!r}"
             )
         return float(top_p)
+
+    def complete(
+        self,
+        key: Array,
+        x: Array,
+        observed: Array | np.ndarray,
+        num_samples: int,
+        context: Array | None = None,
+        *,
+        order: Array | None = None,
+        temperature: float | Array = 1.0,
+        top_p: float | Array = 1.0,
+    ) -> Array:
+        """Draws the missing part of events given the observed part.
+
+        Exact where the observed positions can stand first in the generation order: for any mask if
+        the network takes any order, else for a mask that is a beginning of its fixed order. For
+        another mask, a network of fixed order draws a position given the observed positions before
+        it and not given those after it: an approximation, of which a warning tells.
+
+        The observed positions fill the network's cache in one pass; only what is missing is run
+        step by step.
+
+        Args:
+            key: the random key.
+            x: events ``(*batch, *event_shape)``; what stands at missing positions is ignored.
+            observed: boolean array of the network's ``grid_shape``, or ``(*batch, *grid_shape)``
+                for a mask of its own for every event.
+            num_samples: how many completions of each event.
+            context: array ``(*batch, *context_shape)`` for a conditional model.
+            order: in which the missing positions are drawn; the network's own if None.
+            temperature, top_p: as in :meth:`sample`.
+
+        Returns:
+            Array ``(num_samples, *batch, *event_shape)``.
+
+        Raises:
+            ShapeError: if the shapes do not fit.
+
+        >>> from flax import nnx
+        >>> from jaxgen.conditionals import MADE
+        >>> from jaxgen.likelihoods import Bernoulli
+        >>> model = Autoregressive(MADE((4,), 1, hidden=(8,), rngs=nnx.Rngs(0)), Bernoulli())
+        >>> observed = jnp.array([False, True, False, True])
+        >>> drawn = model.complete(jax.random.key(0), jnp.array([0, 1, 0, 1]), observed, 3)
+        >>> drawn[:, 1::2].tolist()
+        [[1, 1], [1, 1], [1, 1]]
+        """
+        x, context, observed = self._parts(x, observed, context, "complete")
+        if num_samples < 0:
+            raise ValueError(
+                f"Autoregressive.complete: expected num_samples >= 0, got {num_samples}"
+            )
+        known = self._num_leading(observed)
+
+        def fill(key: Array, x: Array, observed: Array, context: Array | None) -> Array:
+            x = jnp.broadcast_to(x, (num_samples, *x.shape))
+            if context is not None:
+                context = jnp.broadcast_to(context, (num_samples, *context.shape))
+            batch = x.shape[: x.ndim - len(self.event_shape)]
+            draw = self._draw(key, batch, temperature, top_p)
+            return self._fill(draw, x, observed, context, order, known)
+
+        if observed.ndim == 1:
+            return fill(key, x, observed, context)
+        batch, flat = x.shape[: x.ndim - len(self.event_shape)], self._one_by_one
+        keys = jax.random.split(key, math.prod(batch))
+        drawn = jax.vmap(fill, out_axes=1)(keys, *flat(x, observed, context))
+        return drawn.reshape(num_samples, *x.shape)
+
+    def conditional_log_prob(
+        self,
+        x: Array,
+        observed: Array | np.ndarray,
+        context: Array | None = None,
+        *,
+        order: Array | None = None,
+    ) -> Array:
+        """``log p(missing part | observed part)`` in nats, by the chain rule in one pass.
+
+        Exact under the same condition as :meth:`complete`; otherwise the log-probability of what
+        that method draws, with the same warning.
+
+        Args:
+            x: events ``(*batch, *event_shape)``, the missing part included.
+            observed, context, order: as in :meth:`complete`.
+
+        Returns:
+            Array ``(*batch,)``; 0 where nothing is missing.
+        """
+        x, context, observed = self._parts(x, observed, context, "conditional_log_prob")
+        self.likelihood.check(x)
+
+        def score(x: Array, observed: Array, context: Array | None) -> Array:
+            grid = self.conditional.grid_shape
+            params = self.conditional(
+                self.likelihood.encode(x), context, self._observed_first(observed, order)
+            )
+            each = self.likelihood.log_prob(x, params.astype(float_dtype(params.dtype)))
+            each = jnp.where(observed.reshape(grid), 0.0, each)
+            return jnp.sum(each, tuple(range(each.ndim - len(grid), each.ndim)))
+
+        if observed.ndim == 1:
+            return score(x, observed, context)
+        batch = x.shape[: x.ndim - len(self.event_shape)]
+        return jax.vmap(score)(*self._one_by_one(x, observed, context)).reshape(batch)
+
+    def _parts(
+        self, x: Array, observed: Array | np.ndarray, context: Array | None, name: str
+    ) -> tuple[Array, Array | None, Array]:
+        """The arguments of a completion, checked, with the mask as ``(D,)`` or ``(*batch, D)``."""
+        where = f"{type(self).__name__}.{name}"
+        x, context = self._events(x, context, name)
+        batch = batch_shape(x, self.event_shape, where)
+        grid = self.conditional.grid_shape
+        observed = jnp.asarray(observed)
+        if observed.dtype != bool or observed.shape not in (grid, (*batch, *grid)):
+            raise ShapeError(
+                f"{where}: expected a boolean mask of shape {grid}, or {(*batch, *grid)} for a "
+                f"mask of its own for every event, got {observed.dtype}{observed.shape}"
+            )
+        observed = observed.reshape(*observed.shape[: observed.ndim - len(grid)], -1)
+        if self.conditional.fixed_order and is_concrete(observed):
+            in_order = np.asarray(observed)[..., self.conditional.own_order()]
+            if np.any(in_order[..., 1:] & ~in_order[..., :-1]):
+                warnings.warn(
+                    f"{where}: an approximation: the generation order of "
+                    f"{type(self.conditional).__name__} is fixed, so what is missing is drawn "
+                    f"without the observed positions that come after it; a network that takes any "
+                    f"order (MADE, NADE, CausalTransformer) is exact",
+                    ApproximateCompletion,
+                    stacklevel=3,
+                )
+        return x, context, observed
+
+    def _one_by_one(self, x: Array, observed: Array, context: Array | None) -> tuple:
+        """Events, masks and contexts with one batch axis, to be mapped over."""
+        batch = x.shape[: x.ndim - len(self.event_shape)]
+        parts = (x, observed, context)
+        return jax.tree.map(lambda a: a.reshape(math.prod(batch), *a.shape[len(batch) :]), parts)
+
+    def _num_leading(self, observed: Array) -> int:
+        """How many steps at the beginning are observed in every event; 0 under a trace."""
+        if not is_concrete(observed):
+            return 0
+        rows = np.asarray(observed).reshape(-1, self.conditional.num_positions)
+        if self.conditional.fixed_order:
+            rows = np.cumprod(rows[:, self.conditional.own_order()], axis=1)
+        return int(rows.sum(1).min(initial=self.conditional.num_positions))
+
+    def _observed_first(self, observed: Array, order: Array | None) -> Array | None:
+        if self.conditional.fixed_order:
+            return order
+        return masks.observed_first(self.conditional.resolve_order(order), observed)
+
+    def _fill(
+        self,
+        draw: Callable[[Array, Array], Array],
+        x: Array,
+        observed: Array,
+        context: Array | None,
+        order: Array | None,
+        known: int,
+    ) -> Array:
+        """Events ``(*batch, *event_shape)`` with their missing positions drawn, one mask for all.
+
+        The first ``known`` steps are observed; of the later ones, those that are keep their values.
+        """
+        network = self.conditional
+        order = self._observed_first(observed, order)
+        positions = network.resolve_order(order)
+        values = network.to_sequence(x, positions)
+        # Whatever stands at the missing positions must not be read, were it NaN.
+        there = observed[positions].reshape(-1, *(1 for _ in values.shape[1:]))
+        values = jnp.where(there, values, jnp.zeros_like(values))
+        if known == network.num_positions:
+            return network.from_sequence(values, positions)
+        inputs = self.likelihood.encode(values)
+        cache = network.prefill(network.from_sequence(inputs, positions), known, context, order)
+
+        def emit(t: Array, params: Array) -> tuple[Array, Array]:
+            drawn = draw(positions[t], params).astype(values.dtype)
+            value = jnp.where(there[t], values[t], drawn)
+            return self.likelihood.encode(value), value
+
+        first = inputs[known - 1] if known else jnp.zeros_like(inputs[0])
+        drawn = autoregressive.incremental(
+            network.step, cache, emit, first, network.num_positions, known
+        )
+        return network.from_sequence(jnp.concatenate([values[:known], drawn]), positions)
 
     def check_data(self, x: Array | np.ndarray) -> None:
         super().check_data(x)

@@ -260,7 +260,8 @@ def _generate(
     emit = _emit(noise, len(conditional.position_shape))
     found["generate"] = {}
     own = type(conditional).generate is not Conditional.generate
-    for method in METHODS if own else METHODS[1:]:  # the base class's "auto" is "incremental"
+    methods = METHODS if own else METHODS[1:]  # the base class's "auto" is "incremental"
+    for method in distinct(methods, [conditional]):
         with attempt(f"{name}.generate(method={method!r})"):
             found["generate"][method] = conditional.generate(
                 emit, x.shape[:1], context, order, method=method, dtype=x.dtype
@@ -269,6 +270,12 @@ def _generate(
     params = conditional.to_sequence(conditional(values, context, order), resolved, params=True)
     again = jax.vmap(emit)(jnp.arange(conditional.num_positions), params)[0]
     found["emitted"] = conditional.from_sequence(again, resolved)
+
+
+def distinct(methods: Sequence[str], conditionals: Sequence[Conditional]) -> list[str]:
+    """The methods without ``"wavefront"`` where it is ``"jacobi"`` that never stops early."""
+    shallow = any(each.parallel_depth() < each.num_positions for each in conditionals)
+    return [method for method in methods if method != "wavefront" or shallow]
 
 
 def _check_ranks(found: dict[str, Any], where: str, tolerance: float) -> None:

@@ -23,6 +23,7 @@ from jaxgen.testing.compare import (
     tolerance_of,
     wave,
 )
+from jaxgen.testing.conditionals import distinct
 from jaxgen.testing.members import (
     adaptations,
     check_gradients,
@@ -224,8 +225,8 @@ def _check_bound(found: dict[str, Any], name: str) -> None:
 
 def _draw(model: Model, context: Array | None, num_samples: int, name: str) -> dict[str, Any]:
     """Samples by every method, of two keys, with their log-probabilities and slopes."""
-    autoregressive = any(isinstance(m, Conditional) for _, m in nnx.iter_modules(model))
-    methods = METHODS[1:] if autoregressive else ()
+    networks = [m for _, m in nnx.iter_modules(model) if isinstance(m, Conditional)]
+    methods = distinct(METHODS[1:], networks) if networks else ()
 
     @jax.jit
     def draw(model: Model, key: Array, context: Array | None) -> dict[str, Any]:

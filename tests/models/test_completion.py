@@ -1,0 +1,123 @@
+"""Completion: exact conditional distributions for any mask, and a warning where it cannot be."""
+
+import itertools
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxgen import zoo
+from jaxgen.core import ShapeError
+from jaxgen.models.autoregressive import ApproximateCompletion
+from jaxgen.testing import perturb, to_float64
+
+KEY = jax.random.key(0)
+EVENTS = jnp.asarray(list(itertools.product((0, 1), repeat=4)))
+MASKS = [(0, 1, 0, 1), (1, 1, 0, 0), (0, 0, 0, 1), (0, 0, 0, 0), (1, 1, 1, 1)]
+
+
+def member(name="made", event=(4,), **options):
+    options = {"made": {"hidden": (9,)}, "nade": {"width": 4}}.get(name, {}) | options
+    return to_float64(perturb(getattr(zoo, name)(event, rngs=nnx.Rngs(0), **options), KEY))
+
+
+def observed_first(mask):
+    return jnp.asarray([i for i in range(4) if mask[i]] + [i for i in range(4) if not mask[i]])
+
+
+@pytest.mark.parametrize("mask", MASKS, ids=str)
+@pytest.mark.parametrize("name", ["made", "nade", "fvsbn", "growing"])
+def test_the_conditional_density_is_the_joint_over_the_marginal(name, mask, x64):
+    """Of the distribution whose order puts what is observed first."""
+    model, mask = member(name), np.asarray(mask, bool)
+    joint = np.asarray(model.log_prob(EVENTS, order=observed_first(mask)))
+    got = np.asarray(model.conditional_log_prob(EVENTS, mask))
+    for i, event in enumerate(np.asarray(EVENTS)):
+        same = np.all((np.asarray(EVENTS) == event) | ~mask, axis=1)
+        marginal = jax.nn.logsumexp(joint[same])
+        np.testing.assert_allclose(got[i], joint[i] - marginal, atol=1e-12)
+
+
+def test_draws_keep_what_is_observed_and_follow_the_conditional_density(x64):
+    model, mask = member(), np.array([False, True, False, True])
+    x = jnp.array([[1, 0, 1, 1], [0, 1, 0, 0]])
+    drawn = np.asarray(model.complete(KEY, x, mask, 20_000))
+    assert drawn.shape == (20_000, 2, 4)
+    np.testing.assert_array_equal(drawn[..., mask], np.broadcast_to(x[:, mask], (20_000, 2, 2)))
+    for i in range(2):
+        for missing in itertools.product((0, 1), repeat=2):
+            event = np.asarray(x[i]).copy()
+            event[~mask] = missing
+            share = np.mean(np.all(drawn[:, i] == event, axis=1))
+            expected = np.exp(model.conditional_log_prob(jnp.asarray(event), mask))
+            assert share == pytest.approx(expected, abs=5 * np.sqrt(expected / 20_000))
+
+
+def test_a_mask_for_every_event_and_one_mask_for_all_agree(x64):
+    model = member()
+    x = EVENTS[:6].reshape(2, 3, 4)
+    holes = np.random.default_rng(0).random((2, 3, 4)) < 0.5
+    scores = model.conditional_log_prob(x, holes)
+    for i, j in np.ndindex(2, 3):
+        alone = model.conditional_log_prob(x[i, j], holes[i, j])
+        np.testing.assert_allclose(scores[i, j], alone, atol=1e-12)
+    drawn = model.complete(KEY, x, holes, 5)
+    assert drawn.shape == (5, 2, 3, 4)
+    np.testing.assert_array_equal(np.where(holes, drawn, 0), np.where(holes, np.stack([x] * 5), 0))
+    traced = jax.jit(type(model).complete, static_argnums=4)(model, KEY, x, holes, 5)
+    np.testing.assert_array_equal(traced, drawn)
+
+
+def test_what_stands_at_missing_positions_is_not_read(x64):
+    model = member(levels=None, components=2)
+    mask = np.array([True, False, False, True])
+    x = jnp.array([0.5, jnp.nan, 1e30, -1.0])
+    drawn = model.complete(KEY, x, mask, 3)
+    assert np.all(np.isfinite(drawn))
+    zeros = jnp.where(jnp.asarray(mask), x, 0.0)
+    np.testing.assert_array_equal(drawn, model.complete(KEY, zeros, mask, 3))
+
+
+def test_a_context_and_nothing_missing(x64):
+    model = member(context_features=2)
+    context = jax.random.normal(KEY, (3, 2))
+    x = EVENTS[:3]
+    everything = np.ones(4, bool)
+    np.testing.assert_array_equal(model.complete(KEY, x, everything, 2, context), [x, x])
+    np.testing.assert_array_equal(model.conditional_log_prob(x, everything, context), jnp.zeros(3))
+    nothing = np.zeros(4, bool)
+    np.testing.assert_allclose(
+        model.conditional_log_prob(x, nothing, context), model.log_prob(x, context), atol=1e-12
+    )
+    same = model.complete(KEY, x, nothing, 2, context)
+    np.testing.assert_array_equal(same, model.sample(KEY, 2, context))
+
+
+def test_a_fixed_order_is_exact_for_its_beginning_and_says_where_it_is_not(x64):
+    model = member("markov", parents=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        beginning = np.array([True, True, False, False])
+        got = np.asarray(model.conditional_log_prob(EVENTS, beginning))
+    joint = np.asarray(model.log_prob(EVENTS)).reshape(4, 4)
+    expected = joint - jax.nn.logsumexp(joint, axis=1, keepdims=True)
+    np.testing.assert_allclose(got, expected.reshape(-1), atol=1e-12)
+    late = np.array([False, True, False, True])
+    message = r"complete: an approximation: the generation order of Markov is fixed.*is exact"
+    with pytest.warns(ApproximateCompletion, match=message):
+        drawn = model.complete(KEY, EVENTS, late, 3)
+    np.testing.assert_array_equal(drawn[..., late], np.stack([EVENTS[:, late]] * 3))
+
+
+@pytest.mark.parametrize("mask", [np.ones(3, bool), np.ones(4, int), np.ones((2, 4), bool)])
+def test_a_mask_of_the_wrong_shape_or_dtype(mask):
+    model = zoo.made((4,), rngs=nnx.Rngs(0))
+    for call in (
+        lambda: model.complete(KEY, EVENTS, mask, 1),
+        lambda: model.conditional_log_prob(EVENTS, mask),
+    ):
+        with pytest.raises(ShapeError, match=r"expected a boolean mask of shape \(4,\)"):
+            call()
