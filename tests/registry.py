@@ -38,7 +38,7 @@ from jaxgen.bijectors import (
     Tokens,
     from_distrax,
 )
-from jaxgen.conditionals import FVSBN, MADE, NADE, CausalTransformer, Growing, Markov
+from jaxgen.conditionals import FVSBN, MADE, NADE, CausalTransformer, Growing, LMConv, Markov
 from jaxgen.models import (
     Autoregressive,
     ClassConditionalNormal,
@@ -342,6 +342,18 @@ CONDITIONALS: dict[str, Example] = {
         (3,),
     ),
     "nade of several segments": Example(lambda r: NADE((6, 10), 1, width=2, rngs=r), (6, 10)),
+    "lmconv": Example(
+        lambda r: LMConv((2, 5), (1,), 2, width=4, depth=1, rngs=r), (2, 5, 1), options=SPARSE
+    ),
+    "lmconv, all in reach, context, dropout": Example(
+        lambda r: LMConv(
+            (2, 3), (), 1, width=4, depth=2, kernel_size=5, context_features=2, dropout=0.5, rngs=r
+        ),
+        (2, 3),
+    ),
+    "lmconv of channels": Example(
+        lambda r: LMConv((2, 2), (2,), 3, width=4, depth=1, rngs=r), (2, 2, 2)
+    ),
     "markov, a chain of tables": Example(
         lambda r: Markov((5,), 1, parents=2, values=(-1.0, 0.0, 1.0)),
         (5,),

@@ -4,8 +4,18 @@ from jaxgen.conditionals.attention import CausalTransformer
 from jaxgen.conditionals.base import Conditional
 from jaxgen.conditionals.fvsbn import FVSBN
 from jaxgen.conditionals.growing import Growing
+from jaxgen.conditionals.lmconv import LMConv
 from jaxgen.conditionals.made import MADE
 from jaxgen.conditionals.markov import Markov
 from jaxgen.conditionals.nade import NADE
 
-__all__ = ["FVSBN", "MADE", "NADE", "CausalTransformer", "Conditional", "Growing", "Markov"]
+__all__ = [
+    "FVSBN",
+    "MADE",
+    "NADE",
+    "CausalTransformer",
+    "Conditional",
+    "Growing",
+    "LMConv",
+    "Markov",
+]

@@ -113,13 +113,14 @@ class Conditional(nnx.Module):
             return self.generate_with_certificate(emit, batch, context, order, dtype=dtype)[0]
         where = f"{type(self).__name__}.generate"
         context = check_context(context, self.context_shape, batch, where)
+        depth = self.parallel_depth(order) if method == "wavefront" else 0
         order = self.resolve_order(order)
         zeros = self._zeros(batch, dtype)
         if method == "naive":
             initial = jnp.broadcast_to(zeros, (self.num_positions, *zeros.shape))
             outputs = autoregressive.naive(self._in_order(context, order), emit, initial)
         elif method == "wavefront":
-            network, depth = self._in_order(context, order), self.parallel_depth()
+            network = self._in_order(context, order)
             initial = jnp.broadcast_to(zeros, (self.num_positions, *zeros.shape))
             outputs = autoregressive.wavefront(network, emit, initial, depth)
         else:
@@ -210,10 +211,11 @@ class Conditional(nnx.Module):
         """The generation order when none is given: raster, unless a network has another."""
         return np.arange(self.num_positions)
 
-    def parallel_depth(self) -> int:
+    def parallel_depth(self, order: Array | None = None) -> int:
         """How many passes ``"wavefront"`` takes: the longest chain of dependent positions.
 
-        ``D``, unless a network knows that its positions depend on few others.
+        ``D``, unless a network knows that its positions depend on few others; and under a trace,
+        where the order cannot be seen.
         """
         return self.num_positions
 

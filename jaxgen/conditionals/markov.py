@@ -102,7 +102,7 @@ class Markov(Conditional):
             return np.arange(self.num_positions)
         return np.asarray(self.generation_order)
 
-    def parallel_depth(self) -> int:
+    def parallel_depth(self, order: Array | None = None) -> int:
         parents, present = self._indices()
         depends = np.zeros((self.num_positions, self.num_positions), bool)
         rows = np.broadcast_to(np.arange(len(parents))[:, None], parents.shape)

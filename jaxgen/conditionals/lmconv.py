@@ -1,0 +1,293 @@
+r"""Locally masked convolutions (Jain, Abbeel and Pathak 2020): images in any generation order.
+
+A convolution whose window is masked at every position by the order: position ``i`` sees a
+neighbour ``j`` if it comes earlier,
+
+.. math:: h'_i = b + \sum_{\delta} [\operatorname{rank}(i + \delta) < \operatorname{rank}(i)]\,
+          W_\delta\, h_{i + \delta},
+
+with ``<`` in the first layer and ``<=`` after it, where the features of a position hold nothing of
+its own value. The masks are computed from the order, which may be traced: the same weights serve
+raster, S-curve, Hilbert and random orders (:mod:`jaxgen.functional.masks`), orders that put a hole
+last, one order for each example, and their average
+(:class:`~jaxgen.models.Ensemble`).
+
+Deviations: a stack of gated residual blocks at one resolution instead of PixelCNN++'s six, without
+its normalisation of activations; a mask's entries are inputs of the first layer, so that a border
+of the image, an unseen neighbour and a value of zero are three things.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from jaxgen.conditionals.base import Conditional
+from jaxgen.core import Shape, ShapeError, check_context, is_concrete
+from jaxgen.functional import masks
+from jaxgen.functional.autoregressive import Cache
+from jaxgen.functional.windows import neighbours, square, windows
+from jaxgen.networks.blocks import activation, check_hyperparameters, dropout, zero_linear
+
+
+class MaskedBlock(nnx.Module):
+    """A gated residual block: a masked window and two maps of each position alone.
+
+    Args:
+        width: features of a position.
+        size: the number of positions in a window.
+        activation: see :class:`~jaxgen.networks.MLP`.
+        context_features: the size of a context vector; None for none.
+        dropout: rate, in effect when a key is given.
+        rngs: where the initial weights come from.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        size: int,
+        *,
+        activation: str,
+        context_features: int | None,
+        dropout: float,
+        rngs: nnx.Rngs,
+    ):
+        self.activation = activation
+        self.dropout = dropout
+        self.window = nnx.Linear(size * width, width, rngs=rngs)
+        self.gate = nnx.Linear(width, 2 * width, rngs=rngs)
+        self.project = (
+            None if context_features is None else nnx.Linear(context_features, width, rngs=rngs)
+        )
+
+    def __call__(
+        self, h: Array, window: Array, context: Array | None = None, key: Array | None = None
+    ) -> Array:
+        """Features ``(..., width)`` from themselves and their masked window ``(..., size, width)``.
+
+        ``context`` broadcasts against ``(..., context_features)``.
+        """
+        act = activation(self.activation)
+        mixed = self.window(act(window).reshape(*window.shape[:-2], -1))
+        if self.project is not None and context is not None:
+            mixed = mixed + self.project(context)
+        value, gate = jnp.split(self.gate(dropout(act(mixed), self.dropout, key)), 2, axis=-1)
+        return h + value * jax.nn.sigmoid(gate)
+
+
+class LMConv(Conditional):
+    """Locally masked convolutions over the pixels of an image, in any order.
+
+    Args:
+        grid_shape: ``(height, width)``.
+        position_shape: ``(channels,)``, or ``()`` for one channel that the event does not name. The
+            head orders or couples the channels of a pixel.
+        num_params: parameters for each position, ``head.num_params(position_shape)``.
+        width: features of a position.
+        depth: residual blocks.
+        kernel_size: the side of a window, odd.
+        activation: see :class:`~jaxgen.networks.MLP`; one that maps 0 to 0.
+        context_features: the size of a context vector, seen by all positions; None for none.
+        dropout: rate in every block, in effect when a key is given.
+        rngs: where the initial weights come from.
+
+    Raises:
+        ShapeError: if the grid has not two axes.
+        ValueError: for an even kernel size.
+
+    >>> network = LMConv((4, 4), (1,), 2, width=8, depth=2, rngs=nnx.Rngs(0))
+    >>> network(jnp.ones((5, 4, 4, 1))).shape
+    (5, 4, 4, 2)
+    """
+
+    def __init__(
+        self,
+        grid_shape: Shape,
+        position_shape: Shape,
+        num_params: int,
+        *,
+        width: int = 64,
+        depth: int = 6,
+        kernel_size: int = 3,
+        activation: str = "elu",
+        context_features: int | None = None,
+        dropout: float = 0.0,
+        rngs: nnx.Rngs,
+    ):
+        check_hyperparameters(activation, dropout, width, depth)
+        if len(grid_shape) != 2:
+            raise ShapeError(f"LMConv: expected a grid (height, width), got {tuple(grid_shape)}")
+        if kernel_size < 3 or kernel_size % 2 == 0:
+            raise ValueError(f"LMConv: expected an odd kernel size of 3 or more, got {kernel_size}")
+        self.grid_shape = tuple(grid_shape)
+        self.position_shape = tuple(position_shape)
+        self.num_params = num_params
+        self.kernel_size = kernel_size
+        self.depth = depth
+        self.context_shape = None if context_features is None else (context_features,)
+        size = kernel_size**2
+        self.first = nnx.Linear(size * (math.prod(self.position_shape) + 1), width, rngs=rngs)
+
+        def block(key: Array) -> MaskedBlock:
+            return MaskedBlock(
+                width,
+                size,
+                activation=activation,
+                context_features=context_features,
+                dropout=dropout,
+                rngs=nnx.Rngs(key),
+            )
+
+        self.blocks = jax.vmap(block)(jax.random.split(rngs.params(), depth))
+        self.last = zero_linear(width, num_params, rngs=rngs)
+
+    @property
+    def _offsets(self) -> tuple[tuple[int, int], ...]:
+        return square(self.kernel_size)
+
+    def _around(self) -> np.ndarray:
+        """The positions in every window ``(D, size)``."""
+        height, width = self.grid_shape
+        return neighbours(height, width, self._offsets)
+
+    def _visible(self, order: Array) -> tuple[Array, Array]:
+        """Masks of all windows ``(D, size)``: of the first layer, and of the others."""
+        rank = jnp.append(masks.rank_of(order), self.num_positions)  # the last: beyond the edge
+        around = rank[self._around()]
+        own = rank[: self.num_positions, None]
+        return around < own, around <= own
+
+    def _first(self, window: Array, visible: Array) -> Array:
+        """Features from the values in a window ``(..., size, entries)``, masked."""
+        seen = jnp.broadcast_to(visible[..., None], (*window.shape[:-1], 1)).astype(window.dtype)
+        both = jnp.concatenate([window * seen, seen], axis=-1)
+        return self.first(both.reshape(*both.shape[:-2], -1))
+
+    def _features(
+        self, x: Array, context: Array | None, order: Array, key: Array | None
+    ) -> tuple[Array, Array]:
+        """The last features of all positions, and those that every block reads, stacked."""
+        batch = x.shape[: x.ndim - len(self.event_shape)]
+        x = x.reshape(-1, *self.grid_shape, math.prod(self.position_shape))
+        strict, causal = (each.reshape(*self.grid_shape, -1) for each in self._visible(order))
+        h = self._first(windows(x, self._offsets), strict)
+        if context is not None:
+            context = context.reshape(-1, 1, 1, context.shape[-1])
+
+        # The windows are many times the features, so the gradient makes them again.
+        @jax.checkpoint
+        def body(h: Array, inputs: tuple[MaskedBlock, Array | None]) -> tuple[Array, Array]:
+            block, block_key = inputs
+            window = jnp.where(causal[..., None], windows(h, self._offsets), 0)
+            return block(h, window, context, block_key), h
+
+        keys = None if key is None else jax.random.split(key, self.depth)
+        h, read = jax.lax.scan(body, h, (self.blocks, keys))
+        return (
+            h.reshape(*batch, *h.shape[1:]),
+            read.reshape(self.depth, *batch, self.num_positions, h.shape[-1]),
+        )
+
+    def __call__(
+        self,
+        x: Array,
+        context: Array | None = None,
+        order: Array | None = None,
+        *,
+        key: Array | None = None,
+    ) -> Array:
+        h, _ = self._features(x, context, self.resolve_order(order), key)
+        return self._params(h)
+
+    def _params(self, h: Array) -> Array:
+        return self.last(activation(self.blocks.activation)(h))
+
+    # The incremental pass keeps what every layer reads, as (positions, *batch, features), and
+    # computes the features of one position from its windows. A row of zeros stands for what lies
+    # beyond the edge.
+
+    def init_cache(
+        self, batch: Shape, context: Array | None = None, order: Array | None = None
+    ) -> Cache:
+        order = self.resolve_order(order)
+        context = check_context(context, self.context_shape, batch, "LMConv.init_cache")
+        strict, causal = self._visible(order)
+        blocks = tuple(
+            jax.tree.map(lambda leaf, i=i: leaf[i], self.blocks) for i in range(self.depth)
+        )
+        fixed = {
+            "order": order,
+            "windows": jnp.asarray(self._around()),
+            "strict": strict,
+            "causal": causal,
+            "blocks": blocks,
+            "context": context,
+        }
+        kernel = self.last.kernel[...]
+        dtype = self.last.dtype or kernel.dtype
+        rows = (self.num_positions + 1, *batch)
+        values = jnp.zeros((*rows, math.prod(self.position_shape)), dtype)
+        features = jnp.zeros((*rows, len(kernel)), dtype)
+        return Cache(fixed, (values, (features,) * self.depth))
+
+    def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
+        fixed, (values, features) = cache
+        order = fixed["order"]
+        row = x_previous.reshape(*values.shape[1:]).astype(values.dtype)
+        # At t = 0 the driver's zero lands where the first value will.
+        values = values.at[order[jnp.maximum(t - 1, 0)]].set(row)
+        position = order[t]
+        around = fixed["windows"][position]
+        h = self._first(jnp.moveaxis(values[around], 0, -2), fixed["strict"][position])
+        causal = fixed["causal"][position][:, None]
+        new = []
+        for block, read in zip(fixed["blocks"], features, strict=True):
+            read = read.at[position].set(h.astype(read.dtype))
+            window = jnp.where(causal, jnp.moveaxis(read[around], 0, -2), 0)
+            h = block(h, window, fixed["context"])
+            new.append(read)
+        return self._params(h), Cache(fixed, (values, tuple(new)))
+
+    def prefill(
+        self, x: Array, n: int, context: Array | None = None, order: Array | None = None
+    ) -> Cache:
+        order = self.resolve_order(order)
+        batch = x.shape[: x.ndim - len(self.event_shape)]
+        fixed, (values, features) = self.init_cache(batch, context, order)
+        # What is unknown is zero; the features that would read it are masked until their turn.
+        sequence = self.to_sequence(x, order)
+        steps = jnp.arange(self.num_positions).reshape(-1, *(1,) * (sequence.ndim - 1))
+        known = self.from_sequence(jnp.where(steps < n - 1, sequence, 0), order)
+        _, read = self._features(known, fixed["context"], order, None)
+        flat = known.reshape(*batch, self.num_positions, values.shape[-1])
+        store = functools.partial(_store, ndims=len(batch))
+        stored = tuple(store(old, new) for old, new in zip(features, read, strict=True))
+        return Cache(fixed, (store(values, flat), stored))
+
+    def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
+        """Which positions (rows) depend on which in an order, ``(D, D)``: the receptive field."""
+        size, around = self.num_positions, self._around()
+        rank = np.append(np.argsort(self.own_order() if order is None else order), size)
+        rows, columns = np.nonzero(rank[around] < rank[:size, None])
+        earlier = np.zeros((size, size), bool)
+        earlier[rows, around[rows, columns]] = True
+        reach = earlier
+        for _ in range(self.depth):
+            reach = reach | (earlier.astype(int) @ reach.astype(int) > 0)
+        return reach
+
+    def parallel_depth(self, order: Array | None = None) -> int:
+        if order is not None and not is_concrete(order):
+            return self.num_positions
+        # Under a trace even a constant order would become a traced array of JAX's.
+        known = self.own_order() if order is None else np.asarray(order)
+        return int(masks.wave_numbers(known, self.dependencies(known)).max()) + 1
+
+
+def _store(old: Array, new: Array, ndims: int) -> Array:
+    """Rows ``(*batch, D, features)`` at the beginning of ``(D + 1, *batch, features)``."""
+    return jnp.concatenate([jnp.moveaxis(new, ndims, 0).astype(old.dtype), old[-1:]])
