@@ -38,7 +38,16 @@ from jaxgen.bijectors import (
     Tokens,
     from_distrax,
 )
-from jaxgen.conditionals import FVSBN, MADE, NADE, CausalTransformer, Growing, LMConv, Markov
+from jaxgen.conditionals import (
+    FVSBN,
+    MADE,
+    NADE,
+    CausalTransformer,
+    Growing,
+    LMConv,
+    Markov,
+    Recurrent,
+)
 from jaxgen.models import (
     Autoregressive,
     ClassConditionalNormal,
@@ -353,6 +362,13 @@ CONDITIONALS: dict[str, Example] = {
     ),
     "lmconv of channels": Example(
         lambda r: LMConv((2, 2), (2,), 3, width=4, depth=1, rngs=r), (2, 2, 2)
+    ),
+    "lstm": Example(lambda r: Recurrent((4,), (), 2, width=3, rngs=r), (4,)),
+    "gru of vectors, context": Example(
+        lambda r: Recurrent(
+            (3,), (2,), 1, cell="gru", width=3, depth=2, context_features=2, rngs=r
+        ),
+        (3, 2),
     ),
     "markov, a chain of tables": Example(
         lambda r: Markov((5,), 1, parents=2, values=(-1.0, 0.0, 1.0)),

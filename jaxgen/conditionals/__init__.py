@@ -8,6 +8,7 @@ from jaxgen.conditionals.lmconv import LMConv
 from jaxgen.conditionals.made import MADE
 from jaxgen.conditionals.markov import Markov
 from jaxgen.conditionals.nade import NADE
+from jaxgen.conditionals.recurrent import Recurrent
 
 __all__ = [
     "FVSBN",
@@ -18,4 +19,5 @@ __all__ = [
     "Growing",
     "LMConv",
     "Markov",
+    "Recurrent",
 ]

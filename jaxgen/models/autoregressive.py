@@ -60,15 +60,50 @@ class Autoregressive(Model):
         context: Array | None = None,
         *,
         order: Array | None = None,
+        lengths: Array | None = None,
         key: Array | None = None,
     ) -> Array:
-        """As :meth:`Model.log_prob`; ``order`` is the generation order, raster if None."""
+        """As :meth:`Model.log_prob`.
+
+        Args:
+            x, context, key: as there.
+            order: the generation order; the network's own if None.
+            lengths: integers ``(*batch,)``: the log-probability of so many values, those that are
+                generated first; what follows is padding, and may be anything. None for all.
+
+        Raises:
+            ValueError: for lengths that are negative, or beyond the number of positions.
+        """
         x, context = self._events(x, context, "log_prob")
+        within = None if lengths is None else self._within(x, lengths, order)
+        if within is not None:
+            entries = tuple(range(within.ndim, x.ndim))
+            x = jnp.where(jnp.expand_dims(within, entries), x, jnp.zeros_like(x))
         self.likelihood.check(x)
         params = self.conditional(self.likelihood.encode(x), context, order, key=key)
         log_prob = self.likelihood.log_prob(x, params.astype(float_dtype(params.dtype)))
+        if within is not None:
+            log_prob = jnp.where(within, log_prob, 0.0)
         grid = len(self.conditional.grid_shape)
         return jnp.sum(log_prob, tuple(range(log_prob.ndim - grid, log_prob.ndim)))
+
+    def _within(self, x: Array, lengths: Array, order: Array | None) -> Array:
+        """Which positions are no padding, ``(*batch, *grid_shape)``."""
+        network, lengths = self.conditional, jnp.asarray(lengths)
+        batch, size = x.shape[: x.ndim - len(self.event_shape)], network.num_positions
+        if lengths.shape != batch or not jnp.issubdtype(lengths.dtype, jnp.integer):
+            raise ShapeError(
+                f"Autoregressive.log_prob: expected integer lengths of shape {batch}, got "
+                f"{lengths.dtype}{lengths.shape}"
+            )
+        if is_concrete(lengths):
+            wrong = np.asarray(lengths)[(np.asarray(lengths) < 0) | (np.asarray(lengths) > size)]
+            if wrong.size:
+                raise ValueError(
+                    f"Autoregressive.log_prob: expected lengths from 0 to {size}, got {wrong[0]}"
+                )
+        rank = masks.rank_of(network.resolve_order(order))
+        return (rank < lengths[..., None]).reshape(*batch, *network.grid_shape)
 
     def sample(
         self,
