@@ -47,6 +47,7 @@ from jaxgen.conditionals import (
     LMConv,
     Markov,
     Recurrent,
+    WaveNet,
 )
 from jaxgen.models import (
     Autoregressive,
@@ -121,6 +122,12 @@ def vit(rngs, grid, **options):
 def attention(grid, position=(), num_params=2, width=8, depth=1, **options):
     return CausalTransformer(
         grid, position, num_params, width=width, depth=depth, heads=2, mlp_ratio=2, **options
+    )
+
+
+def wavenet(grid, num_params, position=(), dilations=(1, 2), **options):
+    return WaveNet(
+        grid, position, num_params, width=3, skip_width=4, dilations=dilations, **options
     )
 
 
@@ -369,6 +376,18 @@ CONDITIONALS: dict[str, Example] = {
             (3,), (2,), 1, cell="gru", width=3, depth=2, context_features=2, rngs=r
         ),
         (3, 2),
+    ),
+    "wavenet": Example(
+        lambda r: wavenet((6,), 2, rngs=r),
+        (6,),
+        options={"dense": chain(6, 4)},
+    ),
+    "wavenet of vectors, local context, dropout": Example(
+        lambda r: wavenet((5,), 1, (2,), local=True, context_features=2, dropout=0.5, rngs=r),
+        (5, 2),
+    ),
+    "wavenet of levels, global context": Example(
+        lambda r: wavenet((4,), 1, levels=3, context_features=2, rngs=r), (4,), (-1.0, 1.0)
     ),
     "markov, a chain of tables": Example(
         lambda r: Markov((5,), 1, parents=2, values=(-1.0, 0.0, 1.0)),

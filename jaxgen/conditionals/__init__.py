@@ -9,6 +9,7 @@ from jaxgen.conditionals.made import MADE
 from jaxgen.conditionals.markov import Markov
 from jaxgen.conditionals.nade import NADE
 from jaxgen.conditionals.recurrent import Recurrent
+from jaxgen.conditionals.wavenet import WaveNet
 
 __all__ = [
     "FVSBN",
@@ -20,4 +21,5 @@ __all__ = [
     "LMConv",
     "Markov",
     "Recurrent",
+    "WaveNet",
 ]
