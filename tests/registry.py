@@ -46,6 +46,7 @@ from jaxgen.conditionals import (
     Growing,
     LMConv,
     Markov,
+    PixelCNN,
     Recurrent,
     WaveNet,
 )
@@ -123,6 +124,10 @@ def attention(grid, position=(), num_params=2, width=8, depth=1, **options):
     return CausalTransformer(
         grid, position, num_params, width=width, depth=depth, heads=2, mlp_ratio=2, **options
     )
+
+
+def pixelcnn(grid, num_params, **options):
+    return PixelCNN(grid, num_params, width=4, first_size=3, out_width=3, **options)
 
 
 def wavenet(grid, num_params, position=(), dilations=(1, 2), **options):
@@ -388,6 +393,14 @@ CONDITIONALS: dict[str, Example] = {
     ),
     "wavenet of levels, global context": Example(
         lambda r: wavenet((4,), 1, levels=3, context_features=2, rngs=r), (4,), (-1.0, 1.0)
+    ),
+    "pixelcnn": Example(
+        lambda r: pixelcnn((2, 5, 1), 2, depth=1, rngs=r), (2, 5, 1), options=SPARSE
+    ),
+    "pixelcnn of channels, context, dropout": Example(
+        lambda r: pixelcnn((2, 2, 3), 1, depth=2, context_features=2, dropout=0.5, rngs=r),
+        (2, 2, 3),
+        options=SPARSE,
     ),
     "markov, a chain of tables": Example(
         lambda r: Markov((5,), 1, parents=2, values=(-1.0, 0.0, 1.0)),

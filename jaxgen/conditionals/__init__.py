@@ -8,6 +8,7 @@ from jaxgen.conditionals.lmconv import LMConv
 from jaxgen.conditionals.made import MADE
 from jaxgen.conditionals.markov import Markov
 from jaxgen.conditionals.nade import NADE
+from jaxgen.conditionals.pixelcnn import PixelCNN
 from jaxgen.conditionals.recurrent import Recurrent
 from jaxgen.conditionals.wavenet import WaveNet
 
@@ -20,6 +21,7 @@ __all__ = [
     "Growing",
     "LMConv",
     "Markov",
+    "PixelCNN",
     "Recurrent",
     "WaveNet",
 ]

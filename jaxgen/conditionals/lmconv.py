@@ -277,7 +277,7 @@ class LMConv(Conditional):
         earlier[rows, around[rows, columns]] = True
         reach = earlier
         for _ in range(self.depth):
-            reach = reach | (earlier.astype(int) @ reach.astype(int) > 0)
+            reach = reach | masks.through(earlier, reach)
         return reach
 
     def parallel_depth(self, order: Array | None = None) -> int:

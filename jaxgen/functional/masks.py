@@ -150,6 +150,20 @@ def observed_first(order: Array, observed: Array) -> Array:
     return order[jnp.argsort(~observed[order], stable=True)]
 
 
+def through(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """What is seen through a layer: the product of two boolean matrices of dependencies.
+
+    Args:
+        first: ``(A, B)``: does ``a`` see ``b``?
+        second: ``(B, C)``: does ``b`` see ``c``?
+
+    >>> through(np.eye(3, k=-1) > 0, np.eye(3, k=-1) > 0).astype(int).tolist()
+    [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
+    """
+    # In floating point numpy multiplies matrices fast; a sum of ones is never lost.
+    return first.astype(np.float32) @ second.astype(np.float32) > 0
+
+
 def wave_numbers(order: np.ndarray, depends: np.ndarray) -> np.ndarray:
     """For each position, after how many others, one after the other, it can be generated.
 

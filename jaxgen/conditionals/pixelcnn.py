@@ -1,0 +1,382 @@
+r"""PixelCNN: masked convolutions in raster order (van den Oord, Kalchbrenner, Kavukcuoglu 2016).
+
+Every layer sees, of its input, the rows above and what is left of a pixel (mask A); all but the
+first also see the pixel itself (mask B), because their features hold nothing of its value. The
+channels of a pixel are generated one after the other: features come in as many groups as there are
+channels, and at the pixel itself group ``g`` sees the values of the channels before ``g`` (mask A),
+and the features of groups up to ``g`` (mask B).
+
+A residual block is ``h + U relu(W * relu(V relu(h)))`` with a ``3 x 3`` window ``W`` at half the
+width and maps ``V`` and ``U`` of each pixel alone.
+
+Deviations: the windows hold their visible half only, so nothing is multiplied by a mask's zeros;
+the blind spot to the right of a pixel is the paper's.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from jaxgen.conditionals.base import Conditional
+from jaxgen.core import Shape, ShapeError, check_context
+from jaxgen.functional import masks
+from jaxgen.functional.autoregressive import Cache
+from jaxgen.functional.windows import neighbours, square, windows
+from jaxgen.networks.blocks import check_hyperparameters, dropout
+
+
+def causal(size: int) -> tuple[tuple[int, int], ...]:
+    """The offsets of a ``size x size`` window above and left of its middle.
+
+    >>> causal(3)
+    ((-1, -1), (-1, 0), (-1, 1), (0, -1))
+    """
+    offsets = square(size)
+    return offsets[: len(offsets) // 2]
+
+
+class MaskedWindow(nnx.Module):
+    """A linear map of a causal window and of the pixel in its middle, with features in groups.
+
+    Args:
+        in_width, out_width: features of each group.
+        groups: how many groups, the channels of a pixel.
+        size: the number of pixels in the window; 0 for a map of each pixel alone.
+        strict: mask A, where a group sees only the groups before it in the middle; else mask B.
+        zero: starts at zero.
+        rngs: where the initial weights come from.
+    """
+
+    def __init__(
+        self,
+        in_width: int,
+        out_width: int,
+        *,
+        groups: int,
+        size: int = 0,
+        strict: bool = False,
+        zero: bool = False,
+        rngs: nnx.Rngs,
+    ):
+        self.widths = (in_width, out_width)
+        self.groups = groups
+        self.strict = strict
+        self.dtype: Any = None  # of the products; see jaxgen.compute_in
+        ins, outs = groups * in_width, groups * out_width
+        normal = nnx.initializers.he_normal()
+        init = nnx.initializers.zeros if zero else normal
+        joint = init(rngs.params(), ((size + 1) * ins, outs))
+        # A middle that nobody sees has no weights.
+        self.window = nnx.Param(joint[: size * ins]) if size else None
+        self.middle = nnx.Param(joint[size * ins :]) if groups > 1 or not strict else None
+        self.bias = nnx.Param(jnp.zeros(outs))
+
+    def _middle_mask(self) -> np.ndarray:
+        seen = np.tri(self.groups, k=-1 if self.strict else 0, dtype=bool).T
+        return np.kron(seen, np.ones(self.widths, bool))
+
+    def __call__(self, window: Array | None, middle: Array, group: Array | None = None) -> Array:
+        """All groups' features, or those of one group.
+
+        Args:
+            window: ``(..., size, groups * in_width)``; None without a window.
+            middle: ``(..., groups * in_width)``.
+            group: the number of a group; None for all.
+        """
+
+        def of_group(weights: Array) -> Array:
+            weights = weights if self.dtype is None else weights.astype(self.dtype)
+            if group is None or self.groups == 1:
+                return weights
+            width = self.widths[1]
+            return jax.lax.dynamic_slice_in_dim(weights, group * width, width, axis=-1)
+
+        out = of_group(self.bias[...])
+        if self.window is not None and window is not None:
+            window = window.reshape(*window.shape[:-2], -1)
+            out = out + self._cast(window) @ of_group(self.window[...])
+        if self.middle is not None:
+            kernel = self.middle[...]
+            if self.groups > 1:
+                kernel = kernel * self._middle_mask()
+            out = out + self._cast(middle) @ of_group(kernel)
+        return out
+
+    def _cast(self, value: Array) -> Array:
+        return value if self.dtype is None else value.astype(self.dtype)
+
+
+class PixelBlock(nnx.Module):
+    """PixelCNN's residual block, in two parts: before and after what its window sees is stored.
+
+    Args:
+        width: features of each group; the window sees half of them.
+        groups, size: see :class:`MaskedWindow`.
+        context_features: the size of a context vector; None for none.
+        dropout: rate, in effect when a key is given.
+        rngs: where the initial weights come from.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        groups: int,
+        size: int,
+        context_features: int | None,
+        dropout: float,
+        rngs: nnx.Rngs,
+    ):
+        half = max(width // 2, 1)
+        self.down = MaskedWindow(width, half, groups=groups, rngs=rngs)
+        self.conv = MaskedWindow(half, half, groups=groups, size=size, rngs=rngs)
+        self.up = MaskedWindow(half, width, groups=groups, rngs=rngs)
+        self.dropout = dropout
+        # Seen by all groups alike.
+        self.project = (
+            None if context_features is None else nnx.Linear(context_features, half, rngs=rngs)
+        )
+
+    def before(self, h: Array, group: Array | None = None) -> Array:
+        """What the window sees of features ``(..., groups * width)``."""
+        return jax.nn.relu(self.down(None, jax.nn.relu(h), group))
+
+    def after(
+        self,
+        window: Array,
+        middle: Array,
+        context: Array | None,
+        group: Array | None = None,
+        key: Array | None = None,
+    ) -> Array:
+        """What is added to the features."""
+        mixed = self.conv(window, middle, group)
+        if self.project is not None and context is not None:
+            shift = self.project(context)
+            groups = mixed.shape[-1] // shift.shape[-1]
+            mixed = mixed + jnp.tile(shift, groups)
+        return dropout(jax.nn.relu(mixed), self.dropout, key)
+
+
+class PixelCNN(Conditional):
+    """Masked convolutions over the pixels of an image, channel by channel, in raster order.
+
+    Args:
+        grid_shape: ``(height, width, channels)``: every entry of the image is a position, in raster
+            order with the channels last.
+        num_params: parameters for each entry, ``head.num_params(())``.
+        width: features of each channel's group.
+        depth: residual blocks.
+        first_size, kernel_size: the sides of the first window and of the blocks', odd.
+        out_width: features of each group in the last layer but one.
+        context_features: the size of a context vector, seen by all positions; None for none.
+        dropout: rate in every block, in effect when a key is given.
+        rngs: where the initial weights come from.
+
+    Raises:
+        ShapeError: if the grid has not three axes.
+        ValueError: for an even size.
+
+    >>> network = PixelCNN((4, 4, 3), 2, width=4, depth=1, out_width=4, rngs=nnx.Rngs(0))
+    >>> network(jnp.ones((5, 4, 4, 3))).shape
+    (5, 4, 4, 3, 2)
+    """
+
+    fixed_order = True
+
+    def __init__(
+        self,
+        grid_shape: Shape,
+        num_params: int,
+        *,
+        width: int = 64,
+        depth: int = 7,
+        first_size: int = 7,
+        kernel_size: int = 3,
+        out_width: int = 64,
+        context_features: int | None = None,
+        dropout: float = 0.0,
+        rngs: nnx.Rngs,
+    ):
+        check_hyperparameters("relu", dropout, width, depth, out_width)
+        if len(grid_shape) != 3:
+            raise ShapeError(
+                f"PixelCNN: expected a grid (height, width, channels), got {tuple(grid_shape)}"
+            )
+        for size in (first_size, kernel_size):
+            if size < 3 or size % 2 == 0:
+                raise ValueError(f"PixelCNN: expected odd windows of 3 or more, got {size}")
+        self.grid_shape = tuple(grid_shape)
+        self.num_params = num_params
+        self.first_size = first_size
+        self.kernel_size = kernel_size
+        self.depth = depth
+        self.context_shape = None if context_features is None else (context_features,)
+        groups = self.grid_shape[-1]
+        self.first = MaskedWindow(
+            1, width, groups=groups, size=len(causal(first_size)), strict=True, rngs=rngs
+        )
+
+        def block(key: Array) -> PixelBlock:
+            return PixelBlock(
+                width,
+                groups=groups,
+                size=len(causal(kernel_size)),
+                context_features=context_features,
+                dropout=dropout,
+                rngs=nnx.Rngs(key),
+            )
+
+        self.blocks = jax.vmap(block)(jax.random.split(rngs.params(), depth))
+        self.mix = MaskedWindow(width, out_width, groups=groups, rngs=rngs)
+        self.last = MaskedWindow(out_width, num_params, groups=groups, zero=True, rngs=rngs)
+
+    def _features(
+        self, x: Array, context: Array | None, key: Array | None
+    ) -> tuple[Array, tuple[Array, Array, Array]]:
+        """The last features ``(*batch, height, width, features)``, and of every block the features
+        it starts from, what its window sees and what it ends with, stacked."""
+        h = self.first(windows(x, causal(self.first_size)), x)
+        if context is not None:
+            context = context[..., None, None, :]
+
+        # The windows are several times the features, so the gradient makes them again.
+        @jax.checkpoint
+        def body(h: Array, inputs: tuple[PixelBlock, Array | None]) -> tuple[Array, Any]:
+            block, block_key = inputs
+            read = block.before(h)
+            window = windows(read, causal(self.kernel_size))
+            middle = block.after(window, read, context, key=block_key)
+            return h + block.up(None, middle), (h, read, middle)
+
+        keys = None if key is None else jax.random.split(key, self.depth)
+        return jax.lax.scan(body, h, (self.blocks, keys))
+
+    def _mixed(self, h: Array, group: Array | None = None) -> Array:
+        """The last layer but one."""
+        return jax.nn.relu(self.mix(None, jax.nn.relu(h), group))
+
+    def __call__(
+        self,
+        x: Array,
+        context: Array | None = None,
+        order: Array | None = None,
+        *,
+        key: Array | None = None,
+    ) -> Array:
+        h, _ = self._features(x, context, key)
+        params = self.last(None, self._mixed(h))
+        return params.reshape(*params.shape[:-1], -1, self.num_params)
+
+    # The incremental pass computes the features of one channel of one pixel. It keeps what the
+    # windows see, as (pixels, *batch, features), where a row of zeros stands for what lies beyond
+    # the edge; and of the pixel alone, for the maps across its channels, the features of the
+    # channels before. Those of the channels after it are left over from another pixel, and masked.
+
+    def init_cache(
+        self, batch: Shape, context: Array | None = None, order: Array | None = None
+    ) -> Cache:
+        self.resolve_order(order)
+        context = check_context(context, self.context_shape, batch, "PixelCNN.init_cache")
+        height, width, channels = self.grid_shape
+        fixed = {
+            "first": jnp.asarray(neighbours(height, width, causal(self.first_size))),
+            "windows": jnp.asarray(neighbours(height, width, causal(self.kernel_size))),
+            "blocks": tuple(
+                jax.tree.map(lambda leaf, i=i: leaf[i], self.blocks) for i in range(self.depth)
+            ),
+            "context": context,
+        }
+        dtype = self.last.dtype or self.last.bias[...].dtype
+
+        def zeros(*shape: int) -> Array:
+            return jnp.zeros(shape, dtype)
+
+        rows = height * width + 1
+        full, half = (channels * each for each in self.blocks.up.widths[::-1])
+        blocks = tuple(
+            (zeros(*batch, full), zeros(rows, *batch, half), zeros(*batch, half))
+            for _ in range(self.depth)
+        )
+        end = zeros(*batch, full), zeros(*batch, channels * self.last.widths[0])
+        return Cache(fixed, (zeros(rows, *batch, channels), blocks, end))
+
+    def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
+        fixed, (values, blocks, (h_pixel, mixed_pixel)) = cache
+        # At t = 0 the driver's zero lands where the first value will.
+        pixel, group = jnp.divmod(jnp.maximum(t - 1, 0), self.grid_shape[-1])
+        values = values.at[pixel, ..., group].set(x_previous.astype(values.dtype))
+        pixel, group = jnp.divmod(t, self.grid_shape[-1])
+
+        def window(rows: Array, around: Array) -> Array:
+            return jnp.moveaxis(rows[around[pixel]], 0, -2)
+
+        h = self.first(window(values, fixed["first"]), values[pixel], group)
+        new = []
+        for block, (started, read, ended) in zip(fixed["blocks"], blocks, strict=True):
+            started = _write(started, h, group)
+            own = _write(read[pixel], block.before(started, group), group)
+            read = read.at[pixel].set(own)
+            middle = block.after(window(read, fixed["windows"]), own, fixed["context"], group)
+            ended = _write(ended, middle, group)
+            h = h + block.up(None, ended, group)
+            new.append((started, read, ended))
+        h_pixel = _write(h_pixel, h, group)
+        mixed_pixel = _write(mixed_pixel, self._mixed(h_pixel, group), group)
+        params = self.last(None, mixed_pixel, group)
+        return params, Cache(fixed, (values, tuple(new), (h_pixel, mixed_pixel)))
+
+    def prefill(
+        self, x: Array, n: int, context: Array | None = None, order: Array | None = None
+    ) -> Cache:
+        batch = x.shape[: x.ndim - len(self.event_shape)]
+        fixed, (values, blocks, _) = self.init_cache(batch, context, order)
+        steps = jnp.arange(self.num_positions).reshape(self.grid_shape)
+        known = jnp.where(steps < n - 1, x, 0)
+        h, stacked = self._features(known, context, None)
+        pixel = min(n // self.grid_shape[-1], len(values) - 2)
+
+        def rows(old: Array, each: Array) -> Array:
+            flat = each.reshape(*batch, len(old) - 1, each.shape[-1])
+            return jnp.concatenate([jnp.moveaxis(flat, len(batch), 0).astype(old.dtype), old[-1:]])
+
+        def at_pixel(each: Array) -> Array:
+            return each.reshape(*batch, -1, each.shape[-1])[..., pixel, :].astype(values.dtype)
+
+        filled = tuple(
+            (at_pixel(started), rows(read, new), at_pixel(ended))
+            for (_, read, _), started, new, ended in zip(blocks, *stacked, strict=True)
+        )
+        end = at_pixel(h), at_pixel(self._mixed(h))
+        return Cache(fixed, (rows(values, known), filled, end))
+
+    def dependencies(self) -> np.ndarray:
+        """Which positions (rows) depend on which, ``(D, D)``: the receptive field."""
+        height, width, channels = self.grid_shape
+        pixels = height * width
+
+        def layer(size: int, strict: bool = False) -> np.ndarray:
+            seen = np.zeros((pixels, pixels + 1), bool)
+            if size:
+                seen[np.arange(pixels)[:, None], neighbours(height, width, causal(size))] = True
+            groups = np.tri(channels, k=-1 if strict else 0, dtype=bool)
+            every = np.ones((channels, channels), bool)
+            return np.kron(seen[:, :pixels], every) | np.kron(np.eye(pixels, dtype=bool), groups)
+
+        reach, block = layer(self.first_size, strict=True), layer(self.kernel_size)
+        for _ in range(self.depth):
+            reach = masks.through(block, reach)
+        return masks.through(layer(0), reach)
+
+    def parallel_depth(self, order: Array | None = None) -> int:
+        return int(masks.wave_numbers(self.own_order(), self.dependencies()).max()) + 1
+
+
+def _write(pixel: Array, value: Array, group: Array) -> Array:
+    """The features of a pixel ``(..., groups * width)`` with those of one group replaced."""
+    start = group * value.shape[-1]
+    return jax.lax.dynamic_update_slice_in_dim(pixel, value.astype(pixel.dtype), start, axis=-1)
