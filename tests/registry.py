@@ -702,6 +702,34 @@ MODELS: dict[str, Example] = {
     "nade logistic mixture": Example(
         lambda r: zoo.nade((3,), levels=4, components=2, width=3, rngs=r), (3,)
     ),
+    "pixelcnn": Example(
+        lambda r: zoo.pixelcnn((2, 3, 1), levels=2, width=4, depth=1, out_width=3, rngs=r),
+        (2, 3, 1),
+    ),
+    "pixelcnn of channels": Example(
+        lambda r: zoo.pixelcnn((2, 1, 2), levels=3, width=4, depth=1, out_width=3, rngs=r),
+        (2, 1, 2),
+    ),
+    "lmconv": Example(
+        lambda r: zoo.lmconv((2, 2, 1), levels=2, num_orders=2, width=4, depth=1, rngs=r), (2, 2, 1)
+    ),
+    "lmconv of channels": Example(
+        lambda r: zoo.lmconv(
+            (2, 1, 2),
+            levels=3,
+            components=2,
+            orders="raster",
+            num_orders=1,
+            width=4,
+            depth=1,
+            rngs=r,
+        ),
+        (2, 1, 2),
+    ),
+    "lstm": Example(lambda r: zoo.recurrent((4,), width=3, rngs=r), (4,)),
+    "wavenet": Example(
+        lambda r: zoo.wavenet((3,), levels=4, width=3, skip_width=4, dilations=(1, 2), rngs=r), (3,)
+    ),
     "made binary": Example(lambda r: zoo.made((6,), hidden=(9,), rngs=r), (6,)),
     "made binary image": Example(lambda r: zoo.made((2, 2, 1), hidden=(9,), rngs=r), (2, 2, 1)),
     "made categorical": Example(lambda r: zoo.made((3,), levels=5, hidden=(9,), rngs=r), (3,)),

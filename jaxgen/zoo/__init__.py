@@ -11,6 +11,7 @@ from jaxgen.zoo.glow import glow
 from jaxgen.zoo.growing import growing
 from jaxgen.zoo.iaf import iaf
 from jaxgen.zoo.jet import jet
+from jaxgen.zoo.lmconv import lmconv
 from jaxgen.zoo.made import made
 from jaxgen.zoo.maf import maf
 from jaxgen.zoo.maf_mog import maf_mog
@@ -18,9 +19,12 @@ from jaxgen.zoo.markov import markov
 from jaxgen.zoo.nade import nade
 from jaxgen.zoo.nice import nice
 from jaxgen.zoo.nsf import nsf
+from jaxgen.zoo.pixelcnn import pixelcnn
 from jaxgen.zoo.realnvp import realnvp
+from jaxgen.zoo.recurrent import recurrent
 from jaxgen.zoo.registry import build, hyperparameters, names
 from jaxgen.zoo.tarflow import tarflow
+from jaxgen.zoo.wavenet import wavenet
 
 __all__ = [
     "build",
@@ -32,6 +36,7 @@ __all__ = [
     "hyperparameters",
     "iaf",
     "jet",
+    "lmconv",
     "made",
     "maf",
     "maf_mog",
@@ -40,6 +45,9 @@ __all__ = [
     "names",
     "nice",
     "nsf",
+    "pixelcnn",
     "realnvp",
+    "recurrent",
     "tarflow",
+    "wavenet",
 ]

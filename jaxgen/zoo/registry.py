@@ -15,6 +15,7 @@ from jaxgen.zoo.glow import glow
 from jaxgen.zoo.growing import growing
 from jaxgen.zoo.iaf import iaf
 from jaxgen.zoo.jet import jet
+from jaxgen.zoo.lmconv import lmconv
 from jaxgen.zoo.made import made
 from jaxgen.zoo.maf import maf
 from jaxgen.zoo.maf_mog import maf_mog
@@ -22,8 +23,11 @@ from jaxgen.zoo.markov import markov
 from jaxgen.zoo.nade import nade
 from jaxgen.zoo.nice import nice
 from jaxgen.zoo.nsf import nsf
+from jaxgen.zoo.pixelcnn import pixelcnn
 from jaxgen.zoo.realnvp import realnvp
+from jaxgen.zoo.recurrent import recurrent
 from jaxgen.zoo.tarflow import tarflow
+from jaxgen.zoo.wavenet import wavenet
 
 _CONSTRUCTORS: dict[str, Callable[..., Model]] = {
     constructor.__name__: constructor
@@ -35,6 +39,7 @@ _CONSTRUCTORS: dict[str, Callable[..., Model]] = {
         growing,
         iaf,
         jet,
+        lmconv,
         made,
         maf,
         maf_mog,
@@ -42,8 +47,11 @@ _CONSTRUCTORS: dict[str, Callable[..., Model]] = {
         nade,
         nice,
         nsf,
+        pixelcnn,
         realnvp,
+        recurrent,
         tarflow,
+        wavenet,
     )
 }
 

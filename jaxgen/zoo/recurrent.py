@@ -1,0 +1,65 @@
+r"""Recurrent networks over sequences: LSTM and GRU.
+
+.. math:: \log p(x) = \sum_t \log p\left(x_t \mid h(s_t)\right), \qquad
+          s_t = \operatorname{cell}(s_{t-1}, x_{t-1})
+
+(see :mod:`jaxgen.conditionals.recurrent`). Sequences of several lengths are padded, and scored by
+``model.log_prob(x, lengths=lengths)``.
+"""
+
+from flax import nnx
+
+from jaxgen.conditionals import Recurrent
+from jaxgen.core import Shape
+from jaxgen.likelihoods import for_levels
+from jaxgen.models import Autoregressive
+
+
+def recurrent(
+    event_shape: Shape,
+    *,
+    levels: int | None = 2,
+    components: int | None = None,
+    cell: str = "lstm",
+    width: int = 128,
+    depth: int = 1,
+    context_features: int | None = None,
+    rngs: nnx.Rngs,
+) -> Autoregressive:
+    """Stacked LSTM or GRU cells over a sequence, or over the pixels of an image in raster order.
+
+    Args:
+        event_shape: ``(length,)``, ``(length, channels)`` or ``(height, width, channels)``.
+        levels: 2 for binary data (Bernoulli), more for integer levels (categorical), None for real
+            values (normal). Of several channels only a mixture of logistics is coupled; the other
+            heads make them independent given the steps before.
+        components: of a mixture for each step, of normals for real values and of discretized
+            logistics for levels; None for no mixture.
+        cell: ``"lstm"`` or ``"gru"``.
+        width: the size of a cell's state.
+        depth: how many cells stand on each other.
+        context_features: the size of a context vector; None for an unconditional model.
+        rngs: where the initial weights come from.
+
+    Raises:
+        ValueError: for an unknown cell.
+
+    >>> import jax.numpy as jnp
+    >>> model = recurrent((8,), width=4, rngs=nnx.Rngs(0))
+    >>> round(float(model.log_prob(jnp.zeros(8, int))), 4)  # eight fair coins at first
+    -5.5452
+    """
+    likelihood = for_levels(levels, components)
+    steps = max(len(event_shape) - 1, 1)
+    grid, position = tuple(event_shape[:steps]), tuple(event_shape[steps:])
+    conditional = Recurrent(
+        grid,
+        position,
+        likelihood.num_params(position),
+        cell=cell,
+        width=width,
+        depth=depth,
+        context_features=context_features,
+        rngs=rngs,
+    )
+    return Autoregressive(conditional, likelihood)
