@@ -726,6 +726,9 @@ MODELS: dict[str, Example] = {
         ),
         (2, 1, 2),
     ),
+    "attention": Example(
+        lambda r: zoo.attention((2, 2, 1), levels=2, width=8, depth=1, heads=2, rngs=r), (2, 2, 1)
+    ),
     "lstm": Example(lambda r: zoo.recurrent((4,), width=3, rngs=r), (4,)),
     "wavenet": Example(
         lambda r: zoo.wavenet((3,), levels=4, width=3, skip_width=4, dilations=(1, 2), rngs=r), (3,)

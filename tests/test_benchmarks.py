@@ -9,6 +9,7 @@ import pytest
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SMALLEST = {
     "compile.py": ["--rounds", "1", "--models", "maf"],
+    "conditionals.py": ["--small", "--rounds", "1"],
     "inversion.py": ["--small"],
     "maf.py": ["--rounds", "1"],
     "peers.py": ["--small"],

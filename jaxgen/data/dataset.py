@@ -2,8 +2,9 @@
 
 import functools
 import hashlib
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -80,6 +81,25 @@ class Dataset:
         digest = hashlib.sha256(f"{x.dtype.str}{x.shape}".encode())
         digest.update(x.data.cast("B"))
         return digest.hexdigest()
+
+    def reshaped(self, event_shape: tuple[int, ...]) -> "Dataset":
+        """The same data with examples of another shape of the same size.
+
+        Raises:
+          ValueError: the sizes differ.
+
+        Example:
+          >>> flat = Dataset("digits", "train", np.zeros((5, 64), np.uint8), levels=17)
+          >>> flat.reshaped((8, 8, 1)).x.shape
+          (5, 8, 8, 1)
+        """
+        if math.prod(event_shape) != math.prod(self.event_shape):
+            raise ValueError(
+                f"data set {self.name!r}, split {self.split!r}: expected an event shape of "
+                f"{math.prod(self.event_shape)} entries, as {self.event_shape} has, got "
+                f"{event_shape}"
+            )
+        return replace(self, x=self.x.reshape(len(self), *event_shape))
 
     def __len__(self) -> int:
         return len(self.x)

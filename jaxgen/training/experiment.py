@@ -28,6 +28,8 @@ class Experiment:
         model: a constructor of :mod:`jaxgen.zoo`, by name.
         data: a data set, see :func:`jaxgen.data.load`.
         model_args: hyperparameters of the constructor.
+        event_shape: another shape of the data's examples, such as that of images which are stored
+            as vectors; None for their own.
         class_features: trains p(x | label): the data's labels reach the model through an embedding
             of this size; None for an unconditional model.
         dequantize: wraps a flow for integer levels, with uniform noise.
@@ -47,6 +49,7 @@ class Experiment:
     model: str
     data: str
     model_args: dict[str, Any] = dataclasses.field(default_factory=dict)
+    event_shape: list[int] | None = None
     class_features: int | None = None
     dequantize: bool = False
     dequantizer_args: dict[str, Any] | None = None

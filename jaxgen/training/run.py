@@ -56,7 +56,7 @@ def train(
         ValueError: if the data do not fit the model.
     """
     out = Path(out)
-    training, validation = (datasets.load(experiment.data, s) for s in ("train", "valid"))
+    training, validation = (_data(experiment, s) for s in ("train", "valid"))
     model = experiment.build(training.event_shape, training.levels, training.num_classes)
     batch, valid = (Batch(part.x, _labels(experiment, part)) for part in (training, validation))
     check_inputs(model, batch, valid, experiment.train)
@@ -79,6 +79,12 @@ def train(
     sample(out, out / "samples.png", num=64)
     print(evaluate_run(out))
     return result
+
+
+def _data(experiment: Experiment, split: str) -> Dataset:
+    data = datasets.load(experiment.data, split)
+    shape = experiment.event_shape
+    return data if shape is None else data.reshaped(tuple(shape))
 
 
 def load(run: Path | str) -> Model:
@@ -121,7 +127,7 @@ def evaluate_run(
     run = Path(run)
     config = read_config(run)
     experiment = Experiment.from_dict(config["experiment"])
-    model, data = load(run), datasets.load(experiment.data, split or experiment.eval_split)
+    model, data = load(run), _data(experiment, split or experiment.eval_split)
     if experiment.eval_space == "logit":
         model, data = in_logit_space(model, data)
     record = evaluate(
@@ -203,7 +209,7 @@ def interpolate_run(
     """
     model = load(run)
     experiment = Experiment.from_dict(read_config(run)["experiment"])
-    data = datasets.load(experiment.data, "test")
+    data = _data(experiment, "test")
     rng = np.random.default_rng(seed)
     if not 1 <= 2 * pairs <= len(data.x):
         raise ValueError(

@@ -4,6 +4,7 @@ A constructor takes the event's shape first and ``rngs`` last; its hyperparamete
 the paper.
 """
 
+from jaxgen.zoo.attention import attention
 from jaxgen.zoo.dequantizer import dequantizer
 from jaxgen.zoo.flowpp import flowpp
 from jaxgen.zoo.fvsbn import fvsbn
@@ -27,6 +28,7 @@ from jaxgen.zoo.tarflow import tarflow
 from jaxgen.zoo.wavenet import wavenet
 
 __all__ = [
+    "attention",
     "build",
     "dequantizer",
     "flowpp",

@@ -8,6 +8,7 @@ from flax import nnx
 
 from jaxgen.core import Shape, unknown
 from jaxgen.models import Model
+from jaxgen.zoo.attention import attention
 from jaxgen.zoo.dequantizer import dequantizer
 from jaxgen.zoo.flowpp import flowpp
 from jaxgen.zoo.fvsbn import fvsbn
@@ -32,6 +33,7 @@ from jaxgen.zoo.wavenet import wavenet
 _CONSTRUCTORS: dict[str, Callable[..., Model]] = {
     constructor.__name__: constructor
     for constructor in (
+        attention,
         dequantizer,
         flowpp,
         fvsbn,

@@ -1,0 +1,31 @@
+"""NADE on the binary Mushrooms data, in one order.
+
+Command: ``JAXGEN_DATA=DIR jaxgen train experiments/nade_mushrooms.py --out runs/nade_mushrooms``
+Cost: not measured yet.
+Published: -9.81 nats (NADE, fixed order, 500 hidden units), as recalled.
+Result: not recorded yet.
+
+Binary data in the splits of the NADE and MADE papers: ``DIR`` holds ``uci_binary/mushrooms.npz``
+with the arrays ``train``, ``valid`` and ``test``. Log-likelihood in nats, exact. Chosen on
+validation: the step.
+"""
+
+from jaxgen.training import Experiment, TrainSettings
+
+experiment = Experiment(
+    model="nade",
+    data="npz:uci_binary/mushrooms.npz",
+    model_args={
+        "width": 500,
+        "dropout": 0.3,
+    },
+    train=TrainSettings(
+        steps=4000,
+        batch_size=100,
+        learning_rate=0.002,
+        weight_decay=0.1,
+        eval_every=200,
+        checkpoint_every=2000,
+        clip_norm=None,
+    ),
+)
