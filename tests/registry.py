@@ -4,6 +4,7 @@ An entry is a factory ``rngs -> member``; the data that a check needs are made t
 tiny, because a check costs what it compiles.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -43,6 +44,7 @@ from jaxgen.conditionals import (
     MADE,
     NADE,
     CausalTransformer,
+    EoNADE,
     Growing,
     LMConv,
     Markov,
@@ -358,6 +360,12 @@ CONDITIONALS: dict[str, Example] = {
         lambda r: Growing((2, 2), 1, width=3, context_features=2, dropout=0.5, rngs=r), (2, 2)
     ),
     "nade": Example(lambda r: NADE((4,), 2, width=3, rngs=r), (4,)),
+    "eonade": Example(lambda r: EoNADE((4,), 2, hidden=(5, 4), activation="tanh", rngs=r), (4,)),
+    "eonade context, dropout": Example(
+        lambda r: EoNADE((3,), 1, hidden=(5,), context_features=2, dropout=0.5, rngs=r),
+        (3,),
+        options=SPARSE,
+    ),
     "nade rescaled, context, dropout": Example(
         lambda r: NADE((3,), 1, width=3, rescale=True, context_features=2, dropout=0.5, rngs=r),
         (3,),
@@ -701,6 +709,13 @@ MODELS: dict[str, Example] = {
     "rnade": Example(lambda r: zoo.nade((2,), levels=None, components=2, width=3, rngs=r), (2,)),
     "nade logistic mixture": Example(
         lambda r: zoo.nade((3,), levels=4, components=2, width=3, rngs=r), (3,)
+    ),
+    "eonade": Example(
+        lambda r: Ensemble(
+            Autoregressive(EoNADE((3,), 1, hidden=(5,), rngs=r), likelihoods.Bernoulli()),
+            jnp.asarray(list(itertools.permutations(range(3)))),
+        ),
+        (3,),
     ),
     "pixelcnn": Example(
         lambda r: zoo.pixelcnn((2, 3, 1), levels=2, width=4, depth=1, out_width=3, rngs=r),

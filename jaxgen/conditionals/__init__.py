@@ -2,6 +2,7 @@
 
 from jaxgen.conditionals.attention import CausalTransformer
 from jaxgen.conditionals.base import Conditional
+from jaxgen.conditionals.eonade import EoNADE
 from jaxgen.conditionals.fvsbn import FVSBN
 from jaxgen.conditionals.growing import Growing
 from jaxgen.conditionals.lmconv import LMConv
@@ -18,6 +19,7 @@ __all__ = [
     "NADE",
     "CausalTransformer",
     "Conditional",
+    "EoNADE",
     "Growing",
     "LMConv",
     "Markov",

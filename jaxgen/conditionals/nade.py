@@ -135,7 +135,7 @@ class NADE(Conditional):
         # The weights of the steps are scanned over, and not looked up by step, because the gradient
         # of a lookup is an array of all weights, once for every step.
         steps = (sequence, self._weights(order), shift, keys)
-        params = _scan_in_segments(body, pre, steps, self.num_positions)
+        params = scan_in_segments(body, pre, steps, self.num_positions)
         return self.from_sequence(params, order, params=True)
 
     def init_cache(
@@ -165,7 +165,7 @@ class NADE(Conditional):
         return Cache(fixed, pre + jnp.tensordot(known, kernel, ((0,), (0,))))
 
 
-def _scan_in_segments(body: Any, carry: Array, steps: Any, length: int) -> Array:
+def scan_in_segments(body: Any, carry: Array, steps: Any, length: int) -> Array:
     """``jax.lax.scan`` over steps, whose gradient stores one carry for each segment of them.
 
     The steps that are left over stand before the segments.

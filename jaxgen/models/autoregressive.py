@@ -288,7 +288,7 @@ class Autoregressive(Model):
                     f"{where}: an approximation: the generation order of "
                     f"{type(self.conditional).__name__} is fixed, so what is missing is drawn "
                     f"without the observed positions that come after it; a network that takes any "
-                    f"order (MADE, NADE, CausalTransformer) is exact",
+                    f"order (LMConv, EoNADE, MADE, CausalTransformer) is exact",
                     ApproximateCompletion,
                     stacklevel=3,
                 )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxgen.conditionals import EoNADE
 from jaxgen.core import Buffer, replace
 from jaxgen.models.autoregressive import Autoregressive
 from jaxgen.models.base import Model
@@ -21,7 +22,9 @@ class Ensemble(Model):
     Each order gives a normalised distribution, so the mean is one too, and :meth:`log_prob` is
     exact (Uria et al. 2014; Germain et al. 2015). Averaging *logits* would not be. Training on the
     exact value would take ``K`` passes; :meth:`elbo` draws orders instead, which bounds it from
-    below by Jensen's inequality: order-agnostic training.
+    below by Jensen's inequality: order-agnostic training. A network that predicts whatever is
+    missing from whatever is seen (:class:`~jaxgen.conditionals.EoNADE`) is trained on all orders at
+    once, by one step of each, in one pass.
 
     Args:
         model: the autoregressive model.
@@ -80,8 +83,15 @@ class Ensemble(Model):
         *,
         dropout_key: Array | None = None,
     ) -> Array:
-        """``log p_{o_k}(x)`` for random ``k``: at most :meth:`log_prob` in expectation."""
+        """``log p_{o_k}(x)`` for random ``k``: at most :meth:`log_prob` in expectation.
+
+        Of a network with a ``predict`` it is one step of a random order out of *all*, with the
+        weight that makes it ``log p_o(x)`` on average: at most the log of the average over all
+        orders.
+        """
         x, context = self._events(x, context, "elbo")
+        if isinstance(self.model.conditional, EoNADE):
+            return self._one_step(x, key, context, dropout_key)
         batch = x.shape[: x.ndim - len(self.event_shape)]
         rows = math.prod(batch)
         groups = math.gcd(rows, min(self.orders_per_batch, self.orders.shape[0]))
@@ -98,6 +108,62 @@ class Ensemble(Model):
             return self.model.log_prob(x, context, order=order, key=key)
 
         return jax.vmap(group)(flat, contexts, orders, keys).reshape(batch)
+
+    def _one_step(
+        self, x: Array, key: Array, context: Array | None, dropout_key: Array | None
+    ) -> Array:
+        """``D / (number missing)`` times the log-probability of what is missing, position by
+        position, given what a random order has at a random step."""
+        network, likelihood = self.model.conditional, self.model.likelihood
+        assert isinstance(network, EoNADE)
+        self.model.check_data(x)
+        batch, size = x.shape[: x.ndim - len(self.event_shape)], network.num_positions
+        order_key, step_key = jax.random.split(key)
+        places = jax.random.uniform(order_key, (*batch, size))
+        rank = jnp.argsort(jnp.argsort(places, axis=-1), axis=-1)
+        step = jax.random.randint(step_key, (*batch, 1), 0, size)
+        seen = rank < step
+        inputs = likelihood.encode(x)
+        params = network.predict(inputs, seen.reshape(inputs.shape), context, key=dropout_key)
+        each = likelihood.log_prob(x, params).reshape(*batch, size)
+        missing = jnp.sum(jnp.where(seen, 0.0, each), axis=-1)
+        return missing * (size / (size - step[..., 0]))
+
+    def complete(
+        self,
+        key: Array,
+        x: Array,
+        observed: Array | np.ndarray,
+        num_samples: int,
+        context: Array | None = None,
+        *,
+        temperature: float | Array = 1.0,
+        top_p: float | Array = 1.0,
+    ) -> Array:
+        """As :meth:`Autoregressive.complete`, each completion in an order of its own.
+
+        In every order what is observed comes first, so these are exact samples of the average of
+        the orders so changed.
+        """
+        order_key, sample_key = jax.random.split(key)
+        picks = jax.random.randint(order_key, (num_samples,), 0, self.orders.shape[0])
+
+        def one(key: Array, pick: Array) -> Array:
+            order, tempering = self._orders()[pick], {"temperature": temperature, "top_p": top_p}
+            return self.model.complete(key, x, observed, 1, context, order=order, **tempering)[0]
+
+        return jax.vmap(one)(jax.random.split(sample_key, num_samples), picks)
+
+    def conditional_log_prob(
+        self, x: Array, observed: Array | np.ndarray, context: Array | None = None
+    ) -> Array:
+        """``log p(missing part | observed part)`` in nats: the average over the orders, in each of
+        which what is observed comes first."""
+        scores = jax.lax.map(
+            lambda order: self.model.conditional_log_prob(x, observed, context, order=order),
+            self._orders(),
+        )
+        return jax.nn.logsumexp(scores, axis=0) - math.log(len(scores))
 
     def sample(
         self,

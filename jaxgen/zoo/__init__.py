@@ -6,6 +6,7 @@ the paper.
 
 from jaxgen.zoo.attention import attention
 from jaxgen.zoo.dequantizer import dequantizer
+from jaxgen.zoo.eonade import eonade
 from jaxgen.zoo.flowpp import flowpp
 from jaxgen.zoo.fvsbn import fvsbn
 from jaxgen.zoo.glow import glow
@@ -31,6 +32,7 @@ __all__ = [
     "attention",
     "build",
     "dequantizer",
+    "eonade",
     "flowpp",
     "fvsbn",
     "glow",

@@ -10,6 +10,7 @@ from jaxgen.core import Shape, unknown
 from jaxgen.models import Model
 from jaxgen.zoo.attention import attention
 from jaxgen.zoo.dequantizer import dequantizer
+from jaxgen.zoo.eonade import eonade
 from jaxgen.zoo.flowpp import flowpp
 from jaxgen.zoo.fvsbn import fvsbn
 from jaxgen.zoo.glow import glow
@@ -35,6 +36,7 @@ _CONSTRUCTORS: dict[str, Callable[..., Model]] = {
     for constructor in (
         attention,
         dequantizer,
+        eonade,
         flowpp,
         fvsbn,
         glow,

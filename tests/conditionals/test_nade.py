@@ -1,11 +1,15 @@
 """NADE and its kin against their equations, written out."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxgen.conditionals import FVSBN, MADE, NADE, Growing
+from jaxgen.conditionals import FVSBN, MADE, NADE, EoNADE, Growing
+from jaxgen.likelihoods import Bernoulli
+from jaxgen.models import Autoregressive, Ensemble
 from jaxgen.testing import perturb, to_float64
 
 
@@ -65,3 +69,26 @@ def test_dropout_needs_a_key(x64):
         one, other = (network(x, key=jax.random.key(k)) for k in (0, 1))
         assert not np.allclose(one, other)
         np.testing.assert_array_equal(network(x), network(x))
+
+
+def test_eonade_predicts_what_its_chain_says(x64):
+    """At each step of an order, one prediction from what is seen gives that step's parameters."""
+    network = member(EoNADE, (5,), 2, hidden=(6, 4))
+    x, order = jax.random.normal(jax.random.key(1), (3, 5)), jnp.array([3, 0, 4, 1, 2])
+    params = network(x, order=order)
+    for t, position in enumerate(order.tolist()):
+        seen = jnp.isin(jnp.arange(5), order[:t])
+        garbage = jnp.where(seen, x, jnp.nan)
+        predicted = network.predict(garbage, seen)[:, position]
+        np.testing.assert_allclose(predicted, params[:, position], atol=1e-12)
+
+
+def test_eonades_weight_makes_one_step_an_unbiased_chain(x64):
+    network = member(EoNADE, (3,), 1, hidden=(6,))
+    single = Autoregressive(network, Bernoulli())
+    orders = jnp.asarray(list(itertools.permutations(range(3))))
+    model, x = Ensemble(single, orders), jnp.array([1, 0, 1])
+    expected = np.mean([single.log_prob(x, order=order) for order in orders])
+    keys = jax.random.split(jax.random.key(2), 20_000)
+    draws = np.asarray(jax.jit(jax.vmap(lambda key: model.elbo(x, key)))(keys))
+    assert abs(draws.mean() - expected) < 4 * draws.std() / np.sqrt(len(draws))

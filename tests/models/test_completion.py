@@ -121,3 +121,21 @@ def test_a_mask_of_the_wrong_shape_or_dtype(mask):
     ):
         with pytest.raises(ShapeError, match=r"expected a boolean mask of shape \(4,\)"):
             call()
+
+
+def test_an_ensemble_averages_orders_that_all_begin_with_what_is_observed(x64):
+    ensemble, mask = member("made", num_orders=3), np.array([False, True, False, True])
+    x = EVENTS[:5]
+    got = ensemble.conditional_log_prob(x, mask)
+    orders = np.asarray(ensemble.orders[...]).astype(int)
+    each = [ensemble.model.conditional_log_prob(x, mask, order=jnp.asarray(o)) for o in orders]
+    np.testing.assert_allclose(got, jax.nn.logsumexp(jnp.stack(each), 0) - np.log(3), atol=1e-12)
+    # Over what is missing these are probabilities, and the draws have their frequencies.
+    drawn = np.asarray(ensemble.complete(KEY, x[0], mask, 20_000))
+    np.testing.assert_array_equal(drawn[:, mask], np.broadcast_to(x[0][mask], (20_000, 2)))
+    same = np.all(np.asarray(EVENTS)[:, mask] == np.asarray(x[0])[mask], axis=1)
+    probabilities = np.exp(ensemble.conditional_log_prob(EVENTS[same], mask))
+    np.testing.assert_allclose(probabilities.sum(), 1.0, atol=1e-12)
+    for event, expected in zip(np.asarray(EVENTS)[same], probabilities, strict=True):
+        share = np.mean(np.all(drawn == event, axis=1))
+        assert share == pytest.approx(expected, abs=5 * np.sqrt(expected / 20_000))
