@@ -24,6 +24,7 @@ from jaxgen.conditionals import (
     NADE,
     CausalTransformer,
     Conditional,
+    GatedPixelCNN,
     Growing,
     LMConv,
     Markov,
@@ -54,6 +55,11 @@ def networks(small: bool) -> dict[str, tuple[Make, int, bool]]:
         "recurrent": (lambda r: Recurrent((size,), (), 1, width=128, rngs=r), 100, False),
         "pixelcnn": (
             lambda r: PixelCNN((side, side, 1), 1, **conv, out_width=maps, rngs=r),
+            8,
+            False,
+        ),
+        "gated pixelcnn": (
+            lambda r: GatedPixelCNN((side, side), (1,), 1, **conv, out_width=maps, rngs=r),
             8,
             False,
         ),

@@ -45,6 +45,7 @@ from jaxgen.conditionals import (
     NADE,
     CausalTransformer,
     EoNADE,
+    GatedPixelCNN,
     Growing,
     LMConv,
     Markov,
@@ -130,6 +131,12 @@ def attention(grid, position=(), num_params=2, width=8, depth=1, **options):
 
 def pixelcnn(grid, num_params, **options):
     return PixelCNN(grid, num_params, width=4, first_size=3, out_width=3, **options)
+
+
+def gated_pixelcnn(grid, num_params, position=(1,), **options):
+    return GatedPixelCNN(
+        grid, position, num_params, width=4, depth=2, first_size=3, out_width=3, **options
+    )
 
 
 def wavenet(grid, num_params, position=(), dilations=(1, 2), **options):
@@ -335,6 +342,18 @@ def chain(size, order):
     return (distance >= 1) & (distance <= order)
 
 
+# A pixel of a grid (3, 4) sees two columns to either side above it, and two to its left.
+SEEN_BY_GATED = np.array(
+    [
+        [
+            (i // 4 > j // 4 and abs(i % 4 - j % 4) <= 2) or (i // 4 == j // 4 and 0 < i - j <= 2)
+            for j in range(12)
+        ]
+        for i in range(12)
+    ]
+)
+
+
 CONDITIONALS: dict[str, Example] = {
     "made no hidden, direct": Example(lambda r: made((4,), 1, (), direct=True, rngs=r), (4,)),
     "made": Example(lambda r: made((5,), 2, (7, 9), rngs=r), (5,)),
@@ -409,6 +428,13 @@ CONDITIONALS: dict[str, Example] = {
         lambda r: pixelcnn((2, 2, 3), 1, depth=2, context_features=2, dropout=0.5, rngs=r),
         (2, 2, 3),
         options=SPARSE,
+    ),
+    "gated pixelcnn": Example(
+        lambda r: gated_pixelcnn((3, 4), 2, rngs=r), (3, 4, 1), options={"dense": SEEN_BY_GATED}
+    ),
+    "gated pixelcnn of channels, context, dropout": Example(
+        lambda r: gated_pixelcnn((2, 2), 1, (3,), context_features=2, dropout=0.5, rngs=r),
+        (2, 2, 3),
     ),
     "markov, a chain of tables": Example(
         lambda r: Markov((5,), 1, parents=2, values=(-1.0, 0.0, 1.0)),
@@ -724,6 +750,10 @@ MODELS: dict[str, Example] = {
     "pixelcnn of channels": Example(
         lambda r: zoo.pixelcnn((2, 1, 2), levels=3, width=4, depth=1, out_width=3, rngs=r),
         (2, 1, 2),
+    ),
+    "gated pixelcnn": Example(
+        lambda r: zoo.gated_pixelcnn((2, 3, 1), levels=2, width=4, depth=2, out_width=3, rngs=r),
+        (2, 3, 1),
     ),
     "lmconv": Example(
         lambda r: zoo.lmconv((2, 2, 1), levels=2, num_orders=2, width=4, depth=1, rngs=r), (2, 2, 1)

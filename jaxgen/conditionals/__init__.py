@@ -4,6 +4,7 @@ from jaxgen.conditionals.attention import CausalTransformer
 from jaxgen.conditionals.base import Conditional
 from jaxgen.conditionals.eonade import EoNADE
 from jaxgen.conditionals.fvsbn import FVSBN
+from jaxgen.conditionals.gated_pixelcnn import GatedPixelCNN
 from jaxgen.conditionals.growing import Growing
 from jaxgen.conditionals.lmconv import LMConv
 from jaxgen.conditionals.made import MADE
@@ -20,6 +21,7 @@ __all__ = [
     "CausalTransformer",
     "Conditional",
     "EoNADE",
+    "GatedPixelCNN",
     "Growing",
     "LMConv",
     "Markov",

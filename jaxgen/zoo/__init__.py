@@ -9,6 +9,7 @@ from jaxgen.zoo.dequantizer import dequantizer
 from jaxgen.zoo.eonade import eonade
 from jaxgen.zoo.flowpp import flowpp
 from jaxgen.zoo.fvsbn import fvsbn
+from jaxgen.zoo.gated_pixelcnn import gated_pixelcnn
 from jaxgen.zoo.glow import glow
 from jaxgen.zoo.growing import growing
 from jaxgen.zoo.iaf import iaf
@@ -35,6 +36,7 @@ __all__ = [
     "eonade",
     "flowpp",
     "fvsbn",
+    "gated_pixelcnn",
     "glow",
     "growing",
     "hyperparameters",

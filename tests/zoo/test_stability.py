@@ -43,5 +43,16 @@ def test_a_thousand_steps_stay_finite(name: str, seed: int) -> None:
 
 
 def test_every_flow_of_the_zoo_is_trained() -> None:
-    others = {"made", "dequantizer"}
+    # Those that are no flows of data: direct densities, and the noise of a dequantization.
+    others = {
+        "attention",
+        "dequantizer",
+        "eonade",
+        "fvsbn",
+        "gated_pixelcnn",
+        "growing",
+        "lmconv",
+        "made",
+    }
+    others |= {"markov", "nade", "pixelcnn", "recurrent", "wavenet"}
     assert set(MEMBERS) == {name for name, _ in zoo.names()} - others
