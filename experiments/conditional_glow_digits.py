@@ -1,9 +1,9 @@
 """Glow of a digit given its class: p(x | label).
 
 Command: ``jaxgen train experiments/conditional_glow_digits.py --out runs/conditional_glow_digits``
-Cost: not measured yet.
+Cost: 73 seconds on 2 CPU cores, beside other work.
 Published: none for this data set.
-Result: not recorded yet.
+Result: 1.98 ± 0.02 bits/dim (ELBO, one sample), test split of 180 examples.
 
 The flow of ``glow_digits.py``, every coupling seeing an embedding of the label; bits per
 dimension given the label. In ``samples.png`` every column is a class.

@@ -1,9 +1,9 @@
 """NICE on the digits.
 
 Command: ``jaxgen train experiments/nice_digits.py --out runs/nice_digits``
-Cost: not measured yet.
+Cost: 16 seconds on 2 CPU cores, beside other work.
 Published: none for this data set.
-Result: not recorded yet.
+Result: 2.30 ± 0.02 bits/dim (ELBO, one sample), test split of 180 examples.
 
 Two hidden layers of 256 instead of the paper's five of 1000; logit preprocessing.
 The 8x8 digits of scikit-learn, 17 levels, bits per dimension counted per level. One candidate, not

