@@ -68,17 +68,20 @@ def made_operations(size: int, hidden: tuple[int, ...], num_params: int, batch: 
     """Of a masked multilayer perceptron of ``size`` positions.
 
     A step multiplies, in every layer, one block of rows by all columns. Blocks have the height of
-    the largest one, and that many columns of padding stand behind the units of a layer.
+    the largest one, and that many columns of padding stand behind the units of a layer. A density
+    pass multiplies, between hidden layers, the first half of the units by what they see only
+    (:func:`~jaxgen.functional.masks.hidden_product`).
     """
-    heights = [
-        int(np.bincount(masks.hidden_degrees(width, size, lowest=1), minlength=size).max())
-        for width in hidden
-    ]
+    degrees = [masks.hidden_degrees(width, size, lowest=1) for width in hidden]
+    heights = [int(np.bincount(each, minlength=size).max()) for each in degrees]
     columns = [size, *(width + height for width, height in zip(hidden, heights, strict=True))]
     blocks = sum(height * below for height, below in zip(heights, columns, strict=False))
     step = blocks + num_params * columns[-1]
-    widths = [size, *hidden, size * num_params]
-    full = sum(below * above for below, above in itertools.pairwise(widths))
+    full = size * hidden[0] + hidden[-1] * size * num_params
+    for below, above in itertools.pairwise(degrees):
+        half = above.size // 2
+        full += below.size * (above.size - half)
+        full += half * np.searchsorted(below, above[half - 1], side="right")
     return Operations(2.0 * batch * full, 2.0 * batch * size * step)
 
 
