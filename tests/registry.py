@@ -751,7 +751,7 @@ MODELS: dict[str, Example] = {
         lambda r: zoo.pixelcnn((2, 1, 2), levels=3, width=4, depth=1, out_width=3, rngs=r),
         (2, 1, 2),
     ),
-    "gated pixelcnn": Example(
+    "gated_pixelcnn": Example(
         lambda r: zoo.gated_pixelcnn((2, 3, 1), levels=2, width=4, depth=2, out_width=3, rngs=r),
         (2, 3, 1),
     ),
@@ -774,7 +774,7 @@ MODELS: dict[str, Example] = {
     "attention": Example(
         lambda r: zoo.attention((2, 2, 1), levels=2, width=8, depth=1, heads=2, rngs=r), (2, 2, 1)
     ),
-    "lstm": Example(lambda r: zoo.recurrent((4,), width=3, rngs=r), (4,)),
+    "recurrent": Example(lambda r: zoo.recurrent((4,), width=3, rngs=r), (4,)),
     "wavenet": Example(
         lambda r: zoo.wavenet((3,), levels=4, width=3, skip_width=4, dilations=(1, 2), rngs=r), (3,)
     ),
