@@ -29,7 +29,7 @@ from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, ShapeError, check_context
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.functional.windows import neighbours, windows
+from jaxgen.functional.windows import neighbours, position_rows, windows
 from jaxgen.networks.blocks import check_hyperparameters, dropout, zero_linear
 
 Offsets = tuple[tuple[int, int], ...]
@@ -271,34 +271,31 @@ class GatedPixelCNN(Conditional):
         self, x: Array, n: int, context: Array | None = None, order: Array | None = None
     ) -> Cache:
         batch = x.shape[: x.ndim - len(self.event_shape)]
-        fixed, (values, read, rows, crossing) = self.init_cache(batch, context, order)
-        height, width = self.grid_shape
+        fixed, (values, _, rows, _) = self.init_cache(batch, context, order)
+        (height, width), dtype = self.grid_shape, values.dtype
         steps = jnp.arange(self.num_positions).reshape(
             *self.grid_shape, *(1 for _ in self.position_shape)
         )
         known = jnp.where(steps < n - 1, x, 0)
         vertical, crossed, horizontal = self._stacks(known, context)
-
-        def by_position(old: Array, each: Array) -> Array:
-            flat = each.reshape(*batch, self.num_positions, old.shape[-1])
-            return jnp.concatenate([jnp.moveaxis(flat, len(batch), 0).astype(old.dtype), old[-1:]])
+        pixels = known.reshape(*batch, height, width, -1)
 
         def last_rows(old: Array, each: Array) -> Array:
             # At the beginning of a row its own features are still to be made.
             end = n // width + (n % width > 0)
-            by_row = jnp.moveaxis(each, (-3, -2), (0, 1)).astype(old.dtype)
+            by_row = jnp.moveaxis(each, (-3, -2), (0, 1)).astype(dtype)
             padded = jnp.concatenate([jnp.zeros_like(old), by_row])
             return padded[end : end + len(old)]
 
-        def own_row(old: Array, each: Array) -> Array:
+        def own_row(each: Array) -> Array:
             row = min(n // width, height - 1)
-            return jnp.moveaxis(each[..., row, :, :], -2, 0).astype(old.dtype)
+            return jnp.moveaxis(each[..., row, :, :], -2, 0).astype(dtype)
 
         state: tuple[Any, ...] = (
-            by_position(values, known),
-            tuple(by_position(old, h) for old, h in zip(read, horizontal, strict=False)),
+            position_rows(pixels, dtype),
+            tuple(position_rows(h, dtype) for h in horizontal[:-1]),
             tuple(last_rows(old, v) for old, v in zip(rows, vertical, strict=False)),
-            tuple(own_row(old, c) for old, c in zip(crossing, crossed, strict=True)),
+            tuple(own_row(each) for each in crossed),
         )
         return Cache(fixed, state)
 

@@ -17,7 +17,6 @@ its normalisation of activations; a mask's entries are inputs of the first layer
 of the image, an unseen neighbour and a value of zero are three things.
 """
 
-import functools
 import math
 
 import jax
@@ -30,7 +29,7 @@ from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, ShapeError, check_context, is_concrete
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.functional.windows import neighbours, square, windows
+from jaxgen.functional.windows import neighbours, position_rows, square, windows
 from jaxgen.networks.blocks import activation, check_hyperparameters, dropout, zero_linear
 
 
@@ -189,7 +188,7 @@ class LMConv(Conditional):
         h, read = jax.lax.scan(body, h, (self.blocks, keys))
         return (
             h.reshape(*batch, *h.shape[1:]),
-            read.reshape(self.depth, *batch, self.num_positions, h.shape[-1]),
+            read.reshape(self.depth, *batch, *h.shape[1:]),
         )
 
     def __call__(
@@ -257,16 +256,15 @@ class LMConv(Conditional):
     ) -> Cache:
         order = self.resolve_order(order)
         batch = x.shape[: x.ndim - len(self.event_shape)]
-        fixed, (values, features) = self.init_cache(batch, context, order)
+        fixed, (values, _) = self.init_cache(batch, context, order)
         # What is unknown is zero; the features that would read it are masked until their turn.
         sequence = self.to_sequence(x, order)
         steps = jnp.arange(self.num_positions).reshape(-1, *(1,) * (sequence.ndim - 1))
         known = self.from_sequence(jnp.where(steps < n - 1, sequence, 0), order)
         _, read = self._features(known, fixed["context"], order, None)
-        flat = known.reshape(*batch, self.num_positions, values.shape[-1])
-        store = functools.partial(_store, ndims=len(batch))
-        stored = tuple(store(old, new) for old, new in zip(features, read, strict=True))
-        return Cache(fixed, (store(values, flat), stored))
+        pixels = known.reshape(*batch, *self.grid_shape, -1)
+        stored = tuple(position_rows(h, values.dtype) for h in read)
+        return Cache(fixed, (position_rows(pixels, values.dtype), stored))
 
     def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
         """Which positions (rows) depend on which in an order, ``(D, D)``: the receptive field."""
@@ -286,8 +284,3 @@ class LMConv(Conditional):
         # Under a trace even a constant order would become a traced array of JAX's.
         known = self.own_order() if order is None else np.asarray(order)
         return int(masks.wave_numbers(known, self.dependencies(known)).max()) + 1
-
-
-def _store(old: Array, new: Array, ndims: int) -> Array:
-    """Rows ``(*batch, D, features)`` at the beginning of ``(D + 1, *batch, features)``."""
-    return jnp.concatenate([jnp.moveaxis(new, ndims, 0).astype(old.dtype), old[-1:]])

@@ -25,7 +25,7 @@ from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, ShapeError, check_context
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.functional.windows import neighbours, square, windows
+from jaxgen.functional.windows import neighbours, position_rows, square, windows
 from jaxgen.networks.blocks import check_hyperparameters, dropout
 
 
@@ -334,25 +334,21 @@ class PixelCNN(Conditional):
         self, x: Array, n: int, context: Array | None = None, order: Array | None = None
     ) -> Cache:
         batch = x.shape[: x.ndim - len(self.event_shape)]
-        fixed, (values, blocks, _) = self.init_cache(batch, context, order)
+        fixed, (values, _, _) = self.init_cache(batch, context, order)
         steps = jnp.arange(self.num_positions).reshape(self.grid_shape)
         known = jnp.where(steps < n - 1, x, 0)
         h, stacked = self._features(known, context, None)
         pixel = min(n // self.grid_shape[-1], len(values) - 2)
 
-        def rows(old: Array, each: Array) -> Array:
-            flat = each.reshape(*batch, len(old) - 1, each.shape[-1])
-            return jnp.concatenate([jnp.moveaxis(flat, len(batch), 0).astype(old.dtype), old[-1:]])
-
         def at_pixel(each: Array) -> Array:
             return each.reshape(*batch, -1, each.shape[-1])[..., pixel, :].astype(values.dtype)
 
         filled = tuple(
-            (at_pixel(started), rows(read, new), at_pixel(ended))
-            for (_, read, _), started, new, ended in zip(blocks, *stacked, strict=True)
+            (at_pixel(started), position_rows(read, values.dtype), at_pixel(ended))
+            for started, read, ended in zip(*stacked, strict=True)
         )
         end = at_pixel(h), at_pixel(self._mixed(h))
-        return Cache(fixed, (rows(values, known), filled, end))
+        return Cache(fixed, (position_rows(known, values.dtype), filled, end))
 
     def dependencies(self) -> np.ndarray:
         """Which positions (rows) depend on which, ``(D, D)``: the receptive field."""

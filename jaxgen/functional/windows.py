@@ -54,3 +54,17 @@ def windows(h: Array, offsets: Offsets) -> Array:
         top, left = int(reach[0]) + down, int(reach[1]) + right
         shifts.append(padded[..., top : top + height, left : left + width, :])
     return jnp.stack(shifts, axis=-2)
+
+
+def position_rows(h: Array, dtype: jnp.dtype) -> Array:
+    """Features ``(*batch, height, width, features)`` as ``(D + 1, *batch, features)``.
+
+    The layout that windows are gathered from position by position, by the rows of
+    :func:`neighbours`; the last row is the zero beyond the edge.
+
+    >>> position_rows(jnp.ones((5, 2, 3, 4)), jnp.float32).shape
+    (7, 5, 4)
+    """
+    batch = h.ndim - 3
+    flat = h.reshape(*h.shape[:batch], -1, h.shape[-1]).astype(dtype)
+    return jnp.pad(jnp.moveaxis(flat, batch, 0), [(0, 1), *((0, 0) for _ in range(batch + 1))])
