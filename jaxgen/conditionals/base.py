@@ -29,7 +29,8 @@ class Conditional(nnx.Module):
 
     An ``order`` is an integer array ``(D,)``, ``D`` the number of positions: ``order[t]`` is the
     position (counted in raster order) generated at step ``t``. It may be traced, so a new order
-    never recompiles. Conditionals with ``fixed_order`` take none.
+    never recompiles. Conditionals with ``fixed_order`` take none. Those that are ``order_agnostic``
+    define :meth:`predict`, by which :class:`~jaxgen.models.Ensemble` trains on all orders at once.
     """
 
     grid_shape: Shape
@@ -37,6 +38,7 @@ class Conditional(nnx.Module):
     num_params: int
     context_shape: Shape | None = None
     fixed_order: bool = False
+    order_agnostic: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -81,6 +83,22 @@ class Conditional(nnx.Module):
         cache = self.init_cache(batch, context, self._given(order))
         state, _ = jax.lax.scan(body, cache.state, (jnp.arange(n), previous[:n]))
         return Cache(cache.fixed, state)
+
+    def predict(
+        self, x: Array, seen: Array, context: Array | None = None, *, key: Array | None = None
+    ) -> Array:
+        """Parameters of all positions given those that are seen, in one pass.
+
+        Args:
+            x: real array ``(*batch, *event_shape)``; what is not seen is ignored.
+            seen: boolean array ``(*batch, *grid_shape)``, or one that broadcasts against it.
+            context: array ``(*batch, *context_shape)`` for a conditional network.
+            key: turns dropout on; None means evaluation.
+
+        Returns:
+            ``(*batch, *grid_shape, num_params)``; those of the seen positions mean nothing.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no predict")
 
     def generate(
         self,

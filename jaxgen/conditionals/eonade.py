@@ -59,6 +59,8 @@ class EoNADE(Conditional):
     (4, 6, 1)
     """
 
+    order_agnostic = True
+
     def __init__(
         self,
         grid_shape: Shape,
@@ -118,17 +120,6 @@ class EoNADE(Conditional):
     def predict(
         self, x: Array, seen: Array, context: Array | None = None, *, key: Array | None = None
     ) -> Array:
-        """Parameters of all positions given those that are seen, in one pass.
-
-        Args:
-            x: real array ``(*batch, *grid_shape)``; what is not seen is ignored.
-            seen: boolean array that broadcasts against it.
-            context: array ``(*batch, *context_shape)`` for a conditional network.
-            key: turns dropout on; None means evaluation.
-
-        Returns:
-            ``(*batch, *grid_shape, num_params)``; those of the seen positions mean nothing.
-        """
         batch = x.shape[: x.ndim - len(self.grid_shape)]
         flat = (*batch, self.num_positions)
         values = self._cast(jnp.where(seen, x, 0).reshape(flat))

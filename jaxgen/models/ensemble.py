@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.conditionals import EoNADE
 from jaxgen.core import Buffer, replace
 from jaxgen.models.autoregressive import Autoregressive
 from jaxgen.models.base import Model
@@ -85,12 +84,12 @@ class Ensemble(Model):
     ) -> Array:
         """``log p_{o_k}(x)`` for random ``k``: at most :meth:`log_prob` in expectation.
 
-        Of a network with a ``predict`` it is one step of a random order out of *all*, with the
+        Of an order-agnostic network it is one step of a random order out of *all*, with the
         weight that makes it ``log p_o(x)`` on average: at most the log of the average over all
         orders.
         """
         x, context = self._events(x, context, "elbo")
-        if isinstance(self.model.conditional, EoNADE):
+        if self.model.conditional.order_agnostic:
             return self._one_step(x, key, context, dropout_key)
         batch = x.shape[: x.ndim - len(self.event_shape)]
         rows = math.prod(batch)
@@ -115,7 +114,6 @@ class Ensemble(Model):
         """``D / (number missing)`` times the log-probability of what is missing, position by
         position, given what a random order has at a random step."""
         network, likelihood = self.model.conditional, self.model.likelihood
-        assert isinstance(network, EoNADE)
         self.model.check_data(x)
         batch, size = x.shape[: x.ndim - len(self.event_shape)], network.num_positions
         order_key, step_key = jax.random.split(key)
@@ -124,7 +122,9 @@ class Ensemble(Model):
         step = jax.random.randint(step_key, (*batch, 1), 0, size)
         seen = rank < step
         inputs = likelihood.encode(x)
-        params = network.predict(inputs, seen.reshape(inputs.shape), context, key=dropout_key)
+        params = network.predict(
+            inputs, seen.reshape(*batch, *network.grid_shape), context, key=dropout_key
+        )
         each = likelihood.log_prob(x, params).reshape(*batch, size)
         missing = jnp.sum(jnp.where(seen, 0.0, each), axis=-1)
         return missing * (size / (size - step[..., 0]))

@@ -45,7 +45,7 @@ def maf(
     context_features: int | None = None,
     rngs: nnx.Rngs,
 ) -> Flow:
-    """A masked autoregressive flow: fast exact densities, samples in the time of about two.
+    """A masked autoregressive flow: exact densities in one pass, samples in the time of a few.
 
     Args:
         event_shape: the event's shape; every entry is a position of the chain.

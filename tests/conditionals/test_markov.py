@@ -8,7 +8,7 @@ import pytest
 from jaxgen.conditionals import Markov
 from jaxgen.likelihoods import Bernoulli, Categorical, Normal
 from jaxgen.models import Autoregressive
-from jaxgen.testing import perturb, to_float64
+from jaxgen.testing import check_conditional, perturb, to_float64
 
 
 def binary(num, size, seed=0):
@@ -98,3 +98,15 @@ def test_estimates_need_tables_of_a_choice():
         Markov((2,), 2, values=(0.0, 0.5, 1.0)).estimate(np.zeros((1, 2), int))
     with pytest.raises(ValueError, match="expected levels from 0 to 1"):
         Markov((2,), 1, values=(0.0, 1.0)).estimate(np.full((1, 2), 2))
+
+
+def test_the_kit_holds_a_chain_to_its_promised_dependencies(x64):
+    """A matrix of dependencies is exact: neither more nor less may be seen."""
+    chain, x = Markov((4,), 1, parents=2), jax.random.normal(jax.random.key(0), (2, 4))
+    distance = np.arange(4)[:, None] - np.arange(4)
+    two, three = ((distance >= 1) & (distance <= order) for order in (2, 3))
+    check_conditional(chain, x, dense=two, eager=False)
+    with pytest.raises(AssertionError, match=r"depend on position 0.*expected exactly 0"):
+        check_conditional(chain, x, dense=distance == 1, eager=False)
+    with pytest.raises(AssertionError, match="a missing dependency"):
+        check_conditional(chain, x, dense=three, eager=False)

@@ -1,5 +1,7 @@
 """Temperature: 1 changes no bit, others change the noise as defined, nonsense is refused."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +27,7 @@ from jaxgen.models import (
 from jaxgen.networks import Embedding
 from jaxgen.testing import perturb, to_float64
 from jaxgen.training import Experiment, TrainSettings
-from jaxgen.training.run import train
+from jaxgen.training.run import load, train
 
 KEY = jax.random.key(0)
 
@@ -207,3 +209,27 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == (
         "jaxgen: StandardNormal.sample: expected a positive, finite temperature, got -1.0\n"
     )
+    assert main(["sample", "run", "--top-p", "0.5"]) == 1
+    assert capsys.readouterr().err == (
+        "jaxgen: sample: top_p is for autoregressive models, got Flow; use a temperature\n"
+    )
+
+
+def test_the_command_line_of_a_model_of_levels_in_another_shape(tmp_path, monkeypatch):
+    """Vectors are read as images, and the nucleus changes what is drawn."""
+    monkeypatch.chdir(tmp_path)
+    rows = np.random.default_rng(0).integers(0, 2, (40, 6)).astype(bool)
+    np.savez("bits.npz", train=rows, valid=rows[:8], test=rows[:8])
+    settings = TrainSettings(steps=1, batch_size=16, steps_per_dispatch=1)
+    experiment = Experiment(
+        "made", "npz:bits.npz", event_shape=[2, 3, 1], model_args={"hidden": []}, train=settings
+    )
+    train(experiment, "run", progress=False)
+    assert load("run").event_shape == (2, 3, 1)
+    for arguments, name in (([], "a"), (["--top-p", "1"], "b"), (["--top-p", "0.1"], "c")):
+        assert main(["sample", "run", "--out", f"{name}.png", *arguments]) == 0
+    pictures = [(tmp_path / f"{name}.png").read_bytes() for name in "abc"]
+    assert pictures[0] == pictures[1] != pictures[2]
+    wrong = dataclasses.replace(experiment, event_shape=[2, 2, 1])
+    with pytest.raises(ValueError, match="expected an event shape of 6 entries"):
+        train(wrong, "other", progress=False)
