@@ -23,6 +23,7 @@ from jaxgen.bijectors import (
     Conv1x1,
     Coupling,
     DenseMatrix,
+    Elementwise,
     Flip,
     HouseholderMatrix,
     Inverse,
@@ -194,6 +195,10 @@ BIJECTORS: dict[str, Example] = {
     "tanh": Example(lambda r: Tanh(), (3,), (-1.0, 1.0)),
     "inverse of logit": Example(lambda r: Inverse(Logit()), (2,)),
     "standardize": Example(lambda r: Standardize((2, 2, 1), mean=1.0, scale=2.0), (2, 2, 1)),
+    "elementwise affine": Example(lambda r: Elementwise((2, 2, 1), transforms.Affine()), (2, 2, 1)),
+    "elementwise spline": Example(
+        lambda r: Elementwise((2,), transforms.RationalQuadraticSpline(4)), (2,)
+    ),
     "coupling vector": Example(lambda r: Coupling((4,), mlp(r)), (4,)),
     "coupling odd": Example(lambda r: Coupling((5,), mlp(r)), (5,)),
     "coupling odd swapped": Example(
@@ -618,7 +623,15 @@ MODELS: dict[str, Example] = {
         options=FEW,
     ),
     "glow": Example(
-        lambda r: zoo.glow((4, 4, 1), levels=2, steps=1, width=4, bounds=(0.0, 1.0), rngs=r),
+        lambda r: zoo.glow(
+            (4, 4, 1),
+            levels=2,
+            steps=1,
+            width=4,
+            bounds=(0.0, 1.0),
+            marginal_bins=3,
+            rngs=r,
+        ),
         (4, 4, 1),
         (0.0, 1.0),
         FEW,

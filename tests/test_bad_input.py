@@ -101,6 +101,11 @@ MODELS = {
         ShapeError,
         r"sides divisible by 2, got \(5, 4, 1\)",
     ),
+    "marginals of unbounded data": (
+        lambda: zoo.glow((2, 2, 1), levels=1, steps=1, width=4, marginal_bins=4, rngs=rngs()),
+        ValueError,
+        r"marginal_bins is for bounded data.*bounds=None",
+    ),
     "a vector to squeeze": (
         lambda: bijectors.Squeeze((4,)),
         ShapeError,

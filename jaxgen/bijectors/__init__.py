@@ -7,7 +7,7 @@ from jaxgen.bijectors.batchnorm import BatchNorm
 from jaxgen.bijectors.chain import Chain
 from jaxgen.bijectors.coupling import Alternating, Channels, Checkerboard, Coupling, Random, Tokens
 from jaxgen.bijectors.distrax import as_distrax, from_distrax
-from jaxgen.bijectors.elementwise import Logit, Tanh
+from jaxgen.bijectors.elementwise import Elementwise, Logit, Tanh
 from jaxgen.bijectors.inverse import Inverse
 from jaxgen.bijectors.linear import (
     Conv1x1,
@@ -31,6 +31,7 @@ __all__ = [
     "Conv1x1",
     "Coupling",
     "DenseMatrix",
+    "Elementwise",
     "Flip",
     "HouseholderMatrix",
     "Inverse",

@@ -44,6 +44,7 @@ def glow(
     dropout: float = 0.0,
     bounds: tuple[float, float] | None = None,
     alpha: float = 0.05,
+    marginal_bins: int | None = None,
     context_features: int | None = None,
     rngs: nnx.Rngs,
 ) -> Flow:
@@ -61,11 +62,14 @@ def glow(
         bounds: the interval of bounded data (``(0, 256)`` for dequantized 8-bit images), mapped to
             the real line by a logit; None for none.
         alpha: the logit's margin.
+        marginal_bins: a spline of so many bins for every entry, behind the logit, fits the entries'
+            marginal distributions, whose shapes affine couplings cannot; None for none.
         context_features: the size of a context vector; None for an unconditional model.
         rngs: where the initial weights come from.
 
     Raises:
         ShapeError: if a side is not divisible by ``2 ** levels``.
+        ValueError: for ``marginal_bins`` without ``bounds``.
 
     >>> import jax.numpy as jnp
     >>> flow = glow((8, 8, 1), levels=2, steps=2, width=8, rngs=nnx.Rngs(0))
@@ -84,7 +88,7 @@ def glow(
         context_features=context_features,
         rngs=rngs,
     )
-    return flow_on(event_shape, [scales], bounds, alpha)
+    return flow_on(event_shape, [scales], bounds, alpha, marginal_bins=marginal_bins)
 
 
 def multi_scale(
