@@ -2,9 +2,9 @@
 
 Paper: Kingma and Dhariwal 2018.
 Command: ``JAXGEN_DATA=DIR jaxgen train experiments/glow_mnist.py --out RUN``
-Cost: not measured yet.
+Cost: 27 minutes on 2 CPU cores, beside other work.
 Published: 1.05 bits/dim (Glow), as recalled.
-Result: not recorded yet.
+Result: 1.12 bits/dim (1.1151 ± 0.0026; ELBO, one sample), test split of 10,000 images.
 
 28x28 images of 256 levels, uniform dequantization; the estimator is the bound with one sample of
 the noise. Most pixels are background, and the logit of their uniform noise is far from normal,
