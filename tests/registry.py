@@ -482,9 +482,9 @@ CONDITIONALS: dict[str, Example] = {
     ),
     "diagonal bilstm, context": Example(
         lambda r: DiagonalBiLSTM(
-            (2, 3), (), 1, **{**PIXELRNN, "depth": 2}, context_features=2, rngs=r
+            (3, 2), (), 1, **{**PIXELRNN, "depth": 2}, context_features=2, rngs=r
         ),
-        (2, 3),
+        (3, 2),
     ),
     "markov, a chain of tables": Example(
         lambda r: Markov((5,), 1, parents=2, values=(-1.0, 0.0, 1.0)),
@@ -805,7 +805,7 @@ MODELS: dict[str, Example] = {
         lambda r: zoo.gated_pixelcnn((2, 3, 1), levels=2, width=4, depth=2, out_width=3, rngs=r),
         (2, 3, 1),
     ),
-    "pixelrnn": Example(lambda r: zoo.pixelrnn((2, 3, 1), levels=2, **PIXELRNN, rngs=r), (2, 3, 1)),
+    "pixelrnn": Example(lambda r: zoo.pixelrnn((3, 2, 1), levels=2, **PIXELRNN, rngs=r), (3, 2, 1)),
     "pixelrnn row, categorical": Example(
         lambda r: zoo.pixelrnn((2, 2, 1), levels=3, layer="row", **PIXELRNN, rngs=r), (2, 2, 1)
     ),
@@ -826,7 +826,12 @@ MODELS: dict[str, Example] = {
         (4, 4, 1),
         options=FEW,
     ),
-    "multi-scale": Example(multi_scale, (2, 4, 1)),
+    # From right to left, states of a second row are for a third.
+    "multi-scale": Example(
+        multi_scale,
+        (2, 4, 1),
+        options={"unused": ("large.model.conditional.layers.right.above",)},
+    ),
     "lmconv": Example(
         lambda r: zoo.lmconv((2, 2, 1), levels=2, num_orders=2, width=4, depth=1, rngs=r), (2, 2, 1)
     ),
