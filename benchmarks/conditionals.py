@@ -24,12 +24,14 @@ from jaxgen.conditionals import (
     NADE,
     CausalTransformer,
     Conditional,
+    DiagonalBiLSTM,
     GatedPixelCNN,
     Growing,
     LMConv,
     Markov,
     PixelCNN,
     Recurrent,
+    RowLSTM,
     WaveNet,
 )
 from jaxgen.likelihoods import Bernoulli
@@ -60,6 +62,16 @@ def networks(small: bool) -> dict[str, tuple[Make, int, bool]]:
         ),
         "gated pixelcnn": (
             lambda r: GatedPixelCNN((side, side), (1,), 1, **conv, out_width=maps, rngs=r),
+            8,
+            False,
+        ),
+        "row lstm": (
+            lambda r: RowLSTM((side, side), (1,), 1, **conv, out_width=maps, rngs=r),
+            8,
+            False,
+        ),
+        "diagonal bilstm": (
+            lambda r: DiagonalBiLSTM((side, side), (1,), 1, **conv, out_width=maps, rngs=r),
             8,
             False,
         ),

@@ -45,6 +45,7 @@ from jaxgen.conditionals import (
     MADE,
     NADE,
     CausalTransformer,
+    DiagonalBiLSTM,
     EoNADE,
     GatedPixelCNN,
     Growing,
@@ -52,6 +53,7 @@ from jaxgen.conditionals import (
     Markov,
     PixelCNN,
     Recurrent,
+    RowLSTM,
     WaveNet,
 )
 from jaxgen.models import (
@@ -63,11 +65,12 @@ from jaxgen.models import (
     Ensemble,
     Flow,
     Logistic,
+    MultiScale,
     NormalMixture,
     StandardNormal,
     StudentT,
 )
-from jaxgen.networks import MLP, ConvResNet, Embedding, GatedResNet, VisionTransformer
+from jaxgen.networks import MLP, ConvResNet, Embedding, GatedResNet, Upsampling, VisionTransformer
 
 
 class Example(NamedTuple):
@@ -138,6 +141,18 @@ def gated_pixelcnn(grid, num_params, position=(1,), **options):
     return GatedPixelCNN(
         grid, position, num_params, width=4, depth=2, first_size=3, out_width=3, **options
     )
+
+
+PIXELRNN: dict[str, Any] = {"width": 4, "depth": 1, "first_size": 3, "out_width": 3}
+
+
+def multi_scale(rngs):
+    """Of images so small that they can be enumerated."""
+    context = {"context_features": 2, "context_grid": (2, 4)}
+    network = DiagonalBiLSTM((2, 4), (1,), 1, **PIXELRNN, **context, rngs=rngs)
+    upsampling = Upsampling((1, 2, 1), 2, 2, width=3, num_blocks=1, rngs=rngs)
+    large = Embedded(Autoregressive(network, likelihoods.Bernoulli()), upsampling)
+    return MultiScale(zoo.fvsbn((1, 2, 1), rngs=rngs), large)
 
 
 def wavenet(grid, num_params, position=(), dilations=(1, 2), **options):
@@ -357,6 +372,14 @@ SEEN_BY_GATED = np.array(
         for i in range(12)
     ]
 )
+# With one layer of the Row LSTM it sees a triangle: one column more to either side in every row
+# above it, and two to its left.
+SEEN_BY_ROW = np.array(
+    [
+        [j < i and -2 - (i // 4 - j // 4) <= j % 4 - i % 4 <= i // 4 - j // 4 for j in range(12)]
+        for i in range(12)
+    ]
+)
 
 
 CONDITIONALS: dict[str, Example] = {
@@ -440,6 +463,33 @@ CONDITIONALS: dict[str, Example] = {
     "gated pixelcnn of channels, context, dropout": Example(
         lambda r: gated_pixelcnn((2, 2), 1, (3,), context_features=2, dropout=0.5, rngs=r),
         (2, 2, 3),
+    ),
+    "row lstm": Example(
+        lambda r: RowLSTM((3, 4), (1,), 2, **PIXELRNN, rngs=r),
+        (3, 4, 1),
+        options={"dense": SEEN_BY_ROW},
+    ),
+    "row lstm of channels, image context, dropout": Example(
+        lambda r: RowLSTM(
+            (2, 2),
+            (3,),
+            1,
+            **PIXELRNN,
+            context_features=2,
+            context_grid=(2, 2),
+            dropout=0.5,
+            rngs=r,
+        ),
+        (2, 2, 3),
+    ),
+    "diagonal bilstm": Example(
+        lambda r: DiagonalBiLSTM((3, 4), (1,), 2, **PIXELRNN, rngs=r), (3, 4, 1)
+    ),
+    "diagonal bilstm, context": Example(
+        lambda r: DiagonalBiLSTM(
+            (3, 2), (), 1, **{**PIXELRNN, "depth": 2}, context_features=2, rngs=r
+        ),
+        (3, 2),
     ),
     "markov, a chain of tables": Example(
         lambda r: Markov((5,), 1, parents=2, values=(-1.0, 0.0, 1.0)),
@@ -767,6 +817,33 @@ MODELS: dict[str, Example] = {
     "gated_pixelcnn": Example(
         lambda r: zoo.gated_pixelcnn((2, 3, 1), levels=2, width=4, depth=2, out_width=3, rngs=r),
         (2, 3, 1),
+    ),
+    "pixelrnn": Example(lambda r: zoo.pixelrnn((3, 2, 1), levels=2, **PIXELRNN, rngs=r), (3, 2, 1)),
+    "pixelrnn row, categorical": Example(
+        lambda r: zoo.pixelrnn((2, 2, 1), levels=3, layer="row", **PIXELRNN, rngs=r), (2, 2, 1)
+    ),
+    "pixelrnn row, of channels": Example(
+        lambda r: zoo.pixelrnn((2, 1, 2), levels=3, components=2, layer="row", **PIXELRNN, rngs=r),
+        (2, 1, 2),
+    ),
+    "multiscale_pixelrnn": Example(
+        lambda r: zoo.multiscale_pixelrnn(
+            (4, 4, 1),
+            levels=2,
+            layer="row",
+            upsampled=2,
+            upsampling_blocks=0,
+            **PIXELRNN,
+            rngs=r,
+        ),
+        (4, 4, 1),
+        options=FEW,
+    ),
+    # From right to left, states of a second row are for a third.
+    "multi-scale": Example(
+        multi_scale,
+        (2, 4, 1),
+        options={"unused": ("large.model.conditional.layers.right.above",)},
     ),
     "lmconv": Example(
         lambda r: zoo.lmconv((2, 2, 1), levels=2, num_orders=2, width=4, depth=1, rngs=r), (2, 2, 1)

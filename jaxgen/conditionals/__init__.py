@@ -11,6 +11,7 @@ from jaxgen.conditionals.made import MADE
 from jaxgen.conditionals.markov import Markov
 from jaxgen.conditionals.nade import NADE
 from jaxgen.conditionals.pixelcnn import PixelCNN
+from jaxgen.conditionals.pixelrnn import DiagonalBiLSTM, RowLSTM
 from jaxgen.conditionals.recurrent import Recurrent
 from jaxgen.conditionals.wavenet import WaveNet
 
@@ -20,6 +21,7 @@ __all__ = [
     "NADE",
     "CausalTransformer",
     "Conditional",
+    "DiagonalBiLSTM",
     "EoNADE",
     "GatedPixelCNN",
     "Growing",
@@ -27,5 +29,6 @@ __all__ = [
     "Markov",
     "PixelCNN",
     "Recurrent",
+    "RowLSTM",
     "WaveNet",
 ]

@@ -29,7 +29,7 @@ from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, ShapeError, check_context
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.functional.windows import neighbours, position_rows, windows
+from jaxgen.functional.windows import neighbours, position_rows, sees, windows
 from jaxgen.networks.blocks import check_hyperparameters, dropout, zero_linear
 
 Offsets = tuple[tuple[int, int], ...]
@@ -302,17 +302,10 @@ class GatedPixelCNN(Conditional):
     def dependencies(self) -> np.ndarray:
         """Which positions (rows) depend on which, ``(D, D)``: the receptive field."""
         height, width = self.grid_shape
-        size = height * width
-
-        def seen(offsets: Offsets) -> np.ndarray:
-            table = np.zeros((size, size + 1), bool)
-            table[np.arange(size)[:, None], neighbours(height, width, offsets)] = True
-            return table[:, :size]
-
-        v = h = np.eye(size, dtype=bool)
+        v = h = np.eye(height * width, dtype=bool)
         for i, kernel in enumerate(self.sizes):
-            v = masks.through(seen(_above(kernel, strict=i == 0)), v)
-            h = masks.through(seen(_left(kernel, strict=i == 0)), h) | v
+            v = masks.through(sees(height, width, _above(kernel, strict=i == 0)), v)
+            h = masks.through(sees(height, width, _left(kernel, strict=i == 0)), h) | v
         return h
 
     def parallel_depth(self, order: Array | None = None) -> int:

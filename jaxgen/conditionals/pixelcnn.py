@@ -25,7 +25,7 @@ from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, ShapeError, check_context
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.functional.windows import neighbours, position_rows, square, windows
+from jaxgen.functional.windows import neighbours, position_rows, sees, square, windows
 from jaxgen.networks.blocks import check_hyperparameters, dropout
 
 
@@ -356,12 +356,10 @@ class PixelCNN(Conditional):
         pixels = height * width
 
         def layer(size: int, strict: bool = False) -> np.ndarray:
-            seen = np.zeros((pixels, pixels + 1), bool)
-            if size:
-                seen[np.arange(pixels)[:, None], neighbours(height, width, causal(size))] = True
+            seen = sees(height, width, causal(size))
             groups = np.tri(channels, k=-1 if strict else 0, dtype=bool)
             every = np.ones((channels, channels), bool)
-            return np.kron(seen[:, :pixels], every) | np.kron(np.eye(pixels, dtype=bool), groups)
+            return np.kron(seen, every) | np.kron(np.eye(pixels, dtype=bool), groups)
 
         reach, block = layer(self.first_size, strict=True), layer(self.kernel_size)
         for _ in range(self.depth):

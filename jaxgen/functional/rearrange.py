@@ -27,6 +27,35 @@ def unsqueeze(x: Array, factor: int = 2) -> Array:
     return x.reshape(*batch, height * factor, width * factor, channels // factor**2)
 
 
+def skew(x: Array) -> Array:
+    """``(..., H, W, C) -> (..., H, W + H - 1, C)``: row ``i`` moves ``i`` columns to the right.
+
+    So a diagonal from the lower left to the upper right becomes a column. What is not filled is
+    zero.
+
+    >>> skew(jnp.arange(1, 7).reshape(2, 3, 1))[..., 0].tolist()
+    [[1, 2, 3, 0], [0, 4, 5, 6]]
+    """
+    *batch, height, width, channels = x.shape
+    # A row that is H longer, read as one that is H - 1 longer, begins one column later each time.
+    padded = jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, height), (0, 0)])
+    flat = padded.reshape(*batch, height * (width + height), channels)
+    return flat[..., :-height, :].reshape(*batch, height, width + height - 1, channels)
+
+
+def unskew(x: Array) -> Array:
+    """The inverse of :func:`skew`.
+
+    >>> unskew(skew(jnp.arange(6).reshape(2, 3, 1)))[..., 0].tolist()
+    [[0, 1, 2], [3, 4, 5]]
+    """
+    *batch, height, columns, channels = x.shape
+    flat = x.reshape(*batch, height * columns, channels)
+    padded = jnp.pad(flat, [(0, 0)] * (flat.ndim - 2) + [(0, height), (0, 0)])
+    rows = padded.reshape(*batch, height, columns + 1, channels)
+    return rows[..., : columns - height + 1, :]
+
+
 def split_channels(x: Array) -> tuple[Array, Array]:
     """The first and the second half of the last axis; an odd axis gives the second half more."""
     half = x.shape[-1] // 2

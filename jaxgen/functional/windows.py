@@ -37,6 +37,18 @@ def neighbours(height: int, width: int, offsets: Offsets) -> np.ndarray:
     return found
 
 
+def sees(height: int, width: int, offsets: Offsets) -> np.ndarray:
+    """Which positions (columns) are in the window of which (rows), boolean ``(D, D)``.
+
+    >>> sees(1, 3, [(0, -1), (0, 0)]).astype(int).tolist()
+    [[1, 0, 0], [1, 1, 0], [0, 1, 1]]
+    """
+    size = height * width
+    table = np.zeros((size, size + 1), bool)
+    table[np.arange(size)[:, None], neighbours(height, width, offsets)] = True
+    return table[:, :size]
+
+
 def windows(h: Array, offsets: Offsets) -> Array:
     """All windows: ``(*batch, height, width, features)`` as ``(..., len(offsets), features)``.
 

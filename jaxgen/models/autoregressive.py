@@ -253,18 +253,28 @@ class Autoregressive(Model):
         self.likelihood.check(x)
 
         def score(x: Array, observed: Array, context: Array | None) -> Array:
-            grid = self.conditional.grid_shape
-            params = self.conditional(
-                self.likelihood.encode(x), context, self._observed_first(observed, order)
-            )
-            each = self.likelihood.log_prob(x, params.astype(float_dtype(params.dtype)))
-            each = jnp.where(observed.reshape(grid), 0.0, each)
-            return jnp.sum(each, tuple(range(each.ndim - len(grid), each.ndim)))
+            return self._score(x, observed, context, self._observed_first(observed, order))
 
         if observed.ndim == 1:
             return score(x, observed, context)
         batch = x.shape[: x.ndim - len(self.event_shape)]
         return jax.vmap(score)(*self._one_by_one(x, observed, context)).reshape(batch)
+
+    def _score(
+        self,
+        x: Array,
+        observed: Array,
+        context: Array | None,
+        order: Array | None,
+        key: Array | None = None,
+    ) -> Array:
+        """The log-probability of the positions that are not observed, a mask ``(D,)`` for all, each
+        given those before it in the order."""
+        grid = self.conditional.grid_shape
+        params = self.conditional(self.likelihood.encode(x), context, order, key=key)
+        each = self.likelihood.log_prob(x, params.astype(float_dtype(params.dtype)))
+        each = jnp.where(observed.reshape(grid), 0.0, each)
+        return jnp.sum(each, tuple(range(each.ndim - len(grid), each.ndim)))
 
     def _parts(
         self, x: Array, observed: Array | np.ndarray, context: Array | None, name: str
@@ -330,25 +340,37 @@ class Autoregressive(Model):
         network = self.conditional
         order = self._observed_first(observed, order)
         positions = network.resolve_order(order)
-        values = network.to_sequence(x, positions)
-        # Whatever stands at the missing positions must not be read, were it NaN.
-        there = observed[positions].reshape(-1, *(1 for _ in values.shape[1:]))
-        values = jnp.where(there, values, jnp.zeros_like(values))
+        emit, values = self._keeping(draw, x, observed, positions)
         if known == network.num_positions:
             return network.from_sequence(values, positions)
         inputs = self.likelihood.encode(values)
         cache = network.prefill(network.from_sequence(inputs, positions), known, context, order)
+        first = inputs[known - 1] if known else jnp.zeros_like(inputs[0])
+        drawn = autoregressive.incremental(
+            network.step, cache, emit, first, network.num_positions, known
+        )
+        return network.from_sequence(jnp.concatenate([values[:known], drawn]), positions)
+
+    def _keeping(
+        self,
+        draw: Callable[[Array, Array], Array],
+        x: Array,
+        observed: Array,
+        positions: Array,
+    ) -> tuple[autoregressive.Emit, Array]:
+        """An emission that draws what is missing and keeps what is observed, a mask ``(D,)``; and
+        the events as a sequence, with zeros for what is missing."""
+        values = self.conditional.to_sequence(x, positions)
+        # Whatever stands at the missing positions must not be read, were it NaN.
+        there = observed[positions].reshape(-1, *(1 for _ in values.shape[1:]))
+        values = jnp.where(there, values, jnp.zeros_like(values))
 
         def emit(t: Array, params: Array) -> tuple[Array, Array]:
             drawn = draw(positions[t], params).astype(values.dtype)
             value = jnp.where(there[t], values[t], drawn)
             return self.likelihood.encode(value), value
 
-        first = inputs[known - 1] if known else jnp.zeros_like(inputs[0])
-        drawn = autoregressive.incremental(
-            network.step, cache, emit, first, network.num_positions, known
-        )
-        return network.from_sequence(jnp.concatenate([values[:known], drawn]), positions)
+        return emit, values
 
     def check_data(self, x: Array | np.ndarray) -> None:
         super().check_data(x)

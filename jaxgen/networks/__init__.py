@@ -9,6 +9,7 @@ from jaxgen.networks.embedding import Embedding
 from jaxgen.networks.gated_resnet import GatedResNet
 from jaxgen.networks.mlp import MLP
 from jaxgen.networks.residual_mlp import ResidualMLP
+from jaxgen.networks.upsampling import Upsampling
 from jaxgen.networks.vit import VisionTransformer
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "Embedding",
     "GatedResNet",
     "ResidualMLP",
+    "Upsampling",
     "VisionTransformer",
 ]

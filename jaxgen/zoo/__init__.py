@@ -23,6 +23,7 @@ from jaxgen.zoo.nade import nade
 from jaxgen.zoo.nice import nice
 from jaxgen.zoo.nsf import nsf
 from jaxgen.zoo.pixelcnn import pixelcnn
+from jaxgen.zoo.pixelrnn import multiscale_pixelrnn, pixelrnn
 from jaxgen.zoo.realnvp import realnvp
 from jaxgen.zoo.recurrent import recurrent
 from jaxgen.zoo.registry import build, hyperparameters, names
@@ -47,11 +48,13 @@ __all__ = [
     "maf",
     "maf_mog",
     "markov",
+    "multiscale_pixelrnn",
     "nade",
     "names",
     "nice",
     "nsf",
     "pixelcnn",
+    "pixelrnn",
     "realnvp",
     "recurrent",
     "tarflow",

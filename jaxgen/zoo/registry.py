@@ -27,6 +27,7 @@ from jaxgen.zoo.nade import nade
 from jaxgen.zoo.nice import nice
 from jaxgen.zoo.nsf import nsf
 from jaxgen.zoo.pixelcnn import pixelcnn
+from jaxgen.zoo.pixelrnn import multiscale_pixelrnn, pixelrnn
 from jaxgen.zoo.realnvp import realnvp
 from jaxgen.zoo.recurrent import recurrent
 from jaxgen.zoo.tarflow import tarflow
@@ -50,10 +51,12 @@ _CONSTRUCTORS: dict[str, Callable[..., Model]] = {
         maf,
         maf_mog,
         markov,
+        multiscale_pixelrnn,
         nade,
         nice,
         nsf,
         pixelcnn,
+        pixelrnn,
         realnvp,
         recurrent,
         tarflow,
