@@ -46,6 +46,15 @@ def check_hyperparameters(activation_name: str, rate: float, *widths: int) -> No
         raise ValueError(f"expected layers of at least one unit, got widths {widths}")
 
 
+def concat_elu(x: Array) -> Array:
+    """``elu`` of an array and of its negative, side by side: twice as many channels.
+
+    >>> concat_elu(jnp.array([2.0, 0.0])).shape
+    (4,)
+    """
+    return jax.nn.elu(jnp.concatenate([x, -x], axis=-1))
+
+
 def dropout(x: Array, rate: float, key: Array | None) -> Array:
     """Inverted dropout (Srivastava et al. 2014); nothing happens without a key or at rate 0."""
     if key is None or rate == 0.0:
