@@ -50,6 +50,7 @@ from jaxgen.conditionals import (
     LMConv,
     Markov,
     PixelCNN,
+    PixelCNNPP,
     Recurrent,
     WaveNet,
 )
@@ -137,6 +138,11 @@ def gated_pixelcnn(grid, num_params, position=(1,), **options):
     return GatedPixelCNN(
         grid, position, num_params, width=4, depth=2, first_size=3, out_width=3, **options
     )
+
+
+def pixelcnnpp(grid, num_params, position=(1,), resolutions=1, **options):
+    options = {"width": 4, "blocks": 1, "resolutions": resolutions} | options
+    return PixelCNNPP(grid, position, num_params, **options)
 
 
 def wavenet(grid, num_params, position=(), dilations=(1, 2), **options):
@@ -435,6 +441,12 @@ CONDITIONALS: dict[str, Example] = {
     "gated pixelcnn of channels, context, dropout": Example(
         lambda r: gated_pixelcnn((2, 2), 1, (3,), context_features=2, dropout=0.5, rngs=r),
         (2, 2, 3),
+    ),
+    "pixelcnnpp of two resolutions": Example(
+        lambda r: pixelcnnpp((2, 4), 2, resolutions=2, rngs=r), (2, 4, 1)
+    ),
+    "pixelcnnpp of channels, context, dropout": Example(
+        lambda r: pixelcnnpp((2, 2), 1, (3,), context_features=2, dropout=0.5, rngs=r), (2, 2, 3)
     ),
     "markov, a chain of tables": Example(
         lambda r: Markov((5,), 1, parents=2, values=(-1.0, 0.0, 1.0)),
@@ -754,6 +766,19 @@ MODELS: dict[str, Example] = {
     "gated_pixelcnn": Example(
         lambda r: zoo.gated_pixelcnn((2, 3, 1), levels=2, width=4, depth=2, out_width=3, rngs=r),
         (2, 3, 1),
+    ),
+    "pixelcnnpp of two resolutions": Example(
+        lambda r: zoo.pixelcnnpp(
+            (4, 4, 1), levels=2, components=None, blocks=1, width=4, resolutions=2, rngs=r
+        ),
+        (4, 4, 1),
+        options=FEW,
+    ),
+    "pixelcnnpp of channels": Example(
+        lambda r: zoo.pixelcnnpp(
+            (1, 2, 3), levels=3, components=2, blocks=1, width=4, resolutions=1, rngs=r
+        ),
+        (1, 2, 3),
     ),
     "lmconv": Example(
         lambda r: zoo.lmconv((2, 2, 1), levels=2, num_orders=2, width=4, depth=1, rngs=r), (2, 2, 1)

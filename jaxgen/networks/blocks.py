@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape, float_dtype, replace, unknown
+from jaxgen.core import M, Shape, float_dtype, map_modules, replace, unknown
 
 Activation = Callable[[Array], Array]
 
@@ -127,6 +127,20 @@ class WeightNorm(nnx.Module):
         length = (old_length * factor).astype(old_length.dtype)
         layer = replace(self.layer, bias=nnx.Param(bias))
         return replace(self, layer=layer, length=nnx.Param(length))
+
+
+def fold_weight_norm(module: M) -> M:
+    """A copy of ``module`` with plain layers in place of those with normalised weights.
+
+    It computes the same numbers, and normalises nothing when it is called.
+    """
+
+    def change(part: nnx.Module) -> None:
+        for name, value in list(vars(part).items()):
+            if isinstance(value, WeightNorm):
+                setattr(part, name, value.folded())
+
+    return map_modules(module, change)
 
 
 def _norm(kernel: Array) -> Array:

@@ -23,6 +23,7 @@ from jaxgen.zoo.nade import nade
 from jaxgen.zoo.nice import nice
 from jaxgen.zoo.nsf import nsf
 from jaxgen.zoo.pixelcnn import pixelcnn
+from jaxgen.zoo.pixelcnnpp import pixelcnnpp
 from jaxgen.zoo.realnvp import realnvp
 from jaxgen.zoo.recurrent import recurrent
 from jaxgen.zoo.registry import build, hyperparameters, names
@@ -52,6 +53,7 @@ __all__ = [
     "nice",
     "nsf",
     "pixelcnn",
+    "pixelcnnpp",
     "realnvp",
     "recurrent",
     "tarflow",

@@ -27,6 +27,7 @@ from jaxgen.zoo.nade import nade
 from jaxgen.zoo.nice import nice
 from jaxgen.zoo.nsf import nsf
 from jaxgen.zoo.pixelcnn import pixelcnn
+from jaxgen.zoo.pixelcnnpp import pixelcnnpp
 from jaxgen.zoo.realnvp import realnvp
 from jaxgen.zoo.recurrent import recurrent
 from jaxgen.zoo.tarflow import tarflow
@@ -54,6 +55,7 @@ _CONSTRUCTORS: dict[str, Callable[..., Model]] = {
         nice,
         nsf,
         pixelcnn,
+        pixelcnnpp,
         realnvp,
         recurrent,
         tarflow,
