@@ -52,7 +52,7 @@ def test_the_receptive_field_of_a_wide_image_is_what_the_windows_say(x64):
 
 
 def test_coarse_pixels_reach_farther():
-    near, far = (network((2, 32), resolutions=r).dependencies().sum() for r in (1, 2))
+    near, far = (fresh((2, 32), resolutions=r).dependencies().sum() for r in (1, 2))
     assert near < far
 
 
