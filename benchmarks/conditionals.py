@@ -30,6 +30,7 @@ from jaxgen.conditionals import (
     LMConv,
     Markov,
     PixelCNN,
+    PixelCNNPP,
     Recurrent,
     RowLSTM,
     WaveNet,
@@ -47,6 +48,8 @@ def networks(small: bool) -> dict[str, tuple[Make, int, bool]]:
     hidden, maps = (16, 16) if small else (1566, 1566), 4 if small else 16
     binary = (0.0, 1.0)
     conv = {"width": maps, "depth": 2 if small else 6}
+    # Sides of 28 can be halved twice, as in the paper; those of 4 are halved once.
+    unet = {"width": maps, "blocks": 1, "resolutions": 2 if small else 3}
     layers = (1, 2, 4) if small else tuple(2**i for i in range(9))
     return {
         "markov": (lambda r: Markov((size,), 1, parents=2, values=binary), 100, False),
@@ -72,6 +75,11 @@ def networks(small: bool) -> dict[str, tuple[Make, int, bool]]:
         ),
         "diagonal bilstm": (
             lambda r: DiagonalBiLSTM((side, side), (1,), 1, **conv, out_width=maps, rngs=r),
+            8,
+            False,
+        ),
+        "pixelcnn++": (
+            lambda r: PixelCNNPP((side, side), (1,), 1, **unet, rngs=r),
             8,
             False,
         ),

@@ -52,6 +52,7 @@ from jaxgen.conditionals import (
     LMConv,
     Markov,
     PixelCNN,
+    PixelCNNPP,
     Recurrent,
     RowLSTM,
     WaveNet,
@@ -153,6 +154,11 @@ def multi_scale(rngs):
     upsampling = Upsampling((1, 2, 1), 2, 2, width=3, num_blocks=1, rngs=rngs)
     large = Embedded(Autoregressive(network, likelihoods.Bernoulli()), upsampling)
     return MultiScale(zoo.fvsbn((1, 2, 1), rngs=rngs), large)
+
+
+def pixelcnnpp(grid, num_params, position=(1,), resolutions=1, **options):
+    options = {"width": 4, "blocks": 1, "resolutions": resolutions} | options
+    return PixelCNNPP(grid, position, num_params, **options)
 
 
 def wavenet(grid, num_params, position=(), dilations=(1, 2), **options):
@@ -490,6 +496,12 @@ CONDITIONALS: dict[str, Example] = {
             (3, 2), (), 1, **{**PIXELRNN, "depth": 2}, context_features=2, rngs=r
         ),
         (3, 2),
+    ),
+    "pixelcnnpp of two resolutions": Example(
+        lambda r: pixelcnnpp((2, 4), 2, resolutions=2, rngs=r), (2, 4, 1)
+    ),
+    "pixelcnnpp of channels, context, dropout": Example(
+        lambda r: pixelcnnpp((2, 2), 1, (3,), context_features=2, dropout=0.5, rngs=r), (2, 2, 3)
     ),
     "markov, a chain of tables": Example(
         lambda r: Markov((5,), 1, parents=2, values=(-1.0, 0.0, 1.0)),
@@ -839,11 +851,24 @@ MODELS: dict[str, Example] = {
         (4, 4, 1),
         options=FEW,
     ),
+    "pixelcnnpp of two resolutions": Example(
+        lambda r: zoo.pixelcnnpp(
+            (4, 4, 1), levels=2, components=None, blocks=1, width=4, resolutions=2, rngs=r
+        ),
+        (4, 4, 1),
+        options=FEW,
+    ),
     # From right to left, states of a second row are for a third.
     "multi-scale": Example(
         multi_scale,
         (2, 4, 1),
         options={"unused": ("large.model.conditional.layers.right.above",)},
+    ),
+    "pixelcnnpp of channels": Example(
+        lambda r: zoo.pixelcnnpp(
+            (1, 2, 3), levels=3, components=2, blocks=1, width=4, resolutions=1, rngs=r
+        ),
+        (1, 2, 3),
     ),
     "lmconv": Example(
         lambda r: zoo.lmconv((2, 2, 1), levels=2, num_orders=2, width=4, depth=1, rngs=r), (2, 2, 1)

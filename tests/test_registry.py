@@ -25,6 +25,7 @@ SLOW = {
     "jet tokens, context",
     "maf_mog context",
     "nsf image",
+    "pixelcnnpp of two resolutions",
     "tarflow vector",
     "tarflow vector, context",
 }

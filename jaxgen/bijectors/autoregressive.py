@@ -1,11 +1,13 @@
 """Autoregressive flows over any conditional (MAF, Papamakarios et al. 2017; IAF, Kingma 2016)."""
 
+from typing import Self
+
 import jax.numpy as jnp
 from jax import Array
 
 from jaxgen.bijectors.base import Bijector
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import ShapeError, batch_shape
+from jaxgen.core import ShapeError, batch_shape, replace
 from jaxgen.functional import autoregressive
 from jaxgen.functional.autoregressive import Emit, FixedPoint
 from jaxgen.transforms import Affine, Transform
@@ -52,6 +54,10 @@ class MaskedAutoregressive(Bijector):
                 f"parameters for a position of shape {conditional.position_shape}, "
                 f"{type(conditional).__name__} gives {conditional.num_params}"
             )
+
+    def initialize(self, x: Array, context: Array | None = None) -> tuple[Self, Array]:
+        new = replace(self, conditional=self.conditional.initialize(x, context))
+        return new, new.inverse(x, context)
 
     def inverse_and_log_det(
         self, x: Array, context: Array | None = None, *, key: Array | None = None

@@ -11,6 +11,7 @@ from jaxgen.conditionals.made import MADE
 from jaxgen.conditionals.markov import Markov
 from jaxgen.conditionals.nade import NADE
 from jaxgen.conditionals.pixelcnn import PixelCNN
+from jaxgen.conditionals.pixelcnnpp import PixelCNNPP
 from jaxgen.conditionals.pixelrnn import DiagonalBiLSTM, RowLSTM
 from jaxgen.conditionals.recurrent import Recurrent
 from jaxgen.conditionals.wavenet import WaveNet
@@ -28,6 +29,7 @@ __all__ = [
     "LMConv",
     "Markov",
     "PixelCNN",
+    "PixelCNNPP",
     "Recurrent",
     "RowLSTM",
     "WaveNet",

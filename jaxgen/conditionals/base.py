@@ -4,7 +4,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -83,6 +83,18 @@ class Conditional(nnx.Module):
         cache = self.init_cache(batch, context, self._given(order))
         state, _ = jax.lax.scan(body, cache.state, (jnp.arange(n), previous[:n]))
         return Cache(cache.fixed, state)
+
+    def initialize(self, x: Array, context: Array | None = None) -> Self:
+        """The network adapted to a first batch of what it reads; most return themselves.
+
+        Args:
+            x: real array ``(*batch, *event_shape)``.
+            context: array ``(*batch, *context_shape)`` for a conditional network.
+
+        Returns:
+            A network of the same structure.
+        """
+        return self
 
     def predict(
         self, x: Array, seen: Array, context: Array | None = None, *, key: Array | None = None

@@ -29,7 +29,7 @@ from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, ShapeError, check_context
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.functional.windows import neighbours, position_rows, sees, windows
+from jaxgen.functional.windows import neighbours, position_rows, row_windows, union, windows
 from jaxgen.networks.blocks import check_hyperparameters, dropout, zero_linear
 
 Offsets = tuple[tuple[int, int], ...]
@@ -264,7 +264,7 @@ class GatedPixelCNN(Conditional):
             if i < len(rows):
                 now = jnp.concatenate([rows[i][1:], v[None].astype(values.dtype)])
                 kept.append(now)
-                window = _row_window(now, self.sizes[i + 1])
+                window = row_windows(now, self.sizes[i + 1])
         return tuple(kept), tuple(crossing)
 
     def prefill(
@@ -302,10 +302,10 @@ class GatedPixelCNN(Conditional):
     def dependencies(self) -> np.ndarray:
         """Which positions (rows) depend on which, ``(D, D)``: the receptive field."""
         height, width = self.grid_shape
-        v = h = np.eye(height * width, dtype=bool)
+        v = h = np.eye(self.num_positions, dtype=bool)
         for i, kernel in enumerate(self.sizes):
-            v = masks.through(sees(height, width, _above(kernel, strict=i == 0)), v)
-            h = masks.through(sees(height, width, _left(kernel, strict=i == 0)), h) | v
+            v = union(neighbours(height, width, _above(kernel, strict=i == 0)), v)
+            h = union(neighbours(height, width, _left(kernel, strict=i == 0)), h) | v
         return h
 
     def parallel_depth(self, order: Array | None = None) -> int:
@@ -325,14 +325,3 @@ def _above(size: int, *, strict: bool) -> Offsets:
 def _left(size: int, *, strict: bool) -> Offsets:
     """What is left of the middle in its row, and unless strict the middle."""
     return tuple((0, column) for column in range(-(size // 2), 0 if strict else 1))
-
-
-def _row_window(rows: Array, size: int) -> Array:
-    """Windows ``(width, *batch, above, features)`` of the last of some rows."""
-    reach, width = size // 2, rows.shape[1]
-    padding = [(0, 0), (reach, reach), *((0, 0) for _ in rows.shape[2:])]
-    padded = jnp.pad(rows, padding)
-    shifts = [
-        padded[row, column : column + width] for row in range(len(rows)) for column in range(size)
-    ]
-    return jnp.stack(shifts, axis=-2)

@@ -25,7 +25,7 @@ from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, ShapeError, check_context
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.functional.windows import neighbours, position_rows, sees, square, windows
+from jaxgen.functional.windows import neighbours, position_rows, square, union, windows
 from jaxgen.networks.blocks import check_hyperparameters, dropout
 
 
@@ -356,7 +356,7 @@ class PixelCNN(Conditional):
         pixels = height * width
 
         def layer(size: int, strict: bool = False) -> np.ndarray:
-            seen = sees(height, width, causal(size))
+            seen = union(neighbours(height, width, causal(size)), np.eye(pixels, dtype=bool))
             groups = np.tri(channels, k=-1 if strict else 0, dtype=bool)
             every = np.ones((channels, channels), bool)
             return np.kron(seen, every) | np.kron(np.eye(pixels, dtype=bool), groups)

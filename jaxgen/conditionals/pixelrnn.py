@@ -52,7 +52,7 @@ from jaxgen.conditionals.pixelrnn_layers import (
 from jaxgen.core import Shape, ShapeError, check_context
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.functional.windows import neighbours, position_rows, sees, windows
+from jaxgen.functional.windows import neighbours, position_rows, union, windows
 from jaxgen.networks.blocks import (
     check_hyperparameters,
     dropout,
@@ -294,12 +294,13 @@ class RowLSTM(_PixelRNN):
         """Which positions (rows) depend on which, ``(D, D)``: the receptive field."""
         (height, width), reach = self.grid_shape, self.kernel_size // 2
         above = tuple((-1, column) for column in range(-reach, reach + 1))
-        states = np.eye(height * width, dtype=bool) | sees(height, width, above)
+        itself = np.eye(height * width, dtype=bool)
+        states = itself | union(neighbours(height, width, above), itself)
         # Each squaring doubles the number of rows that states are followed through.
         for _ in range(height.bit_length()):
             states = masks.through(states, states)
-        layer = masks.through(states, sees(height, width, in_row(-reach, 0)))
-        seen = sees(height, width, causal(self.first_size))
+        layer = masks.through(states, union(neighbours(height, width, in_row(-reach, 0)), itself))
+        seen = union(neighbours(height, width, causal(self.first_size)), itself)
         for _ in range(self.depth):
             seen = masks.through(layer, seen)
         return seen

@@ -37,18 +37,6 @@ def neighbours(height: int, width: int, offsets: Offsets) -> np.ndarray:
     return found
 
 
-def sees(height: int, width: int, offsets: Offsets) -> np.ndarray:
-    """Which positions (columns) are in the window of which (rows), boolean ``(D, D)``.
-
-    >>> sees(1, 3, [(0, -1), (0, 0)]).astype(int).tolist()
-    [[1, 0, 0], [1, 1, 0], [0, 1, 1]]
-    """
-    size = height * width
-    table = np.zeros((size, size + 1), bool)
-    table[np.arange(size)[:, None], neighbours(height, width, offsets)] = True
-    return table[:, :size]
-
-
 def windows(h: Array, offsets: Offsets) -> Array:
     """All windows: ``(*batch, height, width, features)`` as ``(..., len(offsets), features)``.
 
@@ -66,6 +54,41 @@ def windows(h: Array, offsets: Offsets) -> Array:
         top, left = int(reach[0]) + down, int(reach[1]) + right
         shifts.append(padded[..., top : top + height, left : left + width, :])
     return jnp.stack(shifts, axis=-2)
+
+
+def row_windows(rows: Array, size: int) -> Array:
+    """Windows as wide as ``size``, odd, and as high as all of some rows, around the last of them.
+
+    ``(rows, width, *batch, features)`` as ``(width, *batch, rows * size, features)``, in raster
+    order: what :func:`windows` gives for a row when only the rows in its reach are kept.
+
+    >>> row_windows(jnp.arange(3.0).reshape(1, 3, 1), 3)[..., 0].tolist()
+    [[0.0, 0.0, 1.0], [0.0, 1.0, 2.0], [1.0, 2.0, 0.0]]
+    """
+    reach, width = size // 2, rows.shape[1]
+    padding = [(0, 0), (reach, reach), *((0, 0) for _ in rows.shape[2:])]
+    padded = jnp.pad(rows, padding)
+    shifts = [
+        padded[row, column : column + width] for row in range(len(rows)) for column in range(size)
+    ]
+    return jnp.stack(shifts, axis=-2)
+
+
+def union(around: np.ndarray, sets: np.ndarray) -> np.ndarray:
+    """What the positions in each window depend on, together: for receptive fields.
+
+    Args:
+        around: the positions in the windows, as :func:`neighbours` gives them.
+        sets: booleans ``(D, values)``: on which values does a position depend?
+
+    >>> union(neighbours(1, 3, [(0, -1), (0, 0)]), np.eye(3, dtype=bool)).astype(int).tolist()
+    [[1, 0, 0], [1, 1, 0], [0, 1, 1]]
+    """
+    padded = np.concatenate([sets, np.zeros_like(sets[:1])])
+    together = np.zeros((len(around), sets.shape[1]), bool)
+    for position in around.T:
+        together |= padded[position]
+    return together
 
 
 def position_rows(h: Array, dtype: jnp.dtype) -> Array:

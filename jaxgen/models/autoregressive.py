@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
+from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, ShapeError, batch_shape, float_dtype, is_concrete
+from jaxgen.core import Shape, ShapeError, batch_shape, float_dtype, is_concrete, replace
 from jaxgen.functional import autoregressive, masks
 from jaxgen.likelihoods import Likelihood
 from jaxgen.models.base import Model
@@ -371,6 +372,11 @@ class Autoregressive(Model):
             return self.likelihood.encode(value), value
 
         return emit, values
+
+    def initialize(self, x: Array, key: Array, context: Array | None = None) -> Self:
+        x, context = self._events(x, context, "initialize")
+        encoded = self.likelihood.encode(x)
+        return replace(self, conditional=self.conditional.initialize(encoded, context))
 
     def check_data(self, x: Array | np.ndarray) -> None:
         super().check_data(x)

@@ -1,14 +1,14 @@
 """Parts that several networks share."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape, replace, unknown
+from jaxgen.core import M, Shape, float_dtype, map_modules, replace, unknown
 
 Activation = Callable[[Array], Array]
 
@@ -46,6 +46,15 @@ def check_hyperparameters(activation_name: str, rate: float, *widths: int) -> No
         raise ValueError(f"expected layers of at least one unit, got widths {widths}")
 
 
+def concat_elu(x: Array) -> Array:
+    """``elu`` of an array and of its negative, side by side: twice as many channels.
+
+    >>> concat_elu(jnp.array([2.0, 0.0])).shape
+    (4,)
+    """
+    return jax.nn.elu(jnp.concatenate([x, -x], axis=-1))
+
+
 def dropout(x: Array, rate: float, key: Array | None) -> Array:
     """Inverted dropout (Srivastava et al. 2014); nothing happens without a key or at rate 0."""
     if key is None or rate == 0.0:
@@ -60,33 +69,78 @@ def zero_linear(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.L
     return nnx.Linear(in_features, out_features, kernel_init=zeros, rngs=rngs)
 
 
-class WeightNormConv(nnx.Module):
-    r"""A convolution with the kernel ``g v / ||v||`` (Salimans and Kingma, 2016).
+class WeightNorm(nnx.Module):
+    r"""A linear layer or a convolution with the kernel ``g v / ||v||`` (Salimans and Kingma, 2016).
 
-    The length ``g`` of every output channel's kernel is a parameter beside its direction ``v``. At
+    The length ``g`` of every output feature's kernel is a parameter beside its direction ``v``. At
     first ``g = ||v||``, so that the layer starts as ``layer`` does; a layer that is to start at
-    zero has ``g = 0`` and a random ``v``. Deviation: the paper sets ``g`` and the bias from a batch
-    of data.
+    zero has ``g = 0`` and a random ``v``. The paper sets ``g`` and the bias from a batch of data:
+    that is :meth:`fitted`.
 
     Args:
-        layer: the convolution whose kernel is normalised.
+        layer: the layer whose kernel is normalised; its last axis is the output features.
         zero: starts it at zero.
 
-    >>> layer = WeightNormConv(nnx.Conv(2, 3, (3, 3), rngs=nnx.Rngs(0)))
+    >>> layer = WeightNorm(nnx.Conv(2, 3, (3, 3), rngs=nnx.Rngs(0)))
     >>> layer(jnp.ones((1, 4, 4, 2))).shape, layer.length.shape
     ((1, 4, 4, 3), (3,))
     """
 
-    def __init__(self, layer: nnx.Conv, *, zero: bool = False):
+    def __init__(self, layer: nnx.Conv | nnx.Linear, *, zero: bool = False):
         length = _norm(layer.kernel[...])
         self.layer = layer
         self.length = nnx.Param(jnp.zeros_like(length) if zero else length)
 
     def __call__(self, x: Array) -> Array:
-        """``(*batch, height, width, in_features)`` to the same with the layer's features."""
+        """``(..., in_features)`` to ``(..., out_features)``."""
+        return self.folded()(x)
+
+    def folded(self) -> nnx.Conv | nnx.Linear:
+        """The plain layer with the same output, for loops that are not to normalise every time."""
         direction = self.layer.kernel[...]
         kernel = direction * (self.length[...] / _norm(direction))
-        return replace(self.layer, kernel=nnx.Param(kernel))(x)
+        return replace(self.layer, kernel=nnx.Param(kernel))
+
+    def fitted(self, x: Array, scale: float = 1.0) -> Self:
+        """The layer with length and bias such that its outputs on these data have mean 0 and
+        standard deviation ``scale``, each feature over all other axes (the paper's section 3).
+
+        Raises:
+            ValueError: if the layer has no bias.
+
+        >>> x = jax.random.normal(jax.random.key(0), (100, 2)) + 3.0
+        >>> layer = WeightNorm(nnx.Linear(2, 1, rngs=nnx.Rngs(0))).fitted(x, 0.1)
+        >>> round(float(jnp.std(layer(x))), 4), abs(round(float(jnp.mean(layer(x))), 4))
+        (0.1, 0.0)
+        """
+        if self.layer.bias is None:
+            raise ValueError("WeightNorm.fitted: expected a layer with a bias, got one without")
+        outputs = self(x)
+        outputs = outputs.astype(float_dtype(outputs.dtype))
+        axes = tuple(range(outputs.ndim - 1))
+        mean, variance = jnp.mean(outputs, axes), jnp.var(outputs, axes)
+        # A feature that does not vary in these data, but for rounding, keeps its length.
+        varies = variance > 1e-10 * (1.0 + mean**2)
+        factor = jnp.where(varies, scale / jnp.sqrt(jnp.where(varies, variance, 1.0)), 1.0)
+        old_bias, old_length = self.layer.bias[...], self.length[...]
+        bias = ((old_bias - mean) * factor).astype(old_bias.dtype)
+        length = (old_length * factor).astype(old_length.dtype)
+        layer = replace(self.layer, bias=nnx.Param(bias))
+        return replace(self, layer=layer, length=nnx.Param(length))
+
+
+def fold_weight_norm(module: M) -> M:
+    """A copy of ``module`` with plain layers in place of those with normalised weights.
+
+    It computes the same numbers, and normalises nothing when it is called.
+    """
+
+    def change(part: nnx.Module) -> None:
+        for name, value in list(vars(part).items()):
+            if isinstance(value, WeightNorm):
+                setattr(part, name, value.folded())
+
+    return map_modules(module, change)
 
 
 def _norm(kernel: Array) -> Array:
@@ -103,7 +157,7 @@ def conv(
     zero: bool = False,
     weight_norm: bool = False,
     rngs: nnx.Rngs,
-) -> nnx.Conv | WeightNormConv:
+) -> nnx.Conv | WeightNorm:
     """A ``size x size`` convolution that keeps height and width; ``zero`` starts it at zero."""
     zero_kernel = zero and not weight_norm
     init = nnx.initializers.zeros if zero_kernel else nnx.initializers.he_normal()
@@ -115,7 +169,7 @@ def conv(
         conv_general_dilated=_convolve,
         rngs=rngs,
     )
-    return WeightNormConv(layer, zero=zero) if weight_norm else layer
+    return WeightNorm(layer, zero=zero) if weight_norm else layer
 
 
 def shape_of_context(features: int | None, grid: tuple[int, int] | None = None) -> Shape | None:

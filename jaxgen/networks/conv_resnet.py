@@ -29,7 +29,7 @@ class ConvResNet(nnx.Module):
         context_features: the channels of a context; it is projected and added.
         context_grid: ``(height, width)`` of a context that is an image, like the input; None for a
             vector, which every pixel sees.
-        weight_norm: normalises the kernels (:class:`~jaxgen.networks.blocks.WeightNormConv`), as
+        weight_norm: normalises the kernels (:class:`~jaxgen.networks.blocks.WeightNorm`), as
             RealNVP's networks do.
         dropout: rate, in effect when a key is given.
         rngs: where the initial weights come from.

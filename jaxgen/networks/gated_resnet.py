@@ -24,6 +24,7 @@ from jax import Array
 from jaxgen.core import ShapeError, split_key
 from jaxgen.networks.blocks import (
     check_hyperparameters,
+    concat_elu,
     conv,
     dropout,
     shape_of_context,
@@ -32,15 +33,6 @@ from jaxgen.networks.blocks import (
 from jaxgen.networks.transformer import attend
 
 _SMALL = nnx.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
-
-
-def concat_elu(x: Array) -> Array:
-    """``elu`` of an array and of its negative, side by side: twice as many channels.
-
-    >>> concat_elu(jnp.array([2.0, 0.0])).shape
-    (4,)
-    """
-    return jax.nn.elu(jnp.concatenate([x, -x], axis=-1))
 
 
 def _gate(x: Array) -> Array:

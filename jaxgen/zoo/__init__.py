@@ -23,6 +23,7 @@ from jaxgen.zoo.nade import nade
 from jaxgen.zoo.nice import nice
 from jaxgen.zoo.nsf import nsf
 from jaxgen.zoo.pixelcnn import pixelcnn
+from jaxgen.zoo.pixelcnnpp import pixelcnnpp
 from jaxgen.zoo.pixelrnn import multiscale_pixelrnn, pixelrnn
 from jaxgen.zoo.realnvp import realnvp
 from jaxgen.zoo.recurrent import recurrent
@@ -54,6 +55,7 @@ __all__ = [
     "nice",
     "nsf",
     "pixelcnn",
+    "pixelcnnpp",
     "pixelrnn",
     "realnvp",
     "recurrent",

@@ -27,6 +27,7 @@ from jaxgen.zoo.nade import nade
 from jaxgen.zoo.nice import nice
 from jaxgen.zoo.nsf import nsf
 from jaxgen.zoo.pixelcnn import pixelcnn
+from jaxgen.zoo.pixelcnnpp import pixelcnnpp
 from jaxgen.zoo.pixelrnn import multiscale_pixelrnn, pixelrnn
 from jaxgen.zoo.realnvp import realnvp
 from jaxgen.zoo.recurrent import recurrent
@@ -57,6 +58,7 @@ _CONSTRUCTORS: dict[str, Callable[..., Model]] = {
         nsf,
         pixelcnn,
         pixelrnn,
+        pixelcnnpp,
         realnvp,
         recurrent,
         tarflow,

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxgen.conditionals import MADE
 from jaxgen.core import replace
 from jaxgen.networks import MLP, ConvResNet
-from jaxgen.networks.blocks import conv
+from jaxgen.networks.blocks import WeightNorm, conv
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,27 @@ def test_weight_norm_starts_at_zero_where_asked_and_leaves_it():
     assert not np.any(gradient.last.layer.kernel[...])  # a direction of no length has no say yet
     _, gradient, _ = step(net)
     assert np.abs(gradient.last.layer.kernel[...]).min() > 0
+
+
+@pytest.mark.parametrize("size", [None, 3])
+def test_weight_norm_is_fitted_to_a_batch(size, x64):
+    """Every feature gets mean 0 and the deviation asked for; the direction is left alone."""
+    inner = nnx.Linear(3, 4, rngs=nnx.Rngs(0)) if size is None else conv(3, 4, 3, rngs=nnx.Rngs(0))
+    layer = WeightNorm(jax.tree.map(lambda leaf: leaf.astype(float) + 0.2, inner))
+    x = 3.0 + 2.0 * jax.random.normal(jax.random.key(1), (5, 6, 4, 3))
+    fitted = layer.fitted(x, 0.1)
+    y = np.asarray(fitted(x))
+    np.testing.assert_allclose(y.mean((0, 1, 2)), 0.0, atol=1e-12)
+    np.testing.assert_allclose(y.std((0, 1, 2)), 0.1, rtol=1e-9)
+    np.testing.assert_array_equal(fitted.layer.kernel[...], layer.layer.kernel[...])
+    np.testing.assert_allclose(fitted.folded()(x), y, atol=1e-12)
+
+
+def test_weight_norm_keeps_the_length_of_a_feature_that_does_not_vary():
+    layer = WeightNorm(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+    fitted = layer.fitted(jnp.ones((7, 2)))
+    np.testing.assert_array_equal(fitted.length[...], layer.length[...])
+    np.testing.assert_allclose(fitted(jnp.ones((7, 2))), 0.0, atol=1e-6)
 
 
 def test_weight_norm_of_a_kernel_of_zeros_is_finite():
