@@ -58,10 +58,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.set_defaults(run=_evaluate)
 
-    sample = commands.add_parser("sample", help="draw samples from a run's model as a picture")
+    sample = commands.add_parser(
+        "sample", help="draw samples from a run's model, as a picture or as sound"
+    )
     sample.add_argument("run_dir", metavar="RUN", help="the run directory")
     sample.add_argument("--num", type=int, default=64, help="how many (default 64)")
-    sample.add_argument("--out", default="samples.png", help="the picture (default samples.png)")
+    sample.add_argument(
+        "--out",
+        default="samples.png",
+        help="the picture (default samples.png); for a run of sound also a .wav file",
+    )
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument(
         "--temperature",
@@ -74,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=1.0,
         help="draw among the likeliest levels that together have this probability (default 1)",
+    )
+    sample.add_argument(
+        "--length", type=int, help="values of a signal, for a model that fits any length"
     )
     sample.set_defaults(run=_sample)
 
@@ -135,6 +144,7 @@ def _sample(options: argparse.Namespace) -> int:
         seed=options.seed,
         temperature=options.temperature,
         top_p=options.top_p,
+        length=options.length,
     )
     print(options.out)
     return 0

@@ -893,6 +893,32 @@ MODELS: dict[str, Example] = {
     "wavenet": Example(
         lambda r: zoo.wavenet((3,), levels=4, width=3, skip_width=4, dilations=(1, 2), rngs=r), (3,)
     ),
+    "wavenet of logistics, global context": Example(
+        lambda r: zoo.wavenet(
+            (3,),
+            levels=4,
+            components=2,
+            width=3,
+            skip_width=4,
+            dilations=(1, 2),
+            context_features=2,
+            rngs=r,
+        ),
+        (3,),
+    ),
+    "wavenet, local context": Example(
+        lambda r: zoo.wavenet(
+            (3,),
+            levels=3,
+            width=3,
+            skip_width=4,
+            dilations=(1, 2),
+            context_features=2,
+            local=True,
+            rngs=r,
+        ),
+        (3,),
+    ),
     "made binary": Example(lambda r: zoo.made((6,), hidden=(9,), rngs=r), (6,)),
     "made binary image": Example(lambda r: zoo.made((2, 2, 1), hidden=(9,), rngs=r), (2, 2, 1)),
     "made categorical": Example(lambda r: zoo.made((3,), levels=5, hidden=(9,), rngs=r), (3,)),

@@ -8,6 +8,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SMALLEST = {
+    "audio.py": ["--small", "--rounds", "1"],
     "compile.py": ["--rounds", "1", "--models", "maf"],
     "conditionals.py": ["--small", "--rounds", "1"],
     "inversion.py": ["--small"],

@@ -33,6 +33,7 @@ from jaxgen.functional.autoregressive import Cache
 Graph = tuple[tuple[int, ...], ...]
 
 _MOST_PARENTS = 12
+_COUNTED_AT_ONCE = 2**22  # values, whose rows are held as int64
 
 
 class Markov(Conditional):
@@ -194,21 +195,40 @@ class Markov(Conditional):
         state = self.init_cache(batch).state
         return Cache(None, state.at[order].set(sequence.astype(state.dtype)))
 
-    def estimate(self, x: np.ndarray, pseudo_count: float = 1.0) -> Self:
+    def estimate(
+        self,
+        x: np.ndarray,
+        pseudo_count: float = 1.0,
+        *,
+        lengths: np.ndarray | None = None,
+        backoff: bool = False,
+    ) -> Self:
         r"""The tables of a categorical (or, with two levels, Bernoulli) head, counted from data.
 
-        .. math:: \hat p(x_i = l \mid \text{parents}) \propto
-                  \#(x_i = l, \text{parents}) + \alpha / L,
+        .. math:: \hat p(x_i = l \mid \text{parents}) =
+                  \frac{\#(x_i = l, \text{parents}) + \alpha\, q(l)}{\#(\text{parents}) + \alpha},
 
-        the posterior mean under a symmetric Dirichlet prior, and at ``alpha = 0`` the maximum of
-        the likelihood, exactly; no training is needed.
+        the posterior mean under a Dirichlet prior of mean ``q`` and strength ``alpha``, and at
+        ``alpha = 0`` the maximum of the likelihood, exactly; no training is needed. ``q`` is
+        uniform, or, backing off, the same estimate given all parents but the last (of a chain the
+        farthest), and so on down to none (MacKay and Peto 1995).
 
         Args:
             x: integer levels ``(num_examples, *event_shape)``.
             pseudo_count: ``alpha``, the prior's count for each configuration of the parents.
+            lengths: integers ``(num_examples,)``: so many leading positions of each example are
+                counted, in raster order; None for all.
+            backoff: whether ``q`` is the estimate from fewer parents.
 
         Raises:
-            ValueError: if the model has no tables, or these are not of such a head.
+            ValueError: if the model has no tables, or these are not of such a head; for levels or
+                lengths out of range.
+
+        >>> import jax
+        >>> chain = Markov((3,), 1, parents=1, values=(0.0, 1.0), shared=True)
+        >>> counted = chain.estimate(np.array([[0, 1, 1]]), 0.0, lengths=np.array([2]))
+        >>> jax.nn.sigmoid(counted.table[...])[:, 0].round(2).tolist()  # after 0, after 1, at first
+        [1.0, 0.5, 0.0]
         """
         if self.values is None or self.table is None:
             raise ValueError("Markov.estimate: expected a model with tables, got a linear one")
@@ -220,27 +240,63 @@ class Markov(Conditional):
             )
         x = np.asarray(x)
         check_levels(x, levels, "Markov.estimate")
-        flat = x.reshape(len(x), self.num_positions).astype(np.int64)
-        parents, present = self._indices()
-        rows = self.table[...].shape[-2]
-        counts = np.zeros((1 if self.shared else self.num_positions, rows * levels))
-        for i, (pa, there) in enumerate(zip(parents, present, strict=True)):
-            states = np.where(there, flat[:, pa], base - 1 if self.shared else 0)
-            row = states @ base ** np.arange(len(pa), dtype=np.int64)
-            counts[0 if self.shared else i] += np.bincount(
-                row * levels + flat[:, i], minlength=rows * levels
+        flat = x.reshape(len(x), self.num_positions)
+        lengths = np.full(len(x), self.num_positions) if lengths is None else np.asarray(lengths)
+        if lengths.shape != (len(x),) or np.any((lengths < 0) | (lengths > self.num_positions)):
+            raise ValueError(
+                f"Markov.estimate: expected lengths ({len(x)},) from 0 to {self.num_positions}, "
+                f"got shape {lengths.shape}"
+                + (f", {lengths.min()} to {lengths.max()}" if lengths.size else "")
             )
-        counts = counts.reshape(-1, rows, levels) + pseudo_count / levels
-        # A past that never came, without a prior, is left uniform.
-        counts = np.where(counts.sum(-1, keepdims=True) > 0, counts, 1.0)
+        most = self._indices()[0].shape[1]
+        counts = self._counts(flat, lengths, levels, base, most)
+        estimate = np.full((1, 1, levels), 1.0 / levels)
+        for number in range(0 if backoff else most, most + 1):
+            # Over the states of the parents that are left out, the last ones.
+            seen = counts.reshape(len(counts), -1, base**number, levels).sum(1)
+            prior = np.tile(estimate, (1, seen.shape[1] // estimate.shape[1], 1))
+            prior = np.broadcast_to(prior, seen.shape)
+            total = seen.sum(-1, keepdims=True) + pseudo_count
+            # A past that never came, without a prior, is left as with fewer parents.
+            weighted = seen + pseudo_count * prior
+            estimate = np.divide(weighted, total, out=np.copy(prior), where=total > 0)
         with np.errstate(divide="ignore"):
-            logits = np.log(counts) - np.log(counts.sum(-1, keepdims=True))
+            logits = np.log(estimate)
         # -inf would make NaN of the gradients, and of an interpolation.
         logits = np.maximum(logits, -80.0)
         if self.num_params == 1:
             logits = logits[..., 1:] - logits[..., :1]
         shape, dtype = self.table[...].shape, self.table[...].dtype
         return replace(self, table=nnx.Param(jnp.asarray(logits.reshape(shape), dtype)))
+
+    def _counts(
+        self, flat: np.ndarray, lengths: np.ndarray, levels: int, base: int, most: int
+    ) -> np.ndarray:
+        """How often each level came after each configuration of ``most`` parents.
+
+        ``(positions or 1, base ** most, levels)``, with the state of the first parent fastest.
+        """
+        parents, present = self._indices()
+        rows = base**most
+        counts = np.zeros((1 if self.shared else self.num_positions, rows * levels), np.int64)
+        # One example after another where all positions share a table, else by position: the table
+        # is added to as a whole, so it should be as seldom as memory allows.
+        place = np.arange(self.num_positions)
+        for chunk in np.array_split(np.arange(len(flat)), -(-flat.size // _COUNTED_AT_ONCE)):
+            x = flat[chunk].astype(np.int64)
+            within = place < lengths[chunk][:, None]
+            row = np.zeros_like(x)
+            for j in range(most):
+                states = np.where(
+                    present[:, j], x[:, parents[:, j]], base - 1 if self.shared else 0
+                )
+                row += states * base**j
+            cell = row * levels + x
+            for i in (slice(None),) if self.shared else place:
+                counts[0 if self.shared else i] += np.bincount(
+                    cell[:, i][within[:, i]], minlength=rows * levels
+                )
+        return counts.reshape(-1, rows, levels)
 
 
 def _checked(parents: Sequence[Sequence[int]], size: int) -> Graph:

@@ -1,9 +1,9 @@
 """Data sets and batches, as numpy arrays.
 
-`load` turns a short spec (`"digits"`, `"toy:two_moons"`, `"npz:PATH"`, `"tfds:NAME"`) and a split
-into a validated `Dataset`; `names` lists the specs. `batch_indices` and `chunks` say which rows
-form which batch. Importing this package imports numpy only: what a data set needs besides is
-imported when it is loaded.
+`load` turns a short spec (`"digits"`, `"toy:two_moons"`, `"npz:PATH"`, `"tfds:NAME"`,
+`"audio:PATH"`) and a split into a validated `Dataset`; `names` lists the specs. `batch_indices` and
+`chunks` say which rows form which batch. Importing this package imports nothing that `import
+jaxgen` does not, numpy and jax: what a data set needs besides is imported when it is loaded.
 """
 
 from jaxgen.data.batching import batch_indices, chunks

@@ -5,11 +5,13 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from jaxgen.core import unknown
 from jaxgen.data.arrays import Loaded
+from jaxgen.data.audio import load_audio
 from jaxgen.data.digits import load_digits
 from jaxgen.data.npz import load_npz
 from jaxgen.data.splits import SPLITS
@@ -28,6 +30,9 @@ class Dataset:
       y: integer labels (n,), kept as int32, or None.
       levels: the number of values that an integer dimension can take: 17 for digits, 2 for binary
         data, 256 for 8-bit images; None for real-valued data.
+      lengths: integers (n,) from 1 to `length`, for examples of shape `(length,)` that end before:
+        so many values are data, and padding follows. None where all are whole.
+      rate: for sound as mu-law codes, the samples a second; None for other data.
 
     Raises:
       ValueError: the parts do not fit, or real values are not finite.
@@ -45,6 +50,8 @@ class Dataset:
     x: np.ndarray
     y: np.ndarray | None = None
     levels: int | None = None
+    lengths: np.ndarray | None = None
+    rate: int | None = None
 
     def __post_init__(self) -> None:
         where = f"data set {self.name!r}, split {self.split!r}"
@@ -63,6 +70,8 @@ class Dataset:
         object.__setattr__(self, "x", _read_only(np.ascontiguousarray(x)))
         if self.y is not None:
             object.__setattr__(self, "y", _read_only(_as_labels(self.y, len(x), where)))
+        if self.lengths is not None:
+            object.__setattr__(self, "lengths", _read_only(_as_lengths(self.lengths, x, where)))
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -74,19 +83,29 @@ class Dataset:
         """One more than the largest label; None without labels."""
         return None if self.y is None else int(self.y.max()) + 1
 
+    @property
+    def num_values(self) -> int:
+        """How many values the examples have together, padding left out."""
+        return self.x.size if self.lengths is None else int(self.lengths.sum())
+
     @functools.cached_property
     def sha256(self) -> str:
-        """Hex digest of x: its dtype (as `<f4`) and shape as text, then its bytes in C order."""
+        """Hex digest of x: its dtype (as `<f4`) and shape as text, then its bytes in C order.
+
+        The bytes of the lengths follow, as `<i4`, where there are lengths.
+        """
         x = self.x.astype(self.x.dtype.newbyteorder("<"), copy=False)
         digest = hashlib.sha256(f"{x.dtype.str}{x.shape}".encode())
         digest.update(x.data.cast("B"))
+        if self.lengths is not None:
+            digest.update(self.lengths.astype("<i4").data.cast("B"))
         return digest.hexdigest()
 
     def reshaped(self, event_shape: tuple[int, ...]) -> "Dataset":
         """The same data with examples of another shape of the same size.
 
         Raises:
-          ValueError: the sizes differ.
+          ValueError: the sizes differ, or the examples have lengths.
 
         Example:
           >>> flat = Dataset("digits", "train", np.zeros((5, 64), np.uint8), levels=17)
@@ -99,14 +118,64 @@ class Dataset:
                 f"{math.prod(self.event_shape)} entries, as {self.event_shape} has, got "
                 f"{event_shape}"
             )
+        if self.lengths is not None:
+            raise ValueError(
+                f"data set {self.name!r}, split {self.split!r}: expected examples without padding "
+                f"to reshape, got lengths"
+            )
         return replace(self, x=self.x.reshape(len(self), *event_shape))
+
+    def windows(self, size: int) -> "Dataset":
+        """The same values in shorter examples: every one is cut into consecutive windows.
+
+        The last window of an example is padded, and `lengths` says where; nothing is left out.
+
+        Args:
+          size: values in a window, at most those of an example.
+
+        Returns:
+          A data set of examples `(size,)`, each with its example's label.
+
+        Raises:
+          ValueError: the examples are not of shape `(length,)`, or the size does not fit.
+
+        Example:
+          >>> x = np.array([[1, 2, 3, 4, 5], [6, 7, 0, 0, 0]])
+          >>> data = Dataset("bits", "train", x, levels=8, lengths=np.array([5, 2])).windows(3)
+          >>> data.x.tolist(), data.lengths.tolist()
+          ([[1, 2, 3], [4, 5, 5], [6, 7, 0]], [3, 2, 2])
+        """
+        where = f"data set {self.name!r}, split {self.split!r}"
+        if self.x.ndim != 2:
+            raise ValueError(
+                f"{where}: expected examples of shape (length,) to cut into windows, got "
+                f"{self.event_shape}"
+            )
+        longest = self.x.shape[1]
+        if not 1 <= size <= longest:
+            raise ValueError(f"{where}: expected windows of 1 to {longest} values, got {size}")
+        lengths = np.full(len(self), longest) if self.lengths is None else self.lengths
+        counts = -(-lengths // size)
+        rows = np.repeat(np.arange(len(self)), counts)
+        first = size * (np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts))
+        # Behind the end of the array, its last value stands again: padding, as the lengths say.
+        columns = np.minimum(first[:, None] + np.arange(size), longest - 1)
+        return replace(
+            self,
+            name=f"{self.name} in windows of {size}",
+            x=self.x[rows[:, None], columns],
+            y=None if self.y is None else self.y[rows],
+            lengths=np.minimum(lengths[rows] - first, size),
+        )
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __repr__(self) -> str:
         x, y = (None if a is None else f"{a.dtype}{a.shape}" for a in (self.x, self.y))
-        return f"Dataset({self.name!r}, {self.split!r}, x={x}, y={y}, levels={self.levels})"
+        more = "" if self.lengths is None else f", {self.num_values} values"
+        more += "" if self.rate is None else f", rate={self.rate}"
+        return f"Dataset({self.name!r}, {self.split!r}, x={x}, y={y}, levels={self.levels}{more})"
 
 
 def _check_real(x: np.ndarray, where: str) -> None:
@@ -157,6 +226,23 @@ def _as_labels(y: np.ndarray, num_examples: int, where: str) -> np.ndarray:
     return y.astype(np.int32)
 
 
+def _as_lengths(lengths: np.ndarray, x: np.ndarray, where: str) -> np.ndarray:
+    lengths = np.asarray(lengths)
+    if x.ndim != 2:
+        raise ValueError(f"{where}: lengths are for examples of shape (length,), got {x.shape[1:]}")
+    if lengths.dtype.kind not in "iu" or lengths.shape != (len(x),):
+        raise ValueError(
+            f"{where}: expected integer lengths of shape ({len(x)},), one for each row of x, got "
+            f"{lengths.dtype}{lengths.shape}"
+        )
+    if lengths.min() < 1 or lengths.max() > x.shape[1]:
+        raise ValueError(
+            f"{where}: expected lengths from 1 to {x.shape[1]}, got {lengths.min()} to "
+            f"{lengths.max()}; leave out what is empty"
+        )
+    return lengths.astype(np.int32)
+
+
 def _read_only(array: np.ndarray) -> np.ndarray:
     # A view: the caller's own array stays writeable. The digest is cached, so ours must not change.
     view = array.view()
@@ -170,11 +256,13 @@ def _load_digits(rest: str, split: str) -> Loaded:
     return load_digits(split)
 
 
-_LOADERS: dict[str, Callable[[str, str], Loaded]] = {
+# What a loader returns are the fields of a data set from x on.
+_LOADERS: dict[str, Callable[[str, str], tuple[Any, ...]]] = {
     "digits": _load_digits,
     "toy": load_toy,
     "npz": load_npz,
     "tfds": load_tfds,
+    "audio": load_audio,
 }
 
 
@@ -187,6 +275,7 @@ def load(spec: str, split: str = "train") -> Dataset:
     | `toy:NAME` | a density in the plane (`jaxgen.data.toy`) |
     | `npz:PATH[:KEY]` | arrays of a numpy archive (`jaxgen.data.npz`) |
     | `tfds:NAME` | a prepared TensorFlow Datasets data set (`jaxgen.data.tfds`) |
+    | `audio:PATH[:LABELS]` | sound clips of an archive as mu-law codes (`jaxgen.data.audio`) |
 
     Args:
       spec: one of the forms above; `names()` lists them all.
@@ -211,15 +300,14 @@ def load(spec: str, split: str = "train") -> Dataset:
     kind, _, rest = spec.partition(":")
     if kind not in _LOADERS:
         raise unknown("data set", spec, [name for name, _ in names()])
-    x, y, levels = _LOADERS[kind](rest, split)
-    return Dataset(name=spec, split=split, x=x, y=y, levels=levels)
+    return Dataset(spec, split, *_LOADERS[kind](rest, split))
 
 
 def names() -> list[tuple[str, str]]:
     """What `load` accepts: each spec with a line that describes it.
 
     Returns:
-      Pairs (spec, description); in the last two, the capitals are yours to fill in.
+      Pairs (spec, description); in the last three, the capitals are yours to fill in.
 
     Example:
       >>> for spec, description in names()[:2]:
@@ -232,4 +320,5 @@ def names() -> list[tuple[str, str]]:
         *((f"toy:{name}", draw.__doc__ or "") for name, draw in TOYS.items()),
         ("npz:PATH[:KEY]", "arrays of a numpy archive, in the current directory or JAXGEN_DATA"),
         ("tfds:NAME", "a prepared TensorFlow Datasets data set; TFDS_DATA_DIR names the folder"),
+        ("audio:PATH[:LABELS]", "sound clips of a numpy archive, as 256 mu-law codes"),
     ]

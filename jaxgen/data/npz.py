@@ -49,7 +49,7 @@ def load_npz(path_and_key: str, split: str) -> Loaded:
     """
     given_path, _, key = path_and_key.partition(":")
     path = find(given_path)
-    with _open(path) as file:
+    with open_archive(path) as file:
         if key or not (split_keys := _split_keys(file)):
             return _one_array(file, path, key or _only_key(file, path), split)
         return _split_arrays(file, path, split_keys, split)
@@ -94,7 +94,12 @@ def find(given: str) -> Path:
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+def open_archive(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+    """An archive, open while the context lasts.
+
+    Raises:
+      ValueError: the file is damaged, or no archive.
+    """
     # Opened here, not by np.load, which leaves the file open when it turns out to be damaged.
     with path.open("rb") as stream:
         try:
@@ -110,7 +115,12 @@ def _open(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
             yield file
 
 
-def _read(file: np.lib.npyio.NpzFile, path: Path, key: str) -> np.ndarray:
+def read_array(file: np.lib.npyio.NpzFile, path: Path, key: str) -> np.ndarray:
+    """The array of this name, which the archive has.
+
+    Raises:
+      ValueError: it is damaged, or pickled.
+    """
     try:
         return file[key]
     except _DAMAGE as error:
@@ -150,7 +160,7 @@ def _labels(file: np.lib.npyio.NpzFile, path: Path, key: str, num: int) -> np.nd
     label_key = "y" if key == "x" else f"{key.removesuffix('_x')}_y"
     if label_key not in file:
         return None
-    y = _read(file, path, label_key)
+    y = read_array(file, path, label_key)
     if y.shape[:1] != (num,):  # here, because the rows are about to be picked from both
         raise ValueError(
             f"{path}: expected {num} labels in {label_key!r}, one for each row of {key!r}, got "
@@ -162,7 +172,7 @@ def _labels(file: np.lib.npyio.NpzFile, path: Path, key: str, num: int) -> np.nd
 def _one_array(file: np.lib.npyio.NpzFile, path: Path, key: str, split: str) -> Loaded:
     if key not in file:
         raise unknown(f"array of {path}", key, file)
-    arrays, levels = as_events({key: _read(file, path, key)}, str(path))
+    arrays, levels = as_events({key: read_array(file, path, key)}, str(path))
     x = arrays[key]
     y = _labels(file, path, key, len(x))
     rows = shuffled_rows(len(x), split)
@@ -180,7 +190,9 @@ def _split_arrays(
             f"{', '.join(file)}; add it, or name one array to cut 80/10/10: npz:{path.name}:KEY"
         )
     # All splits are read even when one is asked for: the number of levels belongs to the data set.
-    arrays, levels = as_events({s: _read(file, path, key) for s, key in keys.items()}, str(path))
+    arrays, levels = as_events(
+        {s: read_array(file, path, key) for s, key in keys.items()}, str(path)
+    )
     x = arrays[source]
     y = _labels(file, path, keys[source], len(x))
     if source == "train" and "valid" not in keys:

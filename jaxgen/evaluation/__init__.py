@@ -1,9 +1,10 @@
-"""Floor 7: likelihood records, importance sampling, paths through latent spaces, plots."""
+"""Floor 7: likelihood records, importance sampling, paths through latent spaces, plots, sound."""
 
 from jaxgen.evaluation.interpolation import interpolate, interpolation_grid
 from jaxgen.evaluation.logit_space import in_logit_space
-from jaxgen.evaluation.plots import density_2d, loss_curve, sample_grid
+from jaxgen.evaluation.plots import density_2d, loss_curve, sample_grid, waveforms
 from jaxgen.evaluation.records import Record, evaluate
+from jaxgen.evaluation.sound import write_wav
 from jaxgen.evaluation.variational import NormalizerEstimate, importance_log_normalizer
 
 __all__ = [
@@ -17,4 +18,6 @@ __all__ = [
     "interpolation_grid",
     "loss_curve",
     "sample_grid",
+    "waveforms",
+    "write_wav",
 ]

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxgen.functional import companding
 from jaxgen.models import Model
 
 if TYPE_CHECKING:
@@ -51,6 +52,33 @@ def sample_grid(
     axes = figure.add_subplot()
     axes.imshow(np.squeeze(picture), cmap="gray", interpolation="nearest", aspect="auto")
     axes.set_axis_off()
+    return figure
+
+
+def waveforms(codes: np.ndarray | Array, rate: int, *, columns: int | None = None) -> "Figure":
+    """Sounds as waveforms, one above the other, over the time in seconds.
+
+    Args:
+        codes: mu-law codes ``(n, length)``.
+        rate: samples a second.
+        columns: sounds side by side; one for fewer than 8, else four, if None.
+
+    >>> figure = waveforms(np.full((3, 100), 128), 8000, columns=2)
+    >>> len(figure.axes[0].lines)
+    3
+    """
+    sound = np.asarray(companding.decode(np.asarray(codes)))
+    columns = (4 if len(sound) > 7 else 1) if columns is None else columns
+    rows, seconds = math.ceil(len(sound) / columns), sound.shape[1] / rate
+    figure = _figure(max(6.0, 2.5 * columns), max(2.0, 0.5 * rows))
+    axes = figure.add_subplot()
+    time = np.arange(sound.shape[1]) / rate
+    for i, each in enumerate(sound):
+        row, column = divmod(i, columns)
+        axes.plot(time + 1.05 * seconds * column, 0.5 * each - row, color="C0", linewidth=0.3)
+    axes.set_xlabel("seconds")
+    axes.set_yticks([])
+    axes.margins(0.01)
     return figure
 
 

@@ -26,6 +26,9 @@ class Record:
     of more than two levels (lower is better), counted per level; ``standard_error`` is that of the
     mean over the examples of the split, in the same unit. ``estimator`` says whether the
     log-probability is exact, a bound or an estimate. The whole split counts.
+
+    ``num_values`` is there for examples of different lengths: how many values they have together.
+    Their bits per dimension are those of all examples over all values, not a mean of ratios.
     """
 
     model: str
@@ -43,16 +46,21 @@ class Record:
     device: str
     git_commit: str | None
     seconds: float
+    num_values: int | None = None
 
     def __str__(self) -> str:
+        values = "" if self.num_values is None else f", {self.num_values} values"
         return (
-            f"{self.model} on {self.data} ({self.split}, {self.num_examples} examples): "
+            f"{self.model} on {self.data} ({self.split}, {self.num_examples} examples{values}): "
             f"{self.value:.4f} ± {self.standard_error:.4f} {self.unit}, {self.estimator}"
         )
 
     def save(self, path: Path | str) -> None:
-        """Writes the record as JSON."""
-        Path(path).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        """Writes the record as JSON; ``num_values`` only where it is one."""
+        values = dataclasses.asdict(self)
+        if self.num_values is None:
+            del values["num_values"]
+        Path(path).write_text(json.dumps(values, indent=2) + "\n")
 
 
 def evaluate(
@@ -66,10 +74,19 @@ def evaluate(
     seed: int = 0,
     train_seed: int | None = None,
 ) -> Record:
-    """Scores every example of a data set.
+    r"""Scores every example of a data set.
+
+    Of :math:`n` examples with :math:`-\log_2 p = b_i` and :math:`d_i` values, the bits per
+    dimension and their standard error (that of a ratio, over the examples) are
+
+    .. math:: v = \frac{\sum_i b_i}{\sum_i d_i}, \qquad
+              s = \frac{1}{\sqrt{n}\, \bar d} \sqrt{\frac{1}{n - 1} \sum_i (b_i - v d_i)^2},
+
+    with one :math:`d_i` for all unless the data have ``lengths``: padding is neither scored nor
+    counted.
 
     Args:
-        model: any model.
+        model: any model; one for data with lengths is autoregressive.
         data: the split to score.
         context: array ``(n, *context_shape)`` for a conditional model.
         name: the model's name in the record; its class's name if None.
@@ -100,18 +117,24 @@ def evaluate(
         model,
         data.x,
         context,
+        lengths=data.lengths,
         key=jax.random.key(seed),
         num_samples=num_samples,
         batch_size=batch_size,
     )
     seconds = time.perf_counter() - began
     in_bits = data.levels is not None and data.levels > 2
+    value = float(scores.mean())
     if in_bits:
-        scores = -scores / (math.prod(data.event_shape) * math.log(2.0))
+        sizes = math.prod(data.event_shape) if data.lengths is None else data.lengths
+        mean_size = float(np.mean(sizes))
+        value = -value / (mean_size * math.log(2.0))
+        # Their deviations are what each example adds to that of the ratio.
+        scores = (-scores / math.log(2.0) - value * sizes) / mean_size
     spread = float(scores.std(ddof=1)) if len(scores) > 1 else math.nan
     return Record(
         model=name if name is not None else type(model).__name__,
-        value=float(scores.mean()),
+        value=value,
         standard_error=spread / math.sqrt(len(scores)),
         unit="bits/dim" if in_bits else "nats",
         estimator=_estimator(model, num_samples),
@@ -125,6 +148,7 @@ def evaluate(
         device=device(),
         git_commit=git_commit(),
         seconds=round(seconds, 3),
+        num_values=None if data.lengths is None else data.num_values,
     )
 
 

@@ -7,6 +7,7 @@ Nothing here keeps a parameter, imports Flax or jits itself; everything is safe 
 from jaxgen.functional import (
     actnorm,
     autoregressive,
+    companding,
     coupling,
     dequantization,
     elementwise,
@@ -21,6 +22,7 @@ from jaxgen.functional import (
 __all__ = [
     "actnorm",
     "autoregressive",
+    "companding",
     "coupling",
     "dequantization",
     "elementwise",

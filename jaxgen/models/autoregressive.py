@@ -378,6 +378,21 @@ class Autoregressive(Model):
         encoded = self.likelihood.encode(x)
         return replace(self, conditional=self.conditional.initialize(encoded, context))
 
+    def check_lengths(self, lengths: np.ndarray) -> None:
+        network = self.conditional
+        if len(self.event_shape) != 1 or np.any(np.diff(network.own_order()) != 1):
+            raise ValueError(
+                f"Autoregressive: expected events (length,) which {type(network).__name__} "
+                f"generates from their beginning on, for lengths; got {self.event_shape} or "
+                f"another order"
+            )
+        low, high = int(lengths.min()), int(lengths.max())
+        if not 0 <= low <= high <= network.num_positions:
+            raise ValueError(
+                f"Autoregressive: expected lengths from 0 to {network.num_positions}, got {low} to "
+                f"{high}"
+            )
+
     def check_data(self, x: Array | np.ndarray) -> None:
         super().check_data(x)
         self.likelihood.check(x)

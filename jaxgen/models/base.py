@@ -168,6 +168,20 @@ class Model(nnx.Module):
         where = type(self).__name__
         batch_shape(context, self._require_conditional(where), f"{where}, context")
 
+    def check_lengths(self, lengths: np.ndarray) -> None:
+        """Refuses lengths of padded events, for a model whose ``log_prob`` takes none.
+
+        Args:
+            lengths: integers ``(n,)``, the number of leading values of each event that are data.
+
+        Raises:
+            ValueError: saying what was expected, what came, and what to do.
+        """
+        raise ValueError(
+            f"{type(self).__name__}: expected whole events, got events that are padded; only an "
+            f"autoregressive model can leave out what follows their end"
+        )
+
     def _events(self, x: Array, context: Array | None, name: str) -> tuple[Array, Array | None]:
         """The arguments of a method as checked arrays."""
         where = f"{type(self).__name__}.{name}"

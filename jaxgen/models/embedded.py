@@ -89,10 +89,11 @@ class Embedded(Model):
         return embedded
 
     def log_prob(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
+        self, x: Array, context: Array | None = None, *, key: Array | None = None, **options: Any
     ) -> Array:
+        """As :meth:`Model.log_prob`; further options are the model's own."""
         network_key, key = split_key(key, 2)
-        return self.model.log_prob(x, self.embed(context, key=network_key), key=key)
+        return self.model.log_prob(x, self.embed(context, key=network_key), key=key, **options)
 
     def elbo(
         self,
@@ -137,6 +138,9 @@ class Embedded(Model):
 
     def check_data(self, x: Array | np.ndarray) -> None:
         self.model.check_data(x)
+
+    def check_lengths(self, lengths: np.ndarray) -> None:
+        self.model.check_lengths(lengths)
 
     def check_context(self, context: Array | np.ndarray) -> None:
         super().check_context(context)

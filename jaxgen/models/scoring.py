@@ -1,6 +1,7 @@
 """The log-likelihood of a whole data set, example by example, in chunks."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +10,16 @@ from jax import Array
 
 from jaxgen.models.base import Model
 
+# Padded events tend to be long; a chunk of them has at most so many values, unless it is of one.
+CHUNK_VALUES = 2**17
+
 
 def score(
     model: Model,
     x: np.ndarray | Array,
     context: np.ndarray | Array | None = None,
     *,
+    lengths: np.ndarray | None = None,
     key: Array | None = None,
     num_samples: int = 1,
     batch_size: int = 500,
@@ -28,6 +33,8 @@ def score(
         model: any model.
         x: array ``(n, *event_shape)``.
         context: array ``(n, *context_shape)`` for a conditional model.
+        lengths: integers ``(n,)`` for events that are padded: the number of leading values that
+            count. Chunks are of ``CHUNK_VALUES`` values at most then.
         key: the noise of a model without an exact likelihood; every chunk gets its own.
         num_samples: 1 for the ELBO, more for the importance-weighted estimate; an exact model
             ignores it.
@@ -37,28 +44,34 @@ def score(
         float64 array ``(n,)``.
 
     Raises:
-        ValueError: if a key is needed and missing.
+        ValueError: if a key is needed and missing, or the model takes no lengths.
     """
     if model.exactness != "exact" and key is None:
         raise ValueError(
             f"score: {type(model).__name__} has a random bound, so a key is needed, got None"
         )
     total = len(x)
+    if lengths is not None:
+        model.check_lengths(lengths)
+        batch_size = min(batch_size, max(1, CHUNK_VALUES // math.prod(model.event_shape)))
     size = min(batch_size, total)
     key = jax.random.key(0) if key is None else key
     scores = []
     for index, start in enumerate(range(0, total, size)):
         rows = np.arange(start, start + size) % total
         part = None if context is None else context[rows]
+        ends = None if lengths is None else lengths[rows]
         chunk_key = jax.random.fold_in(key, index)
-        values = _score(model, x[rows], part, chunk_key, num_samples=num_samples)
+        values = _score(model, x[rows], part, ends, chunk_key, num_samples=num_samples)
         scores.append(np.asarray(values, np.float64))
     return np.concatenate(scores)[:total]
 
 
 @functools.partial(jax.jit, static_argnames="num_samples")
-def _score(model, x, context, key, *, num_samples):
+def _score(model, x, context, lengths, key, *, num_samples):
     x = jnp.asarray(x)
+    if lengths is not None:
+        return model.log_prob(x, context, lengths=lengths)
     if model.exactness == "exact":
         return model.log_prob(x, context)
     if num_samples == 1:

@@ -60,17 +60,25 @@ class Checkpoints:
         """The step of the newest complete checkpoint, or None."""
         return self._manager.latest_step()
 
-    def save(self, step: int, *, model: Any, state: Any, progress: dict[str, Any]) -> None:
-        """Writes a checkpoint in the background; a later call waits for it first."""
+    def save(
+        self,
+        step: int,
+        *,
+        model: Any,
+        state: Any | None = None,
+        progress: dict[str, Any] | None = None,
+    ) -> None:
+        """Writes a checkpoint in the background; a later call waits for it first.
+
+        Without a state there is nothing to go on from: the model is final.
+        """
         args = self._ocp.args
-        self._manager.save(
-            step,
-            args=args.Composite(
-                model=args.StandardSave(_flatten(model)),
-                state=args.StandardSave(_flatten(state)),
-                progress=args.JsonSave(progress),
-            ),
-        )
+        items: dict[str, Any] = {"model": args.StandardSave(_flatten(model))}
+        if state is not None:
+            items["state"] = args.StandardSave(_flatten(state))
+        if progress is not None:
+            items["progress"] = args.JsonSave(progress)
+        self._manager.save(step, args=args.Composite(**items))
 
     def wait(self) -> None:
         """Returns when everything saved so far is on disk."""

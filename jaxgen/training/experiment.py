@@ -35,6 +35,12 @@ class Experiment:
         dequantize: wraps a flow for integer levels, with uniform noise.
         dequantizer_args: hyperparameters of :func:`jaxgen.zoo.dequantizer`, which replaces the
             uniform noise by a conditional flow (variational dequantization); None for uniform.
+        window: for signals: training and validation see them in windows of so many values, see
+            :meth:`jaxgen.data.Dataset.windows`; the record is of whole signals, so the model's
+            parameters must fit any length. None for whole signals throughout.
+        pseudo_counts: of a ``markov`` model of levels: its tables are counted, not trained, backing
+            off to fewer parents, with that one of these strengths of the prior which scores best in
+            validation; see :meth:`jaxgen.conditionals.Markov.estimate`. None for training.
         train: the settings of training.
         eval_split: the split that the record is about.
         eval_samples: importance samples for a model without an exact likelihood; 1 for the ELBO.
@@ -53,6 +59,8 @@ class Experiment:
     class_features: int | None = None
     dequantize: bool = False
     dequantizer_args: dict[str, Any] | None = None
+    window: int | None = None
+    pseudo_counts: list[float] | None = None
     train: TrainSettings = dataclasses.field(default_factory=TrainSettings)
     eval_split: str = "test"
     eval_samples: int = 1
@@ -64,6 +72,11 @@ class Experiment:
             raise unknown("eval_space", self.eval_space, EVAL_SPACES)
         if self.dequantizer_args is not None and not self.dequantize:
             raise ValueError("dequantizer_args: expected dequantize=True with them, got False")
+        if self.pseudo_counts is not None and (self.model != "markov" or not self.pseudo_counts):
+            raise ValueError(
+                f"pseudo_counts: expected at least one number, for the model 'markov', got "
+                f"{self.pseudo_counts} for {self.model!r}"
+            )
 
     def build(
         self, event_shape: Shape, levels: int | None, num_classes: int | None = None

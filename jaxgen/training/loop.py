@@ -83,9 +83,9 @@ def fit(
 
     Args:
         model: what to train; it is left as it is.
-        train: examples ``(n, *event_shape)``, or a :class:`Batch` with contexts. An objective that
-            looks at no data (:func:`reverse_kl`) takes None, or the contexts alone as
-            ``Batch(context=contexts)``; nothing is initialised from data then.
+        train: examples ``(n, *event_shape)``, or a :class:`Batch` with contexts or lengths. An
+            objective that looks at no data (:func:`reverse_kl`) takes None, or the contexts alone
+            as ``Batch(context=contexts)``; nothing is initialised from data then.
         valid: the same for validation, or None.
         settings: see :class:`TrainSettings`.
         out: the run directory, or None to keep nothing.
@@ -148,7 +148,7 @@ def fit(
     state = jax.device_put(state, replicated)
     on_device = sum(array.nbytes for array in jax.tree.leaves(train)) <= DEVICE_DATA_BYTES
     data = jax.device_put(train, replicated) if on_device else None
-    bits = 1.0 / (math.prod(model.event_shape) * math.log(2.0)) if model.levels else None
+    bits = 1.0 / (mean_size(model, train) * math.log(2.0)) if model.levels else None
 
     def save(at: int) -> None:
         if checkpoints is not None:
@@ -187,7 +187,13 @@ def fit(
                 "seconds": round(time.perf_counter() - began, 3),
             }
             if validate:
-                scores = score(calibrate(state.ema_model), valid.x, valid.context, key=valid_key)
+                scores = score(
+                    calibrate(state.ema_model),
+                    valid.x,
+                    valid.context,
+                    lengths=valid.lengths,
+                    key=valid_key,
+                )
                 row["valid_loss"] = -float(scores.mean())
                 best.update(row["valid_loss"], done, state.ema)
             log.write(row)
@@ -272,6 +278,11 @@ def _rows(data: Batch, rows: np.ndarray) -> Batch:
     return jax.tree.map(lambda array: array[rows], data)
 
 
+def mean_size(model: Model, data: Batch) -> float:
+    """The mean number of values that an example holds, padding left out."""
+    return math.prod(model.event_shape) if data.lengths is None else float(np.mean(data.lengths))
+
+
 def check_inputs(model: Model, train: Batch, valid: Batch | None, settings: TrainSettings) -> None:
     """Refuses what :func:`fit` cannot train on.
 
@@ -287,6 +298,13 @@ def check_inputs(model: Model, train: Batch, valid: Batch | None, settings: Trai
             raise ValueError(
                 f"the {name} data hold no examples, got None; expected (n, {model.event_shape})"
             )
+        if batch.lengths is not None:
+            if batch.x is None or batch.lengths.shape != (len(batch.x),):
+                raise ValueError(
+                    f"the {name} data: expected a length for each example, got lengths of shape "
+                    f"{batch.lengths.shape}"
+                )
+            model.check_lengths(np.asarray(batch.lengths))
         if batch.context is None:
             continue
         if batch.x is not None and len(batch.context) != len(batch.x):

@@ -16,18 +16,21 @@ from jaxgen.models import Model
 class Batch(NamedTuple):
     """Examples ``(batch, *event_shape)`` and, for a conditional model, their contexts.
 
-    An objective that looks at no examples gets None for them.
+    An objective that looks at no examples gets None for them. ``lengths``, integers ``(batch,)``,
+    are those of examples which are padded: so many leading values are data.
     """
 
     x: Array | np.ndarray | None = None
     context: Array | np.ndarray | None = None
+    lengths: Array | np.ndarray | None = None
 
 
 def negative_log_likelihood(model: Model, batch: Batch, key: Array) -> Array:
     """``-mean log p(x)`` in nats, or of the model's lower bound: maximum likelihood.
 
-    ``key`` feeds dropout, dequantization and random orders. Any function of this signature can be
-    an objective.
+    ``key`` feeds dropout, dequantization and random orders. Padding does not count: with lengths
+    it is the mean over the examples of the nats of their data. Any function of this signature can
+    be an objective.
 
     >>> from jaxgen.models import StandardNormal
     >>> batch = Batch(jnp.zeros((4, 2)))
@@ -35,7 +38,10 @@ def negative_log_likelihood(model: Model, batch: Batch, key: Array) -> Array:
     1.8379
     """
     noise_key, dropout_key = jax.random.split(key)
-    x, context = jax.tree.map(jnp.asarray, (batch.x, batch.context))
+    x, context, lengths = jax.tree.map(jnp.asarray, (batch.x, batch.context, batch.lengths))
+    if lengths is not None:
+        log_prob: Callable[..., Array] = model.log_prob  # only some models take lengths
+        return -jnp.mean(log_prob(x, context, lengths=lengths, key=dropout_key))
     return -jnp.mean(model.elbo(x, noise_key, context, dropout_key=dropout_key))
 
 

@@ -5,9 +5,12 @@ pictures. Reading one rebuilds the model from names and numbers and fills in arr
 it is executed.
 """
 
+import contextlib
+import dataclasses
 import functools
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +30,14 @@ from jaxgen.evaluation import (
     interpolation_grid,
     loss_curve,
     sample_grid,
+    waveforms,
+    write_wav,
 )
 from jaxgen.models import Autoregressive, Embedded, Ensemble, Model
 from jaxgen.training.checkpoints import CheckpointError, Checkpoints
+from jaxgen.training.counting import count
 from jaxgen.training.experiment import Experiment
-from jaxgen.training.loop import FitResult, check_inputs, fit
+from jaxgen.training.loop import FitResult, check_inputs, fit, mean_size
 from jaxgen.training.metrics import read_metrics
 from jaxgen.training.objectives import Batch
 
@@ -57,25 +63,36 @@ def train(
     """
     out = Path(out)
     training, validation = (_data(experiment, s) for s in ("train", "valid"))
+    if experiment.window is not None:
+        training, validation = (part.windows(experiment.window) for part in (training, validation))
     model = experiment.build(training.event_shape, training.levels, training.num_classes)
-    batch, valid = (Batch(part.x, _labels(experiment, part)) for part in (training, validation))
-    check_inputs(model, batch, valid, experiment.train)
+    batch, valid = (
+        Batch(part.x, _labels(experiment, part), part.lengths) for part in (training, validation)
+    )
+    settings = experiment.train
+    if experiment.pseudo_counts is not None:
+        settings = dataclasses.replace(settings, batch_size=1)  # counting draws no batches
+    check_inputs(model, batch, valid, settings)
     config = {
         "name": name if name is not None else experiment.model,
         "experiment": experiment.to_dict(),
         "event_shape": list(training.event_shape),
         "levels": training.levels,
         "num_classes": training.num_classes,
+        "rate": training.rate,
     }
     _claim(out, config)
-    result = fit(model, batch, valid, experiment.train, out=out, progress=progress)
-    if result.interrupted:
-        return result
-    rows = read_metrics(out / "metrics.jsonl")
-    in_bits = training.levels is not None and training.levels > 2
-    per_unit = math.prod(training.event_shape) * math.log(2.0) if in_bits else 1.0
-    curve = loss_curve(rows, per_unit, "bits/dim" if in_bits else "nats")
-    curve.savefig(out / "loss.png", dpi=120)
+    if experiment.pseudo_counts is not None:
+        result = count(model, batch, valid, experiment.pseudo_counts, out=out)
+    else:
+        result = fit(model, batch, valid, experiment.train, out=out, progress=progress)
+        if result.interrupted:
+            return result
+        rows = read_metrics(out / "metrics.jsonl")
+        in_bits = training.levels is not None and training.levels > 2
+        per_unit = mean_size(model, batch) * math.log(2.0) if in_bits else 1.0
+        curve = loss_curve(rows, per_unit, "bits/dim" if in_bits else "nats")
+        curve.savefig(out / "loss.png", dpi=120)
     sample(out, out / "samples.png", num=64)
     print(evaluate_run(out))
     return result
@@ -87,16 +104,21 @@ def _data(experiment: Experiment, split: str) -> Dataset:
     return data if shape is None else data.reshaped(tuple(shape))
 
 
-def load(run: Path | str) -> Model:
+def load(run: Path | str, *, event_shape: Shape | None = None) -> Model:
     """The trained model of a run directory: the averaged parameters that were best in validation.
 
+    Args:
+        run: the run directory.
+        event_shape: for a model whose parameters fit events of any length (WaveNet, a homogeneous
+            Markov chain, a recurrent network), another shape than that of training.
+
     Raises:
-        RunError: if there is no run, or it is damaged.
+        RunError: if there is no run, it is damaged, or its parameters do not fit the event shape.
     """
     run = Path(run)
     config = read_config(run)
     experiment = Experiment.from_dict(config["experiment"])
-    shape: Shape = tuple(config["event_shape"])
+    shape = tuple(config["event_shape"]) if event_shape is None else tuple(event_shape)
     model = experiment.build(shape, config["levels"], config.get("num_classes"))
     if not (run / "checkpoints").is_dir():
         raise RunError(f"{run}: no checkpoint has been written yet; train it first")
@@ -127,7 +149,9 @@ def evaluate_run(
     run = Path(run)
     config = read_config(run)
     experiment = Experiment.from_dict(config["experiment"])
-    model, data = load(run), _data(experiment, split or experiment.eval_split)
+    data = _data(experiment, split or experiment.eval_split)
+    # Whole signals are of another length than the windows that the model was trained on.
+    model = load(run, event_shape=None if experiment.window is None else data.event_shape)
     if experiment.eval_space == "logit":
         model, data = in_logit_space(model, data)
     record = evaluate(
@@ -152,19 +176,42 @@ def sample(
     seed: int = 0,
     temperature: float = 1.0,
     top_p: float = 1.0,
+    length: int | None = None,
 ) -> None:
-    """Draws samples from a run's model and writes them as a picture.
+    """Draws samples from a run's model and writes them as a picture, or as sound.
 
     For points in the plane the model's density is shown beside them; of a class-conditional model
-    of images, every column is a class.
+    of images or sound, every column is a class. Sound is drawn as waveforms, or, if ``out`` ends in
+    ``.wav``, written one sample after the other.
+
+    Args:
+        run: the run directory.
+        out: the picture, or the WAV file.
+        num: how many samples.
+        seed: of the samples.
+        temperature, top_p: as in :meth:`jaxgen.models.Autoregressive.sample`.
+        length: values of a signal, for a model whose parameters fit any; None for the length that
+            it was trained on.
 
     Raises:
-        ValueError: for less than one sample, a temperature or a ``top_p`` out of range, or a
-            ``top_p`` of a model that does not choose among levels one position at a time.
+        RunError: if there is no run, it is damaged, or its parameters do not fit the length.
+        ValueError: for less than one sample, a temperature or a ``top_p`` out of range, a ``top_p``
+            of a model that does not choose among levels one position at a time, a length of a model
+            of no signals, or a WAV file of a model of no sound.
     """
     if num < 1:
         raise ValueError(f"sample: expected at least 1 sample, got {num}")
-    model, config = load(run), read_config(run)
+    config = read_config(run)
+    shape: Shape = tuple(config["event_shape"])
+    if length is not None and (len(shape) != 1 or length < 1):
+        raise ValueError(
+            f"sample: expected a length of at least 1, for a model of signals (length,), got "
+            f"{length} for {shape}"
+        )
+    rate, as_sound = config.get("rate"), Path(out).suffix.lower() == ".wav"
+    if as_sound and rate is None:
+        raise ValueError(f"sample: expected a run of sound for a .wav file, got {run}")
+    model = load(run, event_shape=None if length is None else (length,))
     options = {"temperature": temperature}
     if top_p != 1.0:
         inner = model.model if isinstance(model, Embedded) else model
@@ -177,11 +224,19 @@ def sample(
     draw = functools.partial(
         jax.jit(type(model).sample, static_argnums=2, static_argnames=tuple(options)), **options
     )
-    key = jax.random.key(seed)
+    key, columns = jax.random.key(seed), None
     if model.context_shape is not None:
         columns = config["num_classes"]
         rows = math.ceil(num / columns)
         samples = draw(model, key, rows, jnp.arange(columns)).reshape(-1, *model.event_shape)
+    if rate is not None:
+        sound = np.asarray(draw(model, key, num) if columns is None else samples)
+        if as_sound:
+            with _writing(out):
+                write_wav(out, sound, rate)
+            return
+        figure = waveforms(sound, rate, columns=columns)
+    elif columns is not None:
         figure = sample_grid(samples, model.levels, columns=columns)
     elif model.event_shape == (2,) and model.exactness == "exact":
         # Fewer points than 2000 show no density.
@@ -227,8 +282,14 @@ def interpolate_run(
 
 
 def _save(figure: "Figure", out: Path | str) -> None:
-    try:
+    with _writing(out):
         figure.savefig(out, dpi=120)
+
+
+@contextlib.contextmanager
+def _writing(out: Path | str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise RunError(f"cannot write {out}: {error}") from error
 
@@ -253,7 +314,7 @@ def read_config(run: Path | str) -> dict[str, Any]:
         config["levels"]
         if not (isinstance(shape, list) and all(isinstance(side, int) for side in shape)):
             raise TypeError(f"event_shape: expected a list of int, got {shape!r}")
-        for name in ("levels", "num_classes"):
+        for name in ("levels", "num_classes", "rate"):
             if not isinstance(config.get(name), int | None):
                 raise TypeError(f"{name}: expected int or None, got {config[name]!r}")
         config["name"]

@@ -53,6 +53,56 @@ def test_a_pseudo_count_is_a_prior():
     assert np.all(np.isfinite(never.table[...]))
 
 
+def categorical(shared=True, parents=2, size=6):
+    values = Categorical(3).encode(jnp.arange(3)).tolist()
+    return Markov((size,), 3, parents=parents, values=values, shared=shared)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 20.0])
+def test_a_shared_table_backs_off_to_shorter_pasts(alpha):
+    """Against the recursion written out: a position further on sees the same table."""
+    rng = np.random.default_rng(0)
+    x = np.minimum(rng.integers(0, 3, (7, 6)), rng.integers(0, 3, (7, 6)))
+    lengths = np.array([6, 6, 1, 2, 0, 5, 6])
+    counted = categorical().estimate(x, alpha, lengths=lengths, backoff=True)
+    table = np.exp(np.asarray(counted.table[...], np.float64))
+    pasts = []  # (nearest, farther), 3 where there is none; what came
+    for row, length in zip(x, lengths, strict=True):
+        before = [3, 3]
+        for value in row[:length]:
+            pasts.append((tuple(before), value))
+            before = [value, before[0]]
+
+    def estimate(past):
+        prior = np.full(3, 1 / 3) if past is None else estimate(past[:-1] if past else None)
+        if past is None:
+            return prior
+        came = [value for before, value in pasts if before[: len(past)] == past]
+        total = len(came) + alpha
+        return (np.bincount(came, minlength=3) + alpha * prior) / total if total else prior
+
+    for nearest in range(4):
+        for farther in range(4):
+            found = table[nearest + 4 * farther]
+            np.testing.assert_allclose(found, estimate((nearest, farther)), atol=1e-6)
+
+
+def test_counting_in_pieces_changes_nothing(monkeypatch):
+    x = np.random.default_rng(0).integers(0, 3, (50, 6))
+    whole = [categorical(shared).estimate(x, backoff=True) for shared in (True, False)]
+    monkeypatch.setattr("jaxgen.conditionals.markov._COUNTED_AT_ONCE", 7)
+    for shared, expected in zip((True, False), whole, strict=True):
+        found = categorical(shared).estimate(x, backoff=True)
+        np.testing.assert_array_equal(found.table[...], expected.table[...])
+
+
+def test_counted_homogeneous_tables_fit_signals_of_any_length():
+    x = np.random.default_rng(0).integers(0, 3, (50, 6))
+    short, long = (categorical(size=size) for size in (6, 40))
+    counted = short.estimate(x, backoff=True)
+    assert counted.table[...].shape == long.table[...].shape
+
+
 def test_a_linear_chain_is_an_autoregressive_process(x64):
     chain = to_float64(perturb(Markov((5,), 2, parents=1, shared=True), jax.random.key(0)))
     model = Autoregressive(chain, Normal())
@@ -94,6 +144,8 @@ def test_too_many_parents_for_a_table():
 def test_estimates_need_tables_of_a_choice():
     with pytest.raises(ValueError, match="got a linear one"):
         Markov((2,), 1).estimate(np.zeros((1, 2), int))
+    with pytest.raises(ValueError, match=r"expected lengths \(1,\) from 0 to 2, got .* 3 to 3"):
+        Markov((2,), 1, values=(0.0, 1.0)).estimate(np.zeros((1, 2), int), lengths=np.array([3]))
     with pytest.raises(ValueError, match="categorical head"):
         Markov((2,), 2, values=(0.0, 0.5, 1.0)).estimate(np.zeros((1, 2), int))
     with pytest.raises(ValueError, match="expected levels from 0 to 1"):

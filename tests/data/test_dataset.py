@@ -66,6 +66,17 @@ def test_is_frozen_and_leaves_the_callers_array_alone():
     mine[0, 0] = 0  # does not raise
 
 
+def test_lengths_and_windows_are_of_signals_only():
+    data = Dataset("bits", "train", BITS, levels=2, lengths=np.array([2, 1, 2]))
+    assert (data.num_values, data.lengths.dtype) == (5, np.int32)
+    with pytest.raises(ValueError, match="without padding"):
+        data.reshaped((2, 1))
+    with pytest.raises(ValueError, match="windows of 1 to 2 values, got 3"):
+        data.windows(3)
+    with pytest.raises(ValueError, match=r"shape \(length,\) to cut into windows, got \(8, 8, 1\)"):
+        load("digits").windows(2)
+
+
 REAL = np.zeros((4, 2), np.float32)
 HOLED = REAL.copy()
 HOLED[2, 1] = np.nan
@@ -93,6 +104,13 @@ REFUSED = {
     "one-hot labels": ({"x": REAL, "y": np.eye(4, dtype=int)}, ["(4,)", "int64(4, 4)"]),
     "float labels": ({"x": REAL, "y": np.zeros(4)}, ["integer labels", "float64(4,)"]),
     "huge labels": ({"x": REAL, "y": np.full(4, 2**40)}, ["int32", str(2**40), "renumber"]),
+    "lengths of a square": (
+        {"x": REAL[:, None], "lengths": np.ones(4, int)},
+        ["(length,)", "(1, 2)"],
+    ),
+    "too few lengths": ({"x": REAL, "lengths": np.ones(3, int)}, ["(4,)", "int64(3,)"]),
+    "float lengths": ({"x": REAL, "lengths": np.ones(4)}, ["integer lengths", "float64(4,)"]),
+    "empty examples": ({"x": REAL, "lengths": np.arange(4)}, ["from 1 to 2", "got 0 to 3"]),
     "split": ({"x": REAL, "split": "validation"}, ["did you mean 'valid'", "train, valid, test"]),
 }
 
@@ -131,7 +149,9 @@ def test_split_defaults_to_train():
 
 def test_names_are_one_line_each_and_those_without_capitals_load():
     specs = dict(names())
-    assert {"digits", "toy:two_moons", "npz:PATH[:KEY]", "tfds:NAME"} <= set(specs)
+    assert {"digits", "toy:two_moons", "npz:PATH[:KEY]", "tfds:NAME", "audio:PATH[:LABELS]"} <= set(
+        specs
+    )
     assert all(line and "\n" not in line for line in specs.values())
     for spec in specs:
         if spec.islower():

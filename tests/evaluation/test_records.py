@@ -19,8 +19,9 @@ import jaxgen
 from jaxgen import zoo
 from jaxgen.data import Dataset, load
 from jaxgen.evaluation import Record, evaluate
-from jaxgen.models import Dequantized, Model, StandardNormal
+from jaxgen.models import Autoregressive, Dequantized, Model, StandardNormal
 from jaxgen.models.scoring import score
+from jaxgen.testing import perturb
 
 FIELDS = {
     "value",
@@ -162,6 +163,62 @@ def test_bits_come_with_their_error():
     assert record.standard_error == pytest.approx(bits.std(ddof=1) / math.sqrt(6), rel=1e-5)
 
 
+def padded(num_values_wrong=0):
+    """Three signals of five levels that end early; behind the end stands another level."""
+    rng = np.random.default_rng(0)
+    lengths = np.array([4, 1, 3])
+    x = rng.integers(0, 5, (3, 4))
+    x[np.arange(4) >= lengths[:, None]] = num_values_wrong
+    return Dataset("signals", "test", x, levels=5, lengths=lengths)
+
+
+def test_padding_is_neither_scored_nor_counted():
+    network = zoo.made((4,), levels=5, hidden=(), rngs=nnx.Rngs(0))
+    network = perturb(network, jax.random.key(0))
+    data = padded()
+    bits = np.zeros(3)
+    for i, (row, length) in enumerate(zip(data.x, data.lengths, strict=True)):
+        params = np.asarray(network.conditional(network.likelihood.encode(row)), np.float64)
+        log_p = params - np.log(np.exp(params).sum(-1, keepdims=True))
+        bits[i] = -log_p[np.arange(4), row][:length].sum() / math.log(2)
+    for found in (evaluate(network, data, batch_size=2), evaluate(network, padded(4))):
+        assert found.value == pytest.approx(bits.sum() / 8, rel=1e-5)
+        residuals = bits - bits.sum() / 8 * data.lengths
+        error = math.sqrt(np.sum(residuals**2) / 2 / 3) / (8 / 3)
+        assert found.standard_error == pytest.approx(error, rel=1e-4)
+        assert (found.unit, found.num_examples, found.num_values) == ("bits/dim", 3, 8)
+        assert "3 examples, 8 values" in str(found)
+
+
+def test_a_uniform_model_costs_log_levels_whatever_the_lengths():
+    record = evaluate(zoo.wavenet((4,), levels=5, dilations=(1,), rngs=nnx.Rngs(0)), padded())
+    assert record.value == pytest.approx(math.log2(5), rel=1e-6)
+    assert record.standard_error < 1e-6
+
+
+def test_long_padded_events_are_scored_in_small_chunks(monkeypatch):
+    monkeypatch.setattr("jaxgen.models.scoring.CHUNK_VALUES", 8)
+    sizes = []
+
+    class Watched(Autoregressive):
+        def log_prob(self, x, *args, **options):
+            sizes.append(x.shape)
+            return super().log_prob(x, *args, **options)
+
+    model = zoo.made((4,), levels=5, hidden=(), rngs=nnx.Rngs(0))
+    evaluate(Watched(model.conditional, model.likelihood), padded())
+    assert sizes == [(2, 4)]  # traced once
+
+
+def test_lengths_are_for_models_that_generate_from_the_beginning():
+    real = Dataset("real", "test", np.zeros((3, 4), np.float32), lengths=np.array([4, 1, 3]))
+    with pytest.raises(ValueError, match="StandardNormal: expected whole events"):
+        evaluate(StandardNormal((4,)), real)
+    graph = zoo.markov((4,), levels=5, parents=((1,), (), (), ()), rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="from their beginning on"):
+        evaluate(graph, padded())
+
+
 def test_estimators_are_told_apart():
     data = Dataset("any", "test", np.zeros((4, 1), np.float32))
     assert evaluate(Noisy(), data).estimator == "ELBO, one sample"
@@ -212,7 +269,7 @@ def test_saved_as_json_and_printed_as_a_line(points, tmp_path):
     record = evaluate(StandardNormal((2,)), points)
     record.save(tmp_path / "record.json")
     saved = json.loads((tmp_path / "record.json").read_text())
-    assert saved == dataclasses.asdict(record)
+    assert {**saved, "num_values": None} == dataclasses.asdict(record)
     line = str(record)
     assert "\n" not in line
     value = f"{record.value:.4f} ± {record.standard_error:.4f} nats, exact"

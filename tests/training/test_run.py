@@ -67,6 +67,7 @@ def test_layout(trained):
         "event_shape": [2, 2, 1],
         "levels": 5,
         "num_classes": None,
+        "rate": None,
     }
     lines = (run / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == result.history

@@ -1,0 +1,79 @@
+"""Tables that are counted instead of trained."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+
+from jaxgen.conditionals import Markov
+from jaxgen.core import replace
+from jaxgen.models import Autoregressive, Model
+from jaxgen.models.scoring import score
+from jaxgen.training.checkpoints import Checkpoints
+from jaxgen.training.loop import FitResult
+from jaxgen.training.metrics import MetricsLog, read_metrics
+from jaxgen.training.objectives import Batch
+from jaxgen.training.state import TrainState
+
+
+def count(
+    model: Model, train: Batch, valid: Batch, pseudo_counts: Sequence[float], *, out: Path | str
+) -> FitResult:
+    """A Markov model whose tables are counts, with the prior that is best in validation.
+
+    Every strength of the prior is tried, see :meth:`jaxgen.conditionals.Markov.estimate` (with
+    ``backoff``). ``metrics.jsonl`` gets a row for each, whose ``step`` numbers them from 1; the
+    checkpoint is of the best. A run that has one is not counted again.
+
+    Args:
+        model: an :class:`~jaxgen.models.Autoregressive` model over a
+            :class:`~jaxgen.conditionals.Markov` network with tables.
+        train: what is counted, integer levels.
+        valid: what chooses.
+        pseudo_counts: strengths of the prior, in examples for each configuration of the parents.
+        out: the run directory.
+
+    Returns:
+        A :class:`~jaxgen.training.FitResult`.
+
+    Raises:
+        ValueError: if the model is another.
+    """
+    if not isinstance(model, Autoregressive) or not isinstance(model.conditional, Markov):
+        raise ValueError(f"count: expected a Markov model, got {type(model).__name__}")
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with Checkpoints(out / "checkpoints") as checkpoints:
+        best_step = checkpoints.latest()
+        if best_step is not None:
+            best = checkpoints.restore_model(best_step, model)
+            return _result(best, read_metrics(out / "metrics.jsonl"), best_step)
+        log, began, best = MetricsLog(out / "metrics.jsonl"), time.perf_counter(), model
+        x, lengths = np.asarray(train.x), train.lengths
+        for step, strength in enumerate(pseudo_counts, 1):
+            network = model.conditional.estimate(
+                x,
+                strength,
+                lengths=None if lengths is None else np.asarray(lengths),
+                backoff=True,
+            )
+            counted = replace(model, conditional=network)
+            ends = None if valid.lengths is None else np.asarray(valid.lengths)
+            loss = -float(score(counted, np.asarray(valid.x), lengths=ends).mean())
+            seconds = round(time.perf_counter() - began, 3)
+            row = {"step": step, "pseudo_count": strength, "valid_loss": loss, "seconds": seconds}
+            if all(loss < earlier["valid_loss"] for earlier in log.rows):
+                best, best_step = counted, step
+            log.write(row)
+        assert best_step is not None
+        checkpoints.save(best_step, model=best)
+        checkpoints.wait()
+    return _result(best, log.rows, best_step)
+
+
+def _result(model: Model, rows: list[dict], best_step: int) -> FitResult:
+    state = TrainState.create(model, optax.identity(), jax.random.key(0))
+    return FitResult(model, state, rows, best_step, False)
