@@ -25,6 +25,7 @@ MEMBERS = {
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("optimized")
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", MEMBERS)
 def test_a_thousand_steps_stay_finite(name: str, seed: int) -> None:
