@@ -935,6 +935,17 @@ MODELS: dict[str, Example] = {
         lambda r: zoo.made((3,), context_features=2, rngs=r, hidden=(4,)), (3,)
     ),
     "made ensemble": Example(lambda r: zoo.made((4,), hidden=(9,), num_orders=3, rngs=r), (4,)),
+    "made ensemble of masks": Example(
+        lambda r: zoo.made(
+            (3,),
+            hidden=(4, 5),
+            num_orders=3,
+            connectivity_agnostic=True,
+            context_features=2,
+            rngs=r,
+        ),
+        (3,),
+    ),
     "ensemble context": Example(
         lambda r: Ensemble(
             Autoregressive(made((3,), 1, context_features=2, rngs=r), likelihoods.Bernoulli()),

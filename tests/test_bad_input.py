@@ -101,6 +101,11 @@ MODELS = {
         ShapeError,
         r"sides divisible by 2, got \(5, 4, 1\)",
     ),
+    "mask sampling in one order": (
+        lambda: zoo.made((4,), connectivity_agnostic=True, rngs=rngs()),
+        ValueError,
+        r"needs several orders, got num_orders=1",
+    ),
     "marginals of unbounded data": (
         lambda: zoo.glow((2, 2, 1), levels=1, steps=1, width=4, marginal_bins=4, rngs=rngs()),
         ValueError,

@@ -96,6 +96,16 @@ class Conditional(nnx.Module):
         """
         return self
 
+    def rewired(self, key: Array) -> Self:
+        """The network with another connectivity, drawn at random, of the same parameters.
+
+        :class:`~jaxgen.models.Ensemble` trains and averages over them.
+
+        Raises:
+            TypeError: if the network has one connectivity only.
+        """
+        raise TypeError(f"{type(self).__name__} has one connectivity only; MADE has many")
+
     def predict(
         self, x: Array, seen: Array, context: Array | None = None, *, key: Array | None = None
     ) -> Array:

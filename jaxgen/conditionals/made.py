@@ -12,13 +12,14 @@ they meet: orders are traced arguments, and order-agnostic training and ensemble
 
 Deviations: degrees are spread evenly and ascending instead of drawn at random, which lets
 :meth:`MADE.step` compute each step's units as one contiguous block of rows, so that sampling costs
-about one full pass instead of ``D``. The output layer starts at zero.
+about one full pass instead of ``D``. Another connectivity (:meth:`MADE.rewired`) deals the same
+degrees out to other units, so it is sampled at the same cost. The output layer starts at zero.
 """
 
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, check_context, split_key
+from jaxgen.core import Shape, check_context, replace, split_key
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.networks.blocks import activation, check_hyperparameters, dropout
@@ -124,6 +125,43 @@ class MADE(Conditional):
             direct = self.direct_kernel[...] * masks.direct_mask(rank)[..., None]
         weights = {"kernels": kernels, "biases": biases, "out": out, "direct": direct}
         return jax.tree.map(self._cast, weights)
+
+    def rewired(self, key: Array) -> Self:
+        """The network with its degrees dealt out at random to the units of each hidden layer.
+
+        Masks belong to the places in a layer, so that is a permutation of its units: of the columns
+        below it and of the rows above it. Gradients go back to the parameters in their own places.
+
+        Args:
+            key: the random key; the same key gives the same connectivity.
+
+        >>> made = MADE((6,), 1, hidden=(16,), rngs=nnx.Rngs(0))
+        >>> made.rewired(jax.random.key(0))(jnp.ones((4, 6))).shape
+        (4, 6, 1)
+        """
+        if not self.hidden:
+            return super().rewired(key)  # which refuses: there is nothing to deal out
+        keys = jax.random.split(key, len(self.hidden))
+        places = [jax.random.permutation(*each) for each in zip(keys, self.hidden, strict=True)]
+        rows = [jnp.arange(self.num_positions), *places]
+        changes: dict[str, Any] = {
+            "kernels": nnx.List(
+                nnx.Param(kernel[...][below][:, above])
+                for kernel, (below, above) in zip(
+                    self.kernels, itertools.pairwise(rows), strict=True
+                )
+            ),
+            "biases": nnx.List(
+                nnx.Param(bias[...][above]) for bias, above in zip(self.biases, places, strict=True)
+            ),
+        }
+        if self.out_kernel is not None:
+            changes["out_kernel"] = nnx.Param(self.out_kernel[...][rows[-1]])
+        for name in ("order_kernel", "context_kernel"):
+            kernel = getattr(self, name)
+            if kernel is not None:
+                changes[name] = nnx.Param(kernel[...][:, places[0]])
+        return replace(self, **changes)
 
     def _cast(self, value: Array) -> Array:
         """The value in the dtype that matrix products are computed in."""

@@ -1,4 +1,4 @@
-"""Ensembles over generation orders."""
+"""Ensembles over generation orders and connectivities."""
 
 import math
 from typing import Self
@@ -30,6 +30,14 @@ class Ensemble(Model):
         orders: integer array ``(K, D)``, an order in each row.
         orders_per_batch: how many orders :meth:`elbo` draws for a batch: the batch is cut into as
             many groups.
+        connectivity_agnostic: every order has also a connectivity of its own, which a network like
+            :class:`~jaxgen.conditionals.MADE` draws (:meth:`Conditional.rewired
+            <jaxgen.conditionals.Conditional.rewired>`): mask sampling. The k-th member's is the
+            same in every ensemble.
+
+    Raises:
+        ValueError: if there is no order, or one is no permutation of the positions.
+        TypeError: for ``connectivity_agnostic`` over a network with one connectivity only.
 
     >>> from flax import nnx
     >>> from jaxgen.conditionals import MADE
@@ -40,7 +48,13 @@ class Ensemble(Model):
     -2.0794
     """
 
-    def __init__(self, model: Autoregressive, orders: Array, orders_per_batch: int = 4):
+    def __init__(
+        self,
+        model: Autoregressive,
+        orders: Array,
+        orders_per_batch: int = 4,
+        connectivity_agnostic: bool = False,
+    ):
         orders = jnp.asarray(orders)
         if orders.ndim != 2 or orders.shape[0] < 1:
             raise ValueError(
@@ -52,27 +66,40 @@ class Ensemble(Model):
         self.model = model
         self.orders = Buffer(orders.astype(jnp.result_type(float)))
         self.orders_per_batch = orders_per_batch
+        self.connectivity_agnostic = connectivity_agnostic
+        self._member(0)  # which refuses a network that cannot be wired anew
         self.event_shape = model.event_shape
         self.context_shape = model.context_shape
         self.levels = model.levels
 
-    def _orders(self) -> Array:
-        return self.orders[...].astype(jnp.int32)
+    @property
+    def num_members(self) -> int:
+        """``K``."""
+        return self.orders.shape[0]
+
+    def _member(self, index: Array | int) -> tuple[Autoregressive, Array]:
+        """The model and the order of the member with this number, which may be traced."""
+        model, order = self.model, self.orders[...][index].astype(jnp.int32)
+        if self.connectivity_agnostic:
+            key = jax.random.fold_in(jax.random.key(0), index)
+            model = replace(model, conditional=model.conditional.rewired(key))
+        return model, order
 
     def log_prob(
         self, x: Array, context: Array | None = None, *, key: Array | None = None
     ) -> Array:
         x, context = self._events(x, context, "log_prob")
         self.model.check_data(x)
-        orders = self._orders()
 
-        def body(total: Array, order: Array) -> tuple[Array, None]:
-            member = self.model.log_prob(x, context, order=order, key=key)
-            return jnp.logaddexp(total, member), None
+        def score(index: Array | int) -> Array:
+            model, order = self._member(index)
+            return model.log_prob(x, context, order=order, key=key)
 
-        first = self.model.log_prob(x, context, order=orders[0], key=key)
-        total, _ = jax.lax.scan(body, first, orders[1:])
-        return total - math.log(orders.shape[0])
+        def body(total: Array, index: Array) -> tuple[Array, None]:
+            return jnp.logaddexp(total, score(index)), None
+
+        total, _ = jax.lax.scan(body, score(0), jnp.arange(1, self.num_members))
+        return total - math.log(self.num_members)
 
     def elbo(
         self,
@@ -93,20 +120,21 @@ class Ensemble(Model):
             return self._one_step(x, key, context, dropout_key)
         batch = x.shape[: x.ndim - len(self.event_shape)]
         rows = math.prod(batch)
-        groups = math.gcd(rows, min(self.orders_per_batch, self.orders.shape[0]))
+        groups = math.gcd(rows, min(self.orders_per_batch, self.num_members))
         flat = x.reshape(groups, rows // groups, *self.event_shape)
         contexts = (
             None
             if context is None
             else context.reshape(groups, rows // groups, *context.shape[len(batch) :])
         )
-        orders = jax.random.choice(key, self._orders(), (groups,), replace=False)
+        picks = jax.random.choice(key, self.num_members, (groups,), replace=False)
         keys = None if dropout_key is None else jax.random.split(dropout_key, groups)
 
-        def group(x, context, order, key):
-            return self.model.log_prob(x, context, order=order, key=key)
+        def group(x, context, pick, key):
+            model, order = self._member(pick)
+            return model.log_prob(x, context, order=order, key=key)
 
-        return jax.vmap(group)(flat, contexts, orders, keys).reshape(batch)
+        return jax.vmap(group)(flat, contexts, picks, keys).reshape(batch)
 
     def _one_step(
         self, x: Array, key: Array, context: Array | None, dropout_key: Array | None
@@ -146,11 +174,12 @@ class Ensemble(Model):
         the orders so changed.
         """
         order_key, sample_key = jax.random.split(key)
-        picks = jax.random.randint(order_key, (num_samples,), 0, self.orders.shape[0])
+        picks = jax.random.randint(order_key, (num_samples,), 0, self.num_members)
 
         def one(key: Array, pick: Array) -> Array:
-            order, tempering = self._orders()[pick], {"temperature": temperature, "top_p": top_p}
-            return self.model.complete(key, x, observed, 1, context, order=order, **tempering)[0]
+            model, order = self._member(pick)
+            tempering = {"temperature": temperature, "top_p": top_p}
+            return model.complete(key, x, observed, 1, context, order=order, **tempering)[0]
 
         return jax.vmap(one)(jax.random.split(sample_key, num_samples), picks)
 
@@ -159,11 +188,13 @@ class Ensemble(Model):
     ) -> Array:
         """``log p(missing part | observed part)`` in nats: the average over the orders, in each of
         which what is observed comes first."""
-        scores = jax.lax.map(
-            lambda order: self.model.conditional_log_prob(x, observed, context, order=order),
-            self._orders(),
-        )
-        return jax.nn.logsumexp(scores, axis=0) - math.log(len(scores))
+
+        def score(index: Array) -> Array:
+            model, order = self._member(index)
+            return model.conditional_log_prob(x, observed, context, order=order)
+
+        scores = jax.lax.map(score, jnp.arange(self.num_members))
+        return jax.nn.logsumexp(scores, axis=0) - math.log(self.num_members)
 
     def sample(
         self,
@@ -180,13 +211,13 @@ class Ensemble(Model):
         context = self._context(context, batch, "Ensemble.sample")
         order_key, sample_key = jax.random.split(key)
         rows = math.prod(batch)
-        picks = jax.random.randint(order_key, (rows,), 0, self.orders.shape[0])
+        picks = jax.random.randint(order_key, (rows,), 0, self.num_members)
         flat = None if context is None else context.reshape(rows, *context.shape[len(batch) :])
 
         def one(key, pick, context):
-            order = self._orders()[pick]
+            model, order = self._member(pick)
             tempering = {"temperature": temperature, "top_p": top_p}
-            return self.model.sample(key, 1, context, order=order, method=method, **tempering)[0]
+            return model.sample(key, 1, context, order=order, method=method, **tempering)[0]
 
         x = jax.vmap(one)(jax.random.split(sample_key, rows), picks, flat)
         return x.reshape(*batch, *self.event_shape)

@@ -4,7 +4,8 @@ r"""MADE: masked autoencoder for distribution estimation (Germain et al., 2015).
 
 all conditionals from one masked network in one pass (see :mod:`jaxgen.conditionals.made`). With
 several orders, training draws orders at random and the likelihood is their average
-(:class:`~jaxgen.models.Ensemble`), as in section 4.2 of the paper.
+(:class:`~jaxgen.models.Ensemble`), as in section 4.2 of the paper; mask sampling draws a
+connectivity along with each of them.
 
 Real values get a normal each, or a mixture of normals: MADE-MoG, the base of
 :func:`~jaxgen.zoo.maf_mog` (Papamakarios et al. 2017), whose MADE has a Gaussian head.
@@ -33,6 +34,7 @@ def made(
     direct: bool = True,
     num_orders: int = 1,
     orders_per_batch: int = 4,
+    connectivity_agnostic: bool = False,
     dropout: float = 0.0,
     bounds: tuple[float, float] | None = None,
     alpha: float = 1e-6,
@@ -52,6 +54,7 @@ def made(
         direct: masked connections from inputs to outputs.
         num_orders: 1 generates in raster order; more average over that many random orders.
         orders_per_batch: how many of them a training batch meets.
+        connectivity_agnostic: gives each of several orders a connectivity of its own.
         dropout: rate in the hidden layers while training.
         bounds: the interval of bounded real data, mapped to the line by a logit; None for none.
         alpha: the logit's margin.
@@ -59,7 +62,8 @@ def made(
         rngs: where the initial weights and the orders come from.
 
     Raises:
-        ValueError: if ``bounds`` are given for integer levels.
+        ValueError: if ``bounds`` are given for integer levels, or ``connectivity_agnostic`` with
+            one order.
 
     >>> model = made((8,), hidden=(16,), rngs=nnx.Rngs(0))
     >>> round(float(model.log_prob(jnp.zeros(8, int))), 4)  # eight fair coins at first
@@ -70,6 +74,8 @@ def made(
             f"made: bounds is for real values, that is levels=None, got bounds={bounds} with "
             f"levels={levels}"
         )
+    if connectivity_agnostic and num_orders == 1:
+        raise ValueError("made: connectivity_agnostic needs several orders, got num_orders=1")
     likelihood = for_levels(levels, components)
     conditional = MADE(
         event_shape,
@@ -87,5 +93,5 @@ def made(
     if num_orders > 1:
         keys = jax.random.split(rngs.params(), num_orders)
         orders = [jax.random.permutation(key, conditional.num_positions) for key in keys]
-        model = Ensemble(single, jnp.stack(orders), orders_per_batch)
+        model = Ensemble(single, jnp.stack(orders), orders_per_batch, connectivity_agnostic)
     return model if bounds is None else flow_on(event_shape, [], bounds, alpha, model)

@@ -41,6 +41,38 @@ def test_probabilities_sum_to_one_in_every_order_with_one_compilation(hidden, x6
     assert np.abs(scores[0] - scores[1]).max() > 1e-3  # an order does change the model
 
 
+def test_a_connectivity_is_one_of_many_and_normalised(x64):
+    made = model(hidden=(7, 9), direct=True, order_features=True)
+
+    @jax.jit
+    def log_prob(model, x, key):
+        rewired = model.conditional.rewired(key)
+        return Autoregressive(rewired, Bernoulli()).log_prob(x, order=jnp.array([3, 0, 5, 1, 4, 2]))
+
+    scores = [log_prob(made, BITS, jax.random.key(seed)) for seed in range(3)]
+    for score in scores:
+        assert np.exp(score).sum() == pytest.approx(1.0, abs=1e-12)
+    assert np.abs(scores[0] - scores[1]).max() > 1e-3
+    np.testing.assert_array_equal(scores[0], log_prob(made, BITS, jax.random.key(0)))
+
+
+def test_a_connectivity_permutes_the_units_and_nothing_else(x64):
+    made = model(hidden=(7, 9), order_features=True).conditional
+    rewired = made.rewired(jax.random.key(0))
+    # Units that no mask tells apart may stand anywhere: without masks it is the same network.
+    h, same = BITS.astype(float), BITS.astype(float)
+    for i in range(2):
+        h = np.tanh(h @ made.kernels[i][...] + made.biases[i][...])
+        same = np.tanh(same @ rewired.kernels[i][...] + rewired.biases[i][...])
+        assert np.abs(h - same).max() > 1e-3
+    np.testing.assert_allclose(
+        np.einsum("nh,hdp->ndp", h, made.out_kernel[...]),
+        np.einsum("nh,hdp->ndp", same, rewired.out_kernel[...]),
+        rtol=1e-9,
+        atol=1e-12,
+    )
+
+
 def test_each_example_may_have_its_own_order(x64):
     made = model(hidden=(7,))
     orders = jnp.stack([jax.random.permutation(jax.random.key(s), 6) for s in range(4)])

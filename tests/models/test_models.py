@@ -13,7 +13,7 @@ from jax.scipy.stats import norm
 
 from jaxgen import zoo
 from jaxgen.bijectors import ActNorm, Standardize
-from jaxgen.core import ShapeError
+from jaxgen.core import ShapeError, replace
 from jaxgen.models import Dequantized, Ensemble, Flow, StandardNormal
 from jaxgen.testing import perturb, to_float64
 
@@ -48,6 +48,27 @@ def test_ensemble_elbo_gives_each_group_an_order_of_its_own(x64):
     np.testing.assert_allclose(elbo, each[used, np.arange(6)], rtol=1e-9)
     assert [len(set(used[i : i + 2])) for i in (0, 2, 4)] == [1, 1, 1]  # three groups of two
     assert len(set(used)) == 3
+
+
+def test_an_ensemble_of_masks_averages_over_orders_and_connectivities(x64):
+    model = ensemble()
+    masks = replace(model, connectivity_agnostic=True)
+    orders = jnp.asarray(model.orders[...]).astype(int)
+    run = jax.jit(lambda m, x, o: m.log_prob(x, order=o))
+    each = []
+    for k, order in enumerate(orders):
+        key = jax.random.fold_in(jax.random.key(0), k)
+        rewired = model.model.conditional.rewired(key)
+        each.append(run(replace(model.model, conditional=rewired), BITS, order))
+    got = jax.jit(Ensemble.log_prob)(masks, BITS)
+    np.testing.assert_allclose(got, logsumexp(np.stack(each), axis=0) - np.log(3), rtol=1e-9)
+    assert np.abs(got - jax.jit(Ensemble.log_prob)(model, BITS)).max() > 1e-3
+
+
+def test_ensemble_refuses_networks_of_one_connectivity():
+    model = zoo.fvsbn((4,), rngs=nnx.Rngs(0))
+    with pytest.raises(TypeError, match="FVSBN has one connectivity only"):
+        Ensemble(model, jnp.arange(4)[None], connectivity_agnostic=True)
 
 
 def test_ensemble_refuses_wrong_orders():
