@@ -953,6 +953,13 @@ MODELS: dict[str, Example] = {
         ),
         (3,),
     ),
+    "mixture of bernoullis": Example(lambda r: zoo.mixture((4,), components=3, rngs=r), (4,)),
+    "mixture of categoricals": Example(
+        lambda r: zoo.mixture((2, 1, 1), levels=3, components=2, rngs=r), (2, 1, 1)
+    ),
+    "mixture of normals": Example(
+        lambda r: zoo.mixture((2,), levels=None, components=2, rngs=r), (2,)
+    ),
     "dequantized": Example(
         lambda r: Dequantized(
             zoo.maf((2,), layers=1, hidden=(6,), bounds=(0.0, 4.0), alpha=0.0, rngs=r), 4

@@ -14,6 +14,7 @@ from jaxgen.models.dequantized import Dequantized
 from jaxgen.models.embedded import Embedded
 from jaxgen.models.ensemble import Ensemble
 from jaxgen.models.flow import Flow
+from jaxgen.models.mixture import Mixture
 from jaxgen.models.multi_scale import MultiScale
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Ensemble",
     "Flow",
     "Logistic",
+    "Mixture",
     "Model",
     "MultiScale",
     "NormalMixture",

@@ -19,6 +19,7 @@ from jaxgen.zoo.made import made
 from jaxgen.zoo.maf import maf
 from jaxgen.zoo.maf_mog import maf_mog
 from jaxgen.zoo.markov import markov
+from jaxgen.zoo.mixture import mixture
 from jaxgen.zoo.nade import nade
 from jaxgen.zoo.nice import nice
 from jaxgen.zoo.nsf import nsf
@@ -49,6 +50,7 @@ __all__ = [
     "maf",
     "maf_mog",
     "markov",
+    "mixture",
     "multiscale_pixelrnn",
     "nade",
     "names",

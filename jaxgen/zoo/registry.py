@@ -23,6 +23,7 @@ from jaxgen.zoo.made import made
 from jaxgen.zoo.maf import maf
 from jaxgen.zoo.maf_mog import maf_mog
 from jaxgen.zoo.markov import markov
+from jaxgen.zoo.mixture import mixture
 from jaxgen.zoo.nade import nade
 from jaxgen.zoo.nice import nice
 from jaxgen.zoo.nsf import nsf
@@ -52,6 +53,7 @@ _CONSTRUCTORS: dict[str, Callable[..., Model]] = {
         maf,
         maf_mog,
         markov,
+        mixture,
         multiscale_pixelrnn,
         nade,
         nice,

@@ -1,0 +1,89 @@
+"""Finite mixtures of factorised distributions."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+from jaxgen.core import Shape, float_dtype
+from jaxgen.likelihoods import Likelihood
+from jaxgen.models.base import Model
+
+
+class Mixture(Model):
+    r"""``K`` factorised distributions over events, of which each event comes from one.
+
+    .. math:: p(x) = \sum_{k=1}^K w_k \prod_i p(x_i; \theta_{ki}),
+
+    exact by summing over the components: the mixture of Bernoullis, and its kin under any
+    likelihood. Weights and parameters are trained by gradients.
+
+    Args:
+        event_shape: the event's shape.
+        likelihood: of every entry.
+        components: ``K``.
+        rngs: where the first parameters come from, small normal numbers that tell the components
+            apart.
+
+    Raises:
+        ValueError: if there is no component.
+
+    >>> from jaxgen.likelihoods import Bernoulli
+    >>> model = Mixture((6,), Bernoulli(), 3, rngs=nnx.Rngs(0))
+    >>> model.log_prob(jnp.zeros((4, 6), int)).shape
+    (4,)
+    """
+
+    reparametrized = False  # the choice of a component has no gradient
+
+    def __init__(
+        self, event_shape: Shape, likelihood: Likelihood, components: int, *, rngs: nnx.Rngs
+    ):
+        if components < 1:
+            raise ValueError(f"Mixture: expected at least one component, got {components}")
+        self.event_shape = tuple(event_shape)
+        self.likelihood = likelihood
+        self.levels = likelihood.levels
+        shape = (components, *self.event_shape, likelihood.num_params(()))
+        self.params = nnx.Param(0.1 * jax.random.normal(rngs.params(), shape))
+        self.logits = nnx.Param(jnp.zeros(components))
+
+    def log_prob(
+        self, x: Array, context: Array | None = None, *, key: Array | None = None
+    ) -> Array:
+        x, _ = self._events(x, context, "log_prob")
+        self.likelihood.check(x)
+
+        def component(params: Array) -> Array:
+            each = self.likelihood.log_prob(
+                x, jnp.broadcast_to(params, (*x.shape, params.shape[-1]))
+            )
+            return jnp.sum(each, tuple(range(-len(self.event_shape), 0)))
+
+        weights = jax.nn.log_softmax(self.logits[...].astype(float_dtype(self.logits.dtype)))
+        scores = jax.vmap(component, out_axes=-1)(self.params[...])
+        return jax.nn.logsumexp(scores + weights, axis=-1)
+
+    def sample(
+        self,
+        key: Array,
+        num_samples: int,
+        context: Array | None = None,
+        *,
+        method: str = "auto",
+        temperature: float | Array = 1.0,
+    ) -> Array:
+        batch = self._sample_batch(num_samples, context, method)
+        self._context(context, batch, "Mixture.sample")
+        temperature = self._temperature(temperature)
+        pick_key, noise_key = jax.random.split(key)
+        picks = jax.random.categorical(pick_key, self.logits[...] / temperature, shape=batch)
+        params = self.likelihood.temper(self.params[...][picks], (), temperature, 1.0)
+        noise = self.likelihood.noise(
+            noise_key, (*batch, *self.event_shape), float_dtype(params.dtype)
+        )
+        return self.likelihood.sample(params, noise, ())
+
+    def check_data(self, x: Array) -> None:
+        super().check_data(x)
+        self.likelihood.check(x)
