@@ -866,9 +866,9 @@ MODELS: dict[str, Example] = {
     ),
     "pixelcnnpp of channels": Example(
         lambda r: zoo.pixelcnnpp(
-            (1, 2, 3), levels=3, components=2, blocks=1, width=4, resolutions=1, rngs=r
+            (2, 2, 2), levels=2, components=2, blocks=1, width=4, resolutions=1, rngs=r
         ),
-        (1, 2, 3),
+        (2, 2, 2),
     ),
     "lmconv": Example(
         lambda r: zoo.lmconv((2, 2, 1), levels=2, num_orders=2, width=4, depth=1, rngs=r), (2, 2, 1)
