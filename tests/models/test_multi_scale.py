@@ -64,6 +64,7 @@ def test_the_large_model_sees_the_small_image_ahead_of_its_order(x64):
     assert np.all(jax.grad(second)(context)[0] != 0)
 
 
+@pytest.mark.slow
 def test_three_scales(x64):
     """The small model is another of the kind."""
     large = multiscale("row", (4, 4, 1)).large
