@@ -66,6 +66,7 @@ from jaxgen.models import (
     Ensemble,
     Flow,
     Logistic,
+    Mixture,
     MultiScale,
     NormalMixture,
     StandardNormal,
@@ -957,9 +958,7 @@ MODELS: dict[str, Example] = {
     "mixture of categoricals": Example(
         lambda r: zoo.mixture((2, 1, 1), levels=3, components=2, rngs=r), (2, 1, 1)
     ),
-    "mixture of normals": Example(
-        lambda r: zoo.mixture((2,), levels=None, components=2, rngs=r), (2,)
-    ),
+    "mixture of normals": Example(lambda r: Mixture((2,), likelihoods.Normal(), 2, rngs=r), (2,)),
     "dequantized": Example(
         lambda r: Dequantized(
             zoo.maf((2,), layers=1, hidden=(6,), bounds=(0.0, 4.0), alpha=0.0, rngs=r), 4
