@@ -1,5 +1,7 @@
 """Fixtures that several test files share."""
 
+import os
+
 import jax
 import pytest
 
@@ -24,10 +26,27 @@ class _ClearCaches:
             jax.clear_caches()
 
 
+def _compile_with(flag):
+    """Gives XLA a flag, which it reads when this process compiles for the first time.
+
+    The environment is left as it was, for what runs in a process of its own.
+    """
+    before = os.environ.get("XLA_FLAGS")
+    os.environ["XLA_FLAGS"] = f"{before or ''} {flag}"
+    jax.jit(lambda x: x + 1)(0)
+    del os.environ["XLA_FLAGS"]
+    if before is not None:
+        os.environ["XLA_FLAGS"] = before
+
+
 def pytest_configure(config):
     # The tests are small programs and many, whose cost is compiling. What runs in a process of its
     # own (the notebooks, resuming, the command line) is compiled as for a user.
     jax.config.update("jax_disable_most_optimizations", True)
+    # XLA's older way to emit loops compiles in two thirds of the time. jaxlib 0.11 has it no more,
+    # and ends a process that asks for it.
+    if jax.__version_info__ < (0, 11):
+        _compile_with("--xla_cpu_use_fusion_emitters=false")
     config.addinivalue_line("filterwarnings", _TFP)
     config.pluginmanager.register(_ClearCaches())
 

@@ -203,7 +203,12 @@ def _position(knot: Array | float, excess: Array, scale: Array, bins: int, bound
 
     Written as a deviation from equal bins, whose knots are the same whatever the floor.
     """
-    return bound * (2.0 / bins * knot - 1.0) + scale / bins * excess
+    return _equal(knot, bins, bound) + scale / bins * excess
+
+
+def _equal(knot: Array | float, bins: int, bound: float) -> Array | float:
+    """Where a knot of equal bins is."""
+    return bound * (2.0 / bins * knot - 1.0)
 
 
 def _slope(raw: Array, floor: float) -> Array:
@@ -221,12 +226,14 @@ def _find(value: Array, table: _Table, axis: int, options: Options) -> _Bin:
     """The bin that encloses a value along an axis of the graph: 0 for x, 1 for y."""
     bins = table.mass.shape[-1]
     scale = _scale(table, options)
-    place = functools.partial(_position, bins=bins, bound=options.bound)
-    # One comparison after another: a reduction over a short axis is slow on a CPU.
+    # One comparison after another: a reduction over a short axis is slow on a CPU. A compiler may
+    # repeat them for each thing that is picked here, so they must not depend on how it rounds: a
+    # difference and a product, but no product with something added, which some loops would fuse.
     index = functools.reduce(
         jnp.add,
         [
-            value >= place(float(k), table.excess[..., axis, k], scale[..., axis])
+            value - _equal(k, bins, options.bound)
+            >= scale[..., axis] / bins * table.excess[..., axis, k]
             for k in range(1, bins)
         ],
         jnp.zeros(value.shape, jnp.int32),
@@ -234,7 +241,7 @@ def _find(value: Array, table: _Table, axis: int, options: Options) -> _Bin:
     ends = jnp.stack([index, index + 1])[..., None]
     pick = functools.partial(jnp.take_along_axis, axis=-1, mode="promise_in_bounds")
     excess = pick(table.excess[None], ends[..., None])[..., 0]
-    positions = place(ends.astype(value.dtype), excess, scale)
+    positions = _position(ends.astype(value.dtype), excess, scale, bins, options.bound)
     raw = _raw_slope(table.raw_slopes[None], ends, bins, options)[..., 0]
     # A product with the identity, which changes nothing, keeps XLA from computing these logarithms
     # one at a time inside the loop that writes a coupling's result: on a CPU a spline without its
@@ -260,7 +267,7 @@ def _forward(x: Array, params: Array, options: Options) -> tuple[Array, Array]:
     found = _find(x, _table(params, options), 0, options)
     (low, high), mean = found.slopes, found.height / found.width
     step = x - found.x[0]
-    place = step / found.width
+    place = jnp.clip(step / found.width, 0.0, 1.0)  # which rounding may cross
     rest = 1.0 - place
     bend = low + high - 2.0 * mean
     secant = mean * (rest * low + place * mean) / (mean + bend * place * rest)
@@ -273,7 +280,7 @@ def _inverse(y: Array, params: Array, options: Options) -> tuple[Array, Array]:
     found = _find(y, _table(params, options), 1, options)
     (low, high), mean = found.slopes, found.height / found.width
     step = y - found.y[0]
-    place = step / found.height
+    place = jnp.clip(step / found.height, 0.0, 1.0)
     # a xi^2 + b xi = mean place; the root is taken so that nothing cancels for either sign of b,
     # and the discriminant b^2 + 4 a mean place is written as a sum of squares.
     b = low - place * (low + high - 2.0 * mean)
