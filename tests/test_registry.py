@@ -33,7 +33,6 @@ SLOW = {
     "nsf image",
     "pixelcnn of channels, context, dropout",
     "pixelcnnpp of channels",
-    "pixelcnnpp of channels, context, dropout",
     "pixelcnnpp of two resolutions",
     "pixelrnn row, of channels",
     "realnvp image",
