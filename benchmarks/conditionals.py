@@ -6,7 +6,8 @@ One network of each kind with perturbed weights, in float32, under a Bernoulli h
 and the incremental and wavefront samplers take turns in every round; the naive sampler, ``D``
 passes, is run once (``--naive-rounds``). Printed are medians and spreads, the ratio to the density
 pass of the same round, and the share of entries that another sampler draws otherwise: in float32
-rounding may carry a probability across the noise.
+rounding may carry a probability across the noise. Floating-point operations are counted from the
+shapes; of tiny networks (``--small``) also by XLA, see ``operations.py``.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from operations import network_operations, xla_operations
 from timing import interleaved, milliseconds, ratio
 
 from jaxgen.conditionals import (
@@ -100,8 +102,8 @@ def networks(small: bool) -> dict[str, tuple[Make, int, bool]]:
 
 def measure(
     name: str, make: Make, batch: int, shuffled: bool, rounds: int, naive_rounds: int
-) -> None:
-    """Prints what the samplers of one network take, and whether they agree."""
+) -> Conditional:
+    """Prints what the samplers of one network take, and whether they agree; returns the network."""
     model = perturb(Autoregressive(make(nnx.Rngs(0)), Bernoulli()), jax.random.key(1), 0.05)
     network = model.conditional
     order = None
@@ -138,6 +140,9 @@ def measure(
         if method not in ("density", "incremental"):
             changed = float(jnp.mean(call() != x))
             print(f"  entries that {method} draws otherwise, by rounding: {changed:.1e}")
+    operations = network_operations(network, batch)
+    print(f"  operations, incremental / density: {operations}, aim at most 1.5")
+    return network
 
 
 def main() -> None:
@@ -150,7 +155,11 @@ def main() -> None:
     options = parser.parse_args()
     for name, (make, batch, shuffled) in networks(options.small).items():
         if options.only is None or name in options.only:
-            measure(name, make, batch, shuffled, options.rounds, options.naive_rounds)
+            rounds = options.rounds, options.naive_rounds
+            network = measure(name, make, batch, shuffled, *rounds)
+            if options.small:
+                counted = f"{xla_operations(network, batch):.4g}"
+                print(f"  operations of the incremental sampler as XLA counts them: {counted}")
 
 
 if __name__ == "__main__":

@@ -12,42 +12,23 @@ sampler, ``D`` passes, takes turns with the density in rounds of its own, fewer.
 and spreads, the ratio to the density pass of the same round, the number of Jacobi's passes, and the
 largest difference to the incremental sampler.
 
-Floating-point operations are those of the matrix products, counted from the shapes, padding
-included: of the incremental sampler, against a density pass. A second count is XLA's own of a small
-layer whose loop of steps is unrolled, because XLA counts the body of a loop once; it holds the
-elementwise operations, too, so it agrees with the first roughly.
+Floating-point operations of the incremental sampler, against a density pass, are counted from the
+shapes, padding included; of small layers also by XLA, see ``operations.py``.
 """
 
 import argparse
-import itertools
-import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
+from operations import network_operations, xla_operations
 from timing import interleaved, milliseconds, ratio
 
 from jaxgen.bijectors import MaskedAutoregressive
 from jaxgen.conditionals import MADE, CausalTransformer
 from jaxgen.core import replace
-from jaxgen.functional import masks
-from jaxgen.functional.autoregressive import Cache
 from jaxgen.testing import perturb
 from jaxgen.transforms import Affine
-
-
-class Operations(NamedTuple):
-    """Floating-point operations of a density pass and of the incremental sampler."""
-
-    density: float
-    incremental: float
-
-    def __str__(self) -> str:
-        share = self.incremental / self.density
-        return f"{self.incremental:.4g} / {self.density:.4g} = {share:.3f}"
 
 
 def maf(dimensions: int, hidden: tuple[int, ...]) -> MaskedAutoregressive:
@@ -62,63 +43,6 @@ def tarflow(side: int, entries: int, width: int, layers: int) -> MaskedAutoregre
         (side, side), (entries,), 2 * entries, width=width, depth=layers, heads=4, rngs=nnx.Rngs(0)
     )
     return perturb(MaskedAutoregressive(network, Affine(None)), jax.random.key(1), 0.1)
-
-
-def made_operations(size: int, hidden: tuple[int, ...], num_params: int, batch: int) -> Operations:
-    """Of a masked multilayer perceptron of ``size`` positions.
-
-    A step multiplies, in every layer, one block of rows by all columns. Blocks have the height of
-    the largest one, and that many columns of padding stand behind the units of a layer. A density
-    pass multiplies, between hidden layers, the first half of the units by what they see only
-    (:func:`~jaxgen.functional.masks.hidden_product`).
-    """
-    degrees = [masks.hidden_degrees(width, size, lowest=1) for width in hidden]
-    heights = [int(np.bincount(each, minlength=size).max()) for each in degrees]
-    columns = [size, *(width + height for width, height in zip(hidden, heights, strict=True))]
-    blocks = sum(height * below for height, below in zip(heights, columns, strict=False))
-    step = blocks + num_params * columns[-1]
-    full = size * hidden[0] + hidden[-1] * size * num_params
-    for below, above in itertools.pairwise(degrees):
-        half = above.size // 2
-        full += below.size * (above.size - half)
-        full += half * np.searchsorted(below, above[half - 1], side="right")
-    return Operations(2.0 * batch * full, 2.0 * batch * size * step)
-
-
-def attention_operations(network: CausalTransformer, batch: int) -> Operations:
-    """Of a causal transformer, whose every token attends to all ``D`` keys, masked, in both."""
-    size, width = network.num_positions, network.transformer.width
-    inner = network.transformer.blocks.up.out_features
-    block = 4 * width**2 + 2 * width * inner + 2 * size * width
-    token = network.transformer.depth * block + width * network.num_params
-    embedding = width * math.prod(network.position_shape)
-    return Operations(
-        2.0 * batch * (size * token + (size - 1) * embedding),
-        2.0 * batch * size * (token + embedding),
-    )
-
-
-def xla_operations(layer: MaskedAutoregressive, x: jax.Array) -> Operations:
-    """XLA's count for a small layer, its loop of steps unrolled."""
-
-    def density(layer: MaskedAutoregressive, x: jax.Array) -> jax.Array:
-        return layer.conditional(x)
-
-    def unrolled(layer: MaskedAutoregressive, x: jax.Array) -> list[jax.Array]:
-        network = layer.conditional
-        sequence = network.to_sequence(x, network.resolve_order(None))
-        cache: Cache = network.init_cache(x.shape[:1])
-        previous, outputs = jnp.zeros_like(sequence[0]), []
-        for t in range(network.num_positions):
-            params, cache = network.step(cache, jnp.asarray(t), previous)
-            outputs.append(params)
-            previous = sequence[t]
-        return outputs
-
-    def count(function: Callable[..., Any]) -> float:
-        return jax.jit(function).lower(layer, x).compile().cost_analysis()["flops"]
-
-    return Operations(count(density), count(unrolled))
 
 
 def time_samplers(layer: MaskedAutoregressive, batch: int, rounds: int, naive_rounds: int) -> None:
@@ -174,7 +98,7 @@ def main() -> None:
     for size in dimensions:
         print(f"MAF, {size} dimensions, hidden {hidden}, batch {batch}, one layer")
         time_samplers(maf(size, hidden), batch, options.rounds, options.naive_rounds)
-        operations = made_operations(size, hidden, 2, batch)
+        operations = network_operations(maf(size, hidden).conditional, batch)
         print(f"  operations, incremental / density: {operations}, aim at most 1.5")
 
     print(
@@ -183,20 +107,18 @@ def main() -> None:
     )
     block = tarflow(side, entries, width, layers)
     time_samplers(block, images, options.rounds, options.naive_rounds)
-    operations = attention_operations(block.conditional, images)
+    operations = network_operations(block.conditional, images)
     print(f"  operations, incremental / density: {operations}, aim at most 1.5")
 
-    print("operations counted here, and by XLA with the steps unrolled, of small layers:")
-    small = maf(8, (64, 64))
-    print(f"  MAF, 8 dimensions, hidden (64, 64), batch 64: {made_operations(8, (64, 64), 2, 64)}")
-    print(f"  by XLA: {xla_operations(small, jnp.zeros((64, 8)))}")
-    # One transformer layer, since the density scans over them.
-    small = tarflow(3, 2, 32, 1)
-    print(
-        f"  TarFlow, 3 x 3 tokens of 2, width 32, one layer, batch 64: "
-        f"{attention_operations(small.conditional, 64)}"
-    )
-    print(f"  by XLA: {xla_operations(small, jnp.zeros((64, 3, 3, 2)))}")
+    print("operations of the incremental sampler counted here, and by XLA, of small layers:")
+    # One transformer layer, since a step scans over them.
+    for title, layer in (
+        ("MAF, 8 dimensions, hidden (64, 64)", maf(8, (64, 64))),
+        ("TarFlow, 3 x 3 tokens of 2, width 32, one layer", tarflow(3, 2, 32, 1)),
+    ):
+        counted = network_operations(layer.conditional, 64).incremental
+        by_xla = xla_operations(layer.conditional, 64)
+        print(f"  {title}, batch 64: {counted:.4g}, {by_xla:.4g}")
 
 
 if __name__ == "__main__":
