@@ -206,6 +206,42 @@ MODELS = {
         ShapeError,
         r"MADE: expected an order of 2 integers, got int32\(3,\)",
     ),
+    "an order for a fixed one": (
+        lambda: zoo.markov((2,), levels=None, rngs=rngs()).log_prob(
+            points(), order=jnp.array([1, 0])
+        ),
+        ShapeError,
+        "Markov: its generation order is fixed, but an order was given",
+    ),
+    "a prefix longer than the event": (
+        lambda: MADE((2,), 1, hidden=(4,), rngs=rngs()).prefill(points(), 3),
+        ShapeError,
+        r"MADE\.prefill: expected a prefix of 0 to 2 positions, got 3",
+    ),
+    "a longer prefix for steps one at a time": (
+        lambda: zoo.markov((2,), levels=None, rngs=rngs()).conditional.prefill(points(), 3),
+        ShapeError,
+        r"Markov\.prefill: expected a prefix of 0 to 2 positions, got 3",
+    ),
+    "a sequence longer than the model's": (
+        lambda: zoo.attention((2,), width=4, depth=1, heads=1, rngs=rngs()).log_prob(
+            np.zeros((5, 3), int)
+        ),
+        ShapeError,
+        r"expected shape \(\*batch, 2\), got \(5, 3\)",
+    ),
+    "a mask of another shape": (
+        lambda: made().complete(
+            jax.random.key(0), np.zeros((1, 2), int), np.array([True, False, True]), 1
+        ),
+        ShapeError,
+        r"expected a boolean mask of shape \(2,\), or .* got bool\(3,\)",
+    ),
+    "a mask of numbers": (
+        lambda: made().conditional_log_prob(np.zeros((1, 2), int), np.array([1, 0])),
+        ShapeError,
+        r"expected a boolean mask of shape \(2,\), or .* got int32\(2,\)",
+    ),
     "an ensemble's order that repeats": (
         lambda: Ensemble(made(), jnp.array([[0, 1], [1, 1]])),
         ShapeError,

@@ -19,6 +19,29 @@ from jaxgen.functional.autoregressive import Cache
 METHODS = ("auto", "incremental", "naive", "jacobi", "wavefront")
 
 
+def _checked_prefill(prefill: Callable[..., Cache]) -> Callable[..., Cache]:
+    """Wraps ``prefill`` with the checks that all share."""
+
+    @functools.wraps(prefill)
+    def checked(
+        self: "Conditional",
+        x: Array,
+        n: int,
+        context: Array | None = None,
+        order: Array | None = None,
+    ) -> Cache:
+        x = jnp.asarray(x)
+        name = f"{type(self).__name__}.prefill"
+        batch_shape(x, self.event_shape, name)
+        if not 0 <= n <= self.num_positions:
+            raise ShapeError(
+                f"{name}: expected a prefix of 0 to {self.num_positions} positions, got {n}"
+            )
+        return prefill(self, x, n, context, order)
+
+    return checked
+
+
 class Conditional(nnx.Module):
     """Parameters for every position of a grid, each from the positions before it in an order.
 
@@ -44,6 +67,8 @@ class Conditional(nnx.Module):
         super().__init_subclass__(**kwargs)
         if "__call__" in cls.__dict__:
             setattr(cls, "__call__", _checked(cls.__dict__["__call__"]))  # noqa: B010
+        if "prefill" in cls.__dict__:
+            setattr(cls, "prefill", _checked_prefill(cls.__dict__["prefill"]))  # noqa: B010
 
     @property
     def event_shape(self) -> Shape:
@@ -68,11 +93,16 @@ class Conditional(nnx.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no step")
 
+    @_checked_prefill
     def prefill(
         self, x: Array, n: int, context: Array | None = None, order: Array | None = None
     ) -> Cache:
-        """The cache that ``step(n, x_{n-1})`` expects, given the first ``n`` steps of ``x``."""
-        batch = batch_shape(x, self.event_shape, f"{type(self).__name__}.prefill")
+        """The cache that ``step(n, x_{n-1})`` expects, given the first ``n`` steps of ``x``.
+
+        Raises:
+            ShapeError: if ``x`` is no batch of events, or the prefix is longer than an event.
+        """
+        batch = x.shape[: x.ndim - len(self.event_shape)]
         order = self.resolve_order(order)
         previous = _shift(self.to_sequence(x, order))
 
