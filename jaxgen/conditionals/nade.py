@@ -39,7 +39,8 @@ class NADE(Conditional):
         activation: see :class:`~jaxgen.networks.MLP`; the paper's is ``"sigmoid"``.
         rescale: RNADE's factors ``rho``.
         context_features: the size of a context vector, seen by all units; None for none.
-        dropout: rate of the hidden units, in effect when a key is given.
+        dropout: rate of the hidden units, in effect when a key is given; a unit is dropped for all
+            positions of an event.
         rngs: where the initial weights come from.
 
     >>> nade = NADE((6,), 1, width=8, rngs=nnx.Rngs(0))
@@ -108,10 +109,11 @@ class NADE(Conditional):
         start = bias + context @ self._cast(self.context_kernel[...])
         return start, jnp.moveaxis(shift, -2, 0)[order]
 
-    def _params(self, pre: Array, weights: Any, shift: Array, key: Array | None = None) -> Array:
+    def _params(self, pre: Array, weights: Any, shift: Array, keep: Array | None = None) -> Array:
         """The parameters of a step from its pre-activations ``(*batch, width)``."""
         pre = pre if weights["rho"] is None else pre * weights["rho"]
-        h = dropout(activation(self.activation)(pre), self.dropout, key)
+        h = activation(self.activation)(pre)
+        h = h if keep is None else h * keep
         return h @ weights["out_kernel"] + weights["out_bias"] + shift
 
     def __call__(
@@ -125,16 +127,16 @@ class NADE(Conditional):
         order = self.resolve_order(order)
         sequence = self._cast(self.to_sequence(x, order))
         pre, shift = self._start(sequence.shape[1:], context, order)
-        keys = None if key is None else jax.random.split(key, self.num_positions)
+        keep = None if key is None else dropout(jnp.ones_like(pre), self.dropout, key)
 
         def body(pre: Array, step: Any) -> tuple[Array, Array]:
-            value, weights, shift, key = step
-            params = self._params(pre, weights, shift, key)
+            value, weights, shift = step
+            params = self._params(pre, weights, shift, keep)
             return pre + value[..., None] * weights["kernel"], params
 
         # The weights of the steps are scanned over, and not looked up by step, because the gradient
         # of a lookup is an array of all weights, once for every step.
-        steps = (sequence, self._weights(order), shift, keys)
+        steps = (sequence, self._weights(order), shift)
         params = scan_in_segments(body, pre, steps, self.num_positions)
         return self.from_sequence(params, order, params=True)
 
