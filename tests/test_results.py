@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jaxgen.evaluation import Record
-from jaxgen.evaluation.table import insert_table, markdown_table
+from jaxgen.evaluation.table import insert_table, markdown_table, over_seeds
 
 ROOT = Path(__file__).parents[1]
 RECORDS = sorted((ROOT / "experiments" / "records").glob("*.json"))
@@ -27,9 +27,22 @@ def test_record_is_complete_and_has_its_experiment(path: Path) -> None:
     fields = dataclasses.fields(Record)
     assert set(record) <= {field.name for field in fields}
     assert set(record) >= {f.name for f in fields if f.default is dataclasses.MISSING}
-    stem = path.stem.partition(".")[0]  # what follows tells estimators apart
+    stem = path.stem.partition(".")[0]  # what follows tells estimators and seeds apart
     assert record["model"] == stem
     assert record["split"] == "test"
-    source = (ROOT / "experiments" / f"{stem}.py").read_text()
-    # The docstring states the same result, rounded.
-    assert f"{record['value']:.2f}" in source
+
+
+def rows() -> list[dict]:
+    return over_seeds(json.loads(path.read_text()) for path in RECORDS)
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row['model']}, {row['estimator']}")
+def test_the_docstring_of_the_experiment_states_the_result(row: dict) -> None:
+    source = (ROOT / "experiments" / f"{row['model']}.py").read_text()
+    assert f"{row['value']:.2f}" in source
+
+
+def test_the_trainings_of_an_experiment_have_seeds_of_their_own() -> None:
+    records = [json.loads(path.read_text()) for path in RECORDS]
+    each = [tuple(r[k] for k in ("model", "data", "unit", "estimator", "seed")) for r in records]
+    assert len(set(each)) == len(each)
