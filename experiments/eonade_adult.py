@@ -1,0 +1,28 @@
+"""EoNADE, averaged over sixteen orders, on the binary Adult data.
+
+Command: ``JAXGEN_DATA=DIR jaxgen train experiments/eonade_adult.py --out RUN``
+Cost: not measured yet.
+Published: -13.19 nats (EoNADE, one hidden layer, 16 orders), as recalled.
+Result: not recorded yet.
+
+Binary data in the splits of the NADE and MADE papers: ``DIR`` holds ``uci_binary/adult.npz`` with
+the arrays ``train``, ``valid`` and ``test``. Log-likelihood in nats, exact. Chosen on validation:
+the step.
+"""
+
+from jaxgen.training import Experiment, TrainSettings
+
+experiment = Experiment(
+    model="eonade",
+    data="npz:uci_binary/adult.npz",
+    model_args={"hidden": [500], "num_orders": 16, "dropout": 0.2},
+    train=TrainSettings(
+        steps=12000,
+        learning_rate=1e-3,
+        weight_decay=0.1,
+        eval_every=600,
+        checkpoint_every=6000,
+        batch_size=100,
+        clip_norm=None,
+    ),
+)
