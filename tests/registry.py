@@ -68,7 +68,6 @@ from jaxgen.models import (
     Logistic,
     Mixture,
     MultiScale,
-    NormalMixture,
     StandardNormal,
     StudentT,
 )
@@ -588,7 +587,6 @@ MODELS: dict[str, Example] = {
     "logistic": Example(lambda r: Logistic((2,)), (2,)),
     "diagonal normal": Example(lambda r: DiagonalNormal((2, 1)), (2, 1)),
     "student t": Example(lambda r: StudentT((1,), df=8.0), (1,)),
-    "normal mixture": Example(lambda r: NormalMixture((2,), 3, rngs=r), (2,)),
     "class-conditional normal": Example(lambda r: ClassConditionalNormal((2,), 2), (2,), labels=2),
     "flow on a class-conditional base": Example(
         lambda r: Flow(maf((2,), r), ClassConditionalNormal((2,), 2)), (2,), labels=2
@@ -958,7 +956,7 @@ MODELS: dict[str, Example] = {
     "mixture of categoricals": Example(
         lambda r: zoo.mixture((2, 1, 1), levels=3, components=2, rngs=r), (2, 1, 1)
     ),
-    "mixture of normals": Example(lambda r: Mixture((2,), likelihoods.Normal(), 2, rngs=r), (2,)),
+    "mixture of normals": Example(lambda r: Mixture((2,), likelihoods.Normal(), 3, rngs=r), (2,)),
     "dequantized": Example(
         lambda r: Dequantized(
             zoo.maf((2,), layers=1, hidden=(6,), bounds=(0.0, 4.0), alpha=0.0, rngs=r), 4

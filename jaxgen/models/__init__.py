@@ -6,7 +6,6 @@ from jaxgen.models.densities import (
     ClassConditionalNormal,
     DiagonalNormal,
     Logistic,
-    NormalMixture,
     StandardNormal,
     StudentT,
 )
@@ -29,7 +28,6 @@ __all__ = [
     "Mixture",
     "Model",
     "MultiScale",
-    "NormalMixture",
     "StandardNormal",
     "StudentT",
 ]

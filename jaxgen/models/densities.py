@@ -1,14 +1,13 @@
-r"""Base densities for flows, from fixed ones to learned mixtures.
+r"""Base densities for flows, fixed and learned.
 
-Any model with an exact likelihood can be a base; these are the usual simple ones. With entries
-``i`` of the event:
+Any model with an exact likelihood can be a base, a :class:`~jaxgen.models.Mixture` of normals for
+one; these are the usual simple ones. With entries ``i`` of the event:
 
 ===========================  =======================================================================
 :class:`StandardNormal`      ``N(0, 1)`` for every entry; nothing is learned
 :class:`Logistic`            the standard logistic (NICE, Dinh et al. 2014); nothing is learned
 :class:`DiagonalNormal`      ``N(mu_i, sigma_i^2)``
 :class:`StudentT`            heavy tails, with ``nu_i`` degrees of freedom (Jaini et al. 2020)
-:class:`NormalMixture`       ``sum_k w_k prod_i N(mu_ki, sigma_ki^2)``
 :class:`ClassConditionalNormal`  ``N(mu_yi, sigma_yi^2)`` given a label ``y`` (Izmailov et al. 2020)
 ===========================  =======================================================================
 """
@@ -153,51 +152,6 @@ class StudentT(Density):
     ) -> Array:
         df = jnp.exp(self.log_df[...])
         return temperature * jax.random.t(key, df, (*batch, *self.event_shape), df.dtype)
-
-
-class NormalMixture(Density):
-    r"""A learned mixture of diagonal normals over the whole event.
-
-    :math:`p(x) = \sum_k w_k \prod_i N(x_i; \mu_{ki}, \sigma_{ki}^2)`. The means start at standard
-    normal draws, so that the components differ from the first step on.
-
-    Args:
-        event_shape: the event's shape.
-        components: how many normals.
-        rngs: where their first means come from.
-
-    Raises:
-        ValueError: if there is no component.
-
-    >>> NormalMixture((2,), 3, rngs=nnx.Rngs(0)).log_prob(jnp.zeros((4, 2))).shape
-    (4,)
-    """
-
-    reparametrized = False  # the choice of a component has no gradient
-
-    def __init__(self, event_shape: Shape, components: int, *, rngs: nnx.Rngs):
-        if components < 1:
-            raise ValueError(f"NormalMixture: expected at least one component, got {components}")
-        super().__init__(event_shape)
-        shape = (components, *event_shape)
-        self.logits = nnx.Param(jnp.zeros(components))
-        self.means = nnx.Param(jax.random.normal(rngs.params(), shape))
-        self.log_scales = nnx.Param(jnp.zeros(shape))
-
-    def _score(self, x: Array, context: Array | None) -> Array:
-        value = jnp.expand_dims(x, -len(self.event_shape) - 1)
-        each = likelihoods.normal_log_prob(value, self.means[...], self.log_scales[...])
-        weights = jax.nn.log_softmax(self.logits[...])
-        return jax.nn.logsumexp(weights + self._sum_event(each), axis=-1)
-
-    def _draw(
-        self, key: Array, batch: Shape, context: Array | None, temperature: float | Array
-    ) -> Array:
-        pick_key, noise_key = jax.random.split(key)
-        picks = jax.random.categorical(pick_key, self.logits[...] / temperature, shape=batch)
-        means, log_scales = self.means[...][picks], self.log_scales[...][picks]
-        noise = jax.random.normal(noise_key, means.shape, means.dtype)
-        return likelihoods.normal_sample(means, log_scales, temperature * noise)
 
 
 class ClassConditionalNormal(Density):

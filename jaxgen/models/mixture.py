@@ -16,7 +16,8 @@ class Mixture(Model):
     .. math:: p(x) = \sum_{k=1}^K w_k \prod_i p(x_i; \theta_{ki}),
 
     exact by summing over the components: the mixture of Bernoullis, and its kin under any
-    likelihood. Weights and parameters are trained by gradients.
+    likelihood, such as mixtures of diagonal normals, which serve as the base of a flow. Weights and
+    parameters are trained by gradients.
 
     Args:
         event_shape: the event's shape.

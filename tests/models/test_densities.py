@@ -10,12 +10,13 @@ from scipy import stats
 
 from jaxgen.bijectors import ActNorm
 from jaxgen.core import ShapeError, freeze
+from jaxgen.likelihoods import Normal
 from jaxgen.models import (
     ClassConditionalNormal,
     DiagonalNormal,
     Flow,
     Logistic,
-    NormalMixture,
+    Mixture,
     StandardNormal,
     StudentT,
 )
@@ -64,13 +65,11 @@ def test_samples_follow_scipys_law(kind, x64):
     assert abs(np.corrcoef(uniform.T)[0, 1]) < 0.06
 
 
-def test_normal_mixture_is_the_weighted_sum(x64):
-    mixture = perturb(to_float64(NormalMixture((2,), 3, rngs=nnx.Rngs(0))), KEY, 1.0)
+def test_a_mixture_of_normals_is_the_weighted_sum(x64):
+    mixture = perturb(to_float64(Mixture((2,), Normal(), 3, rngs=nnx.Rngs(0))), KEY, 1.0)
     weights = np.exp(numpy(mixture.logits))
     weights /= weights.sum()
-    parts = [
-        normal(m, s) for m, s in zip(numpy(mixture.means), numpy(mixture.log_scales), strict=True)
-    ]
+    parts = [normal(*np.moveaxis(params, -1, 0)) for params in numpy(mixture.params)]
     x = np.random.default_rng(0).normal(size=(5, 2))
     each = np.stack([part.pdf(x).prod(-1) for part in parts], -1)
     np.testing.assert_allclose(mixture.log_prob(x), np.log(each @ weights), rtol=1e-9)
@@ -124,7 +123,7 @@ def test_degrees_of_freedom_are_fixed_by_freezing():
     ("make", "message"),
     [
         (lambda: StudentT((2,), df=0.0), "StudentT: expected df > 0, got 0"),
-        (lambda: NormalMixture((2,), 0, rngs=nnx.Rngs(0)), "at least one component, got 0"),
+        (lambda: Mixture((2,), Normal(), 0, rngs=nnx.Rngs(0)), "at least one component, got 0"),
         (lambda: ClassConditionalNormal((2,), 0), "at least one class, got 0"),
         (
             lambda: ClassConditionalNormal((2,), 2).log_prob(jnp.zeros((1, 2)), np.array([2])),

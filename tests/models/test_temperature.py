@@ -20,7 +20,7 @@ from jaxgen.models import (
     Embedded,
     Flow,
     Logistic,
-    NormalMixture,
+    Mixture,
     StandardNormal,
     StudentT,
 )
@@ -65,9 +65,9 @@ def test_the_deviation_of_a_base_is_multiplied(name):
 
 
 def test_a_mixture_chooses_its_component_at_the_temperature():
-    mixture = NormalMixture((1,), 2, rngs=nnx.Rngs(0))
+    mixture = Mixture((1,), Normal(), 2, rngs=nnx.Rngs(0))
     mixture.logits[...] = jnp.array([0.0, 1.0])
-    mixture.means[...] = jnp.array([[-100.0], [100.0]])
+    mixture.params[...] = jnp.array([[[-100.0, 0.0]], [[100.0, 0.0]]])
     for temperature in (1.0, 0.25, 4.0):
         x = np.asarray(mixture.sample(KEY, 20_000, temperature=temperature))
         share = 1.0 / (1.0 + np.exp(-1.0 / temperature))

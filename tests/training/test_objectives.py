@@ -12,7 +12,7 @@ from jaxgen.bijectors import ActNorm, BatchNorm, Chain, Conv1x1, Inverse, Masked
 from jaxgen.conditionals import MADE
 from jaxgen.core import ShapeError
 from jaxgen.likelihoods import GaussianMixture, Normal
-from jaxgen.models import Autoregressive, Flow, NormalMixture, StandardNormal
+from jaxgen.models import Autoregressive, Flow, Mixture, StandardNormal
 from jaxgen.testing import perturb
 from jaxgen.training import Batch, TrainSettings, fit, negative_log_likelihood, reverse_kl
 
@@ -142,11 +142,11 @@ MISTAKES = {
     ),
     "a mixture as the base": (
         lambda: quick(
-            Flow(ActNorm((2,)), NormalMixture((2,), 2, rngs=nnx.Rngs(0))),
+            Flow(ActNorm((2,)), Mixture((2,), Normal(), 2, rngs=nnx.Rngs(0))),
             reverse_kl(log_density, 2),
         ),
         ValueError,
-        "samples of NormalMixture are not differentiable in all of its parameters",
+        "samples of Mixture are not differentiable in all of its parameters",
     ),
     "a head of mixtures": (
         lambda: quick(
