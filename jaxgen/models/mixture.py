@@ -23,8 +23,8 @@ class Mixture(Model):
         event_shape: the event's shape.
         likelihood: of every entry.
         components: ``K``.
-        rngs: where the first parameters come from, small normal numbers that tell the components
-            apart.
+        rngs: where the first parameters come from, normal draws with deviation 0.5, which tell the
+            components apart.
 
     Raises:
         ValueError: if there is no component.
@@ -46,7 +46,7 @@ class Mixture(Model):
         self.likelihood = likelihood
         self.levels = likelihood.levels
         shape = (components, *self.event_shape, likelihood.num_params(()))
-        self.params = nnx.Param(0.1 * jax.random.normal(rngs.params(), shape))
+        self.params = nnx.Param(0.5 * jax.random.normal(rngs.params(), shape))
         self.logits = nnx.Param(jnp.zeros(components))
 
     def log_prob(

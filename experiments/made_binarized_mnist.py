@@ -1,0 +1,30 @@
+"""MADE with 500 hidden units on statically binarized MNIST.
+
+Command: ``JAXGEN_DATA=DIR jaxgen train experiments/made_binarized_mnist.py --out RUN``
+Cost: not measured yet.
+Published: -88.40 (MADE, 8000 hidden units, one mask), as recalled from Germain et al. (2015).
+Result: not recorded yet.
+
+The fixed binarization of Larochelle and Murray (2011): ``DIR`` holds ``binarized_mnist.npz`` with
+the arrays ``train`` (50000 images of 784 pixels), ``valid`` and ``test``. Log-likelihood in nats,
+exact. Chosen on validation: the step.
+"""
+
+from jaxgen.training import Experiment, TrainSettings
+
+experiment = Experiment(
+    model="made",
+    data="npz:binarized_mnist.npz",
+    event_shape=[28, 28],
+    model_args={"hidden": [500], "dropout": 0.2},
+    train=TrainSettings(
+        steps=12500,
+        batch_size=100,
+        learning_rate=1.5e-3,
+        weight_decay=1e-3,
+        ema_decay=0.998,
+        eval_every=500,
+        checkpoint_every=2500,
+        clip_norm=None,
+    ),
+)
