@@ -7,7 +7,9 @@ Result: not recorded yet.
 
 Binary data in the splits of the NADE and MADE papers: ``DIR`` holds ``uci_binary/nips.npz`` with
 the arrays ``train``, ``valid`` and ``test``. Log-likelihood in nats, exact. Chosen on validation:
-the number of steps, the learning rate and the weight decay, of 10 settings, and the step.
+the optimizer, the learning rate and the weight decay, of 22 settings, and the step. The best of
+those with Adam and a small epsilon, recorded before the others were tried, scored -279.74 on the
+test split.
 """
 
 from jaxgen.training import Experiment, TrainSettings
@@ -21,8 +23,11 @@ experiment = Experiment(
     train=TrainSettings(
         steps=400,
         batch_size=100,
-        learning_rate=2e-3,
-        weight_decay=1.0,
+        # A large epsilon makes Adam a gradient descent with momentum, whose early stopping keeps
+        # the weights of rare features small: there are fewer examples than dimensions.
+        optimizer_args={"eps": 1.0},
+        learning_rate=0.03,
+        weight_decay=0.0,
         eval_every=50,
         checkpoint_every=200,
         clip_norm=None,

@@ -20,12 +20,12 @@ experiment = Experiment(
         "dropout": 0.3,
     },
     train=TrainSettings(
-        steps=3000,
+        steps=2000,
         batch_size=100,
         learning_rate=0.002,
         weight_decay=0.1,
-        eval_every=150,
-        checkpoint_every=1500,
+        eval_every=100,
+        checkpoint_every=1000,
         clip_norm=None,
     ),
 )

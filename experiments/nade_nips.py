@@ -20,12 +20,12 @@ experiment = Experiment(
         "dropout": 0.3,
     },
     train=TrainSettings(
-        steps=3000,
+        steps=600,
         batch_size=100,
-        learning_rate=0.002,
-        weight_decay=0.1,
-        eval_every=150,
-        checkpoint_every=1500,
+        learning_rate=1e-3,
+        weight_decay=0.3,
+        eval_every=50,
+        checkpoint_every=300,
         clip_norm=None,
     ),
 )
