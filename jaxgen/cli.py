@@ -98,6 +98,25 @@ def _parser() -> argparse.ArgumentParser:
     interpolate.add_argument("--seed", type=int, default=0)
     interpolate.set_defaults(run=_interpolate)
 
+    complete = commands.add_parser(
+        "complete", help="fill in missing parts of test images, and score them given the rest"
+    )
+    complete.add_argument("run_dir", metavar="RUN", help="the run directory")
+    complete.add_argument(
+        "--holes",
+        nargs="+",
+        choices=("top", "left", "centre", "random"),
+        default=["top", "left", "centre", "random"],
+        help="what is missing (default: each in turn)",
+    )
+    complete.add_argument("--num", type=int, default=6, help="completions of each (default 6)")
+    complete.add_argument("--examples", type=int, default=3, help="images shown (default 3)")
+    complete.add_argument(
+        "--out", default="completion.png", help="the picture (default completion.png)"
+    )
+    complete.add_argument("--seed", type=int, default=0)
+    complete.set_defaults(run=_complete)
+
     listing = commands.add_parser("list", help="list models, data sets and experiments")
     listing.set_defaults(run=_list)
     return parser
@@ -157,6 +176,21 @@ def _interpolate(options: argparse.Namespace) -> int:
         options.run_dir, options.out, num=options.num, pairs=options.pairs, seed=options.seed
     )
     print(options.out)
+    return 0
+
+
+def _complete(options: argparse.Namespace) -> int:
+    from jaxgen.training.run import complete_run
+
+    records = complete_run(
+        options.run_dir,
+        options.out,
+        holes=options.holes,
+        num=options.num,
+        examples=options.examples,
+        seed=options.seed,
+    )
+    print(*records, options.out, sep="\n")
     return 0
 
 

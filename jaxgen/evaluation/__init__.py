@@ -1,5 +1,6 @@
-"""Floor 7: likelihood records, importance sampling, paths through latent spaces, plots, sound."""
+"""Floor 7: likelihood records, completions, importance sampling, latent paths, plots, sound."""
 
+from jaxgen.evaluation.completion import HOLES, completion_grid, observed_around
 from jaxgen.evaluation.interpolation import interpolate, interpolation_grid
 from jaxgen.evaluation.logit_space import in_logit_space
 from jaxgen.evaluation.plots import density_2d, loss_curve, sample_grid, waveforms
@@ -8,8 +9,10 @@ from jaxgen.evaluation.sound import write_wav
 from jaxgen.evaluation.variational import NormalizerEstimate, importance_log_normalizer
 
 __all__ = [
+    "HOLES",
     "NormalizerEstimate",
     "Record",
+    "completion_grid",
     "density_2d",
     "evaluate",
     "importance_log_normalizer",
@@ -17,6 +20,7 @@ __all__ = [
     "interpolate",
     "interpolation_grid",
     "loss_curve",
+    "observed_around",
     "sample_grid",
     "waveforms",
     "write_wav",

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxgen.core import ShapeError, num_parameters
 from jaxgen.data import Dataset
-from jaxgen.models import Model
+from jaxgen.models import Autoregressive, Ensemble, Model
 from jaxgen.models.scoring import score
 
 
@@ -73,6 +73,8 @@ def evaluate(
     batch_size: int = 500,
     seed: int = 0,
     train_seed: int | None = None,
+    observed: np.ndarray | None = None,
+    missing: str = "missing part",
 ) -> Record:
     r"""Scores every example of a data set.
 
@@ -94,12 +96,16 @@ def evaluate(
         batch_size: examples in a chunk; does not change the result of an exact model.
         seed: of the evaluation's noise.
         train_seed: the seed that the record states; that of training, ``seed`` if None.
+        observed: boolean array of an autoregressive model's ``grid_shape``: scores what is not
+            observed of every example, given the rest, see
+            :meth:`jaxgen.models.Autoregressive.conditional_log_prob`.
+        missing: what that part is called in the record.
 
     Returns:
         A :class:`Record`.
 
     Raises:
-        ValueError: if the data do not fit the model.
+        ValueError: if the data do not fit the model, or it conditions on no part of an event.
 
     >>> from jaxgen.models import StandardNormal
     >>> x = np.zeros((4, 2), np.float32)
@@ -112,12 +118,14 @@ def evaluate(
             f"{data.event_shape} from {data.name}"
         )
     model.check_data(data.x)
+    estimator = _estimator(model, num_samples, observed, missing)
     began = time.perf_counter()
     scores = score(
         model,
         data.x,
         context,
         lengths=data.lengths,
+        observed=observed,
         key=jax.random.key(seed),
         num_samples=num_samples,
         batch_size=batch_size,
@@ -127,6 +135,8 @@ def evaluate(
     value = float(scores.mean())
     if in_bits:
         sizes = math.prod(data.event_shape) if data.lengths is None else data.lengths
+        if observed is not None:
+            sizes *= 1.0 - observed.mean()
         mean_size = float(np.mean(sizes))
         value = -value / (mean_size * math.log(2.0))
         # Their deviations are what each example adds to that of the ratio.
@@ -137,7 +147,7 @@ def evaluate(
         value=value,
         standard_error=spread / math.sqrt(len(scores)),
         unit="bits/dim" if in_bits else "nats",
-        estimator=_estimator(model, num_samples),
+        estimator=estimator,
         data=data.name,
         split=data.split,
         num_examples=len(scores),
@@ -152,7 +162,14 @@ def evaluate(
     )
 
 
-def _estimator(model: Model, num_samples: int) -> str:
+def _estimator(model: Model, num_samples: int, observed: np.ndarray | None, missing: str) -> str:
+    if observed is not None:
+        if not isinstance(model, Autoregressive | Ensemble):
+            raise ValueError(
+                f"evaluate: observed is for autoregressive models, got {type(model).__name__}"
+            )
+        how = "exact" if model.conditions_exactly(observed) else "approximate"
+        return f"{missing} given the rest, {how}"
     if model.exactness == "exact":
         return "exact"
     if num_samples == 1:

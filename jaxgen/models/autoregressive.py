@@ -261,6 +261,18 @@ class Autoregressive(Model):
         batch = x.shape[: x.ndim - len(self.event_shape)]
         return jax.vmap(score)(*self._one_by_one(x, observed, context)).reshape(batch)
 
+    def conditions_exactly(self, observed: Array | np.ndarray) -> bool:
+        """Whether :meth:`complete` and :meth:`conditional_log_prob` are exact for a mask.
+
+        Args:
+            observed: boolean array of the network's ``grid_shape``, or many, ``(*, *grid_shape)``.
+        """
+        if not self.conditional.fixed_order:
+            return True
+        rows = np.asarray(observed).reshape(-1, self.conditional.num_positions)
+        in_order = rows[:, self.conditional.own_order()]
+        return not np.any(in_order[:, 1:] & ~in_order[:, :-1])
+
     def _score(
         self,
         x: Array,
@@ -291,18 +303,16 @@ class Autoregressive(Model):
                 f"{where}: expected a boolean mask of shape {grid}, or {(*batch, *grid)} for a "
                 f"mask of its own for every event, got {observed.dtype}{observed.shape}"
             )
+        if is_concrete(observed) and not self.conditions_exactly(observed):
+            warnings.warn(
+                f"{where}: an approximation: the generation order of "
+                f"{type(self.conditional).__name__} is fixed, so what is missing is drawn "
+                f"without the observed positions that come after it; a network that takes any "
+                f"order (LMConv, EoNADE, MADE, CausalTransformer) is exact",
+                ApproximateCompletion,
+                stacklevel=3,
+            )
         observed = observed.reshape(*observed.shape[: observed.ndim - len(grid)], -1)
-        if self.conditional.fixed_order and is_concrete(observed):
-            in_order = np.asarray(observed)[..., self.conditional.own_order()]
-            if np.any(in_order[..., 1:] & ~in_order[..., :-1]):
-                warnings.warn(
-                    f"{where}: an approximation: the generation order of "
-                    f"{type(self.conditional).__name__} is fixed, so what is missing is drawn "
-                    f"without the observed positions that come after it; a network that takes any "
-                    f"order (LMConv, EoNADE, MADE, CausalTransformer) is exact",
-                    ApproximateCompletion,
-                    stacklevel=3,
-                )
         return x, context, observed
 
     def _one_by_one(self, x: Array, observed: Array, context: Array | None) -> tuple:

@@ -196,6 +196,10 @@ class Ensemble(Model):
         scores = jax.lax.map(score, jnp.arange(self.num_members))
         return jax.nn.logsumexp(scores, axis=0) - math.log(self.num_members)
 
+    def conditions_exactly(self, observed: Array | np.ndarray) -> bool:
+        """As :meth:`Autoregressive.conditions_exactly`."""
+        return self.model.conditions_exactly(observed)
+
     def sample(
         self,
         key: Array,

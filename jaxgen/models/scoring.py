@@ -20,11 +20,12 @@ def score(
     context: np.ndarray | Array | None = None,
     *,
     lengths: np.ndarray | None = None,
+    observed: np.ndarray | None = None,
     key: Array | None = None,
     num_samples: int = 1,
     batch_size: int = 500,
 ) -> np.ndarray:
-    """``log p(x)`` of every example, or its bound or estimate, in nats.
+    """``log p(x)`` of every example, or its bound or estimate, in nats; or of its missing part.
 
     The whole array counts: the last chunk is filled up, so that nothing is recompiled, and what
     filled it is dropped.
@@ -35,6 +36,8 @@ def score(
         context: array ``(n, *context_shape)`` for a conditional model.
         lengths: integers ``(n,)`` for events that are padded: the number of leading values that
             count. Chunks are of ``CHUNK_VALUES`` values at most then.
+        observed: boolean array of an autoregressive model's ``grid_shape``: what is not observed
+            of every example is scored, given the rest.
         key: the noise of a model without an exact likelihood; every chunk gets its own.
         num_samples: 1 for the ELBO, more for the importance-weighted estimate; an exact model
             ignores it.
@@ -62,14 +65,16 @@ def score(
         part = None if context is None else context[rows]
         ends = None if lengths is None else lengths[rows]
         chunk_key = jax.random.fold_in(key, index)
-        values = _score(model, x[rows], part, ends, chunk_key, num_samples=num_samples)
+        values = _score(model, x[rows], part, ends, observed, chunk_key, num_samples=num_samples)
         scores.append(np.asarray(values, np.float64))
     return np.concatenate(scores)[:total]
 
 
 @functools.partial(jax.jit, static_argnames="num_samples")
-def _score(model, x, context, lengths, key, *, num_samples):
+def _score(model, x, context, lengths, observed, key, *, num_samples):
     x = jnp.asarray(x)
+    if observed is not None:
+        return model.conditional_log_prob(x, observed, context)
     if lengths is not None:
         return model.log_prob(x, context, lengths=lengths)
     if model.exactness == "exact":

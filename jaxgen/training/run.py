@@ -10,7 +10,8 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +23,23 @@ from jaxgen import data as datasets
 from jaxgen.core import Shape
 from jaxgen.data import Dataset
 from jaxgen.evaluation import (
+    HOLES,
     Record,
+    completion_grid,
     density_2d,
     evaluate,
     in_logit_space,
     interpolate,
     interpolation_grid,
     loss_curve,
+    observed_around,
     sample_grid,
     waveforms,
     write_wav,
 )
+from jaxgen.evaluation.completion import on_grid
 from jaxgen.models import Autoregressive, Embedded, Ensemble, Model
+from jaxgen.models.autoregressive import ApproximateCompletion
 from jaxgen.training.checkpoints import CheckpointError, Checkpoints
 from jaxgen.training.counting import count
 from jaxgen.training.experiment import Experiment
@@ -279,6 +285,65 @@ def interpolate_run(
         labels = jnp.asarray(data.y[first])
     path = interpolate(model, data.x[first], data.x[second], num, labels)
     _save(interpolation_grid(path, model.levels), out)
+
+
+def complete_run(
+    run: Path | str,
+    out: Path | str,
+    *,
+    holes: Sequence[str] = tuple(HOLES),
+    num: int = 6,
+    examples: int = 3,
+    seed: int = 0,
+) -> list[Record]:
+    """Scores and draws what a run's model puts into holes of the test images.
+
+    Every example of the split is scored, the record of a hole becoming ``record.HOLE.json`` in the
+    run directory; of the first few the picture shows the image, the hole, and completions.
+
+    Args:
+        run: the run directory.
+        out: the picture.
+        holes: names, see :func:`jaxgen.evaluation.observed_around`.
+        num: completions of each image.
+        examples: how many images the picture shows for each hole.
+        seed: of the completions.
+
+    Returns:
+        The records, in the order of the holes.
+
+    Raises:
+        RunError: if there is no run, it is damaged, or the picture cannot be written.
+        ValueError: if the model is not autoregressive over integer levels of images.
+    """
+    config = read_config(run)
+    experiment = Experiment.from_dict(config["experiment"])
+    model, data = load(run), _data(experiment, experiment.eval_split)
+    shape = data.event_shape
+    if not isinstance(model, Autoregressive | Ensemble) or model.levels is None or len(shape) < 3:
+        raise ValueError(
+            f"complete: expected an autoregressive model of images (height, width, channels) of "
+            f"integer levels, got {type(model).__name__} of {shape}"
+        )
+    masks = np.stack([observed_around(hole, shape[:2]) for hole in holes])
+    records = []
+    for hole, mask in zip(holes, masks, strict=True):
+        record = evaluate(
+            model,
+            data,
+            name=config["name"],
+            train_seed=experiment.train.seed,
+            observed=on_grid(mask, model),
+            missing=HOLES[hole],
+        )
+        record.save(Path(run) / f"record.{hole}.json")
+        records.append(record)
+    with warnings.catch_warnings():
+        # The records say which completions are approximate.
+        warnings.simplefilter("ignore", ApproximateCompletion)
+        figure = completion_grid(model, data.x[:examples], masks, num, key=jax.random.key(seed))
+    _save(figure, out)
+    return records
 
 
 def _save(figure: "Figure", out: Path | str) -> None:
