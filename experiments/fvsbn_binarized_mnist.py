@@ -15,7 +15,7 @@ from jaxgen.training import Experiment, TrainSettings
 experiment = Experiment(
     model="fvsbn",
     data="npz:binarized_mnist.npz",
-    event_shape=[28, 28],
+    event_shape=[28, 28, 1],
     model_args={"levels": 2},
     train=TrainSettings(
         steps=15000,
