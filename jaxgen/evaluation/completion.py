@@ -83,8 +83,12 @@ def completion_grid(
 
     Returns:
         A picture whose second column shows a hole in a middle grey.
+
+    Raises:
+        ValueError: if the model is of real values.
     """
-    assert model.levels is not None
+    if model.levels is None:
+        raise ValueError("completion_grid: expected a model of integer levels, got real values")
     x, middle, rows = jnp.asarray(x), (model.levels - 1) / 2.0, []
     for mask, mask_key in zip(observed, jax.random.split(key, len(observed)), strict=True):
         drawn = model.complete(mask_key, x, on_grid(mask, model), num, context)

@@ -314,8 +314,13 @@ def complete_run(
 
     Raises:
         RunError: if there is no run, it is damaged, or the picture cannot be written.
-        ValueError: if the model is not autoregressive over integer levels of images.
+        ValueError: if the model is not autoregressive over integer levels of images, or nothing is
+            to be drawn.
     """
+    if num < 1 or examples < 1:
+        raise ValueError(
+            f"complete: expected at least 1 completion of 1 example, got {num} of {examples}"
+        )
     config = read_config(run)
     experiment = Experiment.from_dict(config["experiment"])
     model, data = load(run), _data(experiment, experiment.eval_split)
