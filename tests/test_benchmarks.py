@@ -1,10 +1,15 @@
-"""The benchmarks run, as small as they go; their numbers are not looked at."""
+"""The benchmarks run, as small as they go, and count operations rightly; their times are not looked
+at."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from flax import nnx
+
+from jaxgen.conditionals import FVSBN, GatedPixelCNN, Recurrent
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SMALLEST = {
@@ -29,3 +34,34 @@ def test_runs(script):
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+@pytest.fixture
+def operations(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("operations")
+
+
+def test_operations_of_a_linear_network(operations):
+    """Of 6 dimensions and a batch of 4: two for each of 36 weights, padding included, and a sum."""
+    counted = operations.network_operations(FVSBN((6,), 1, rngs=nnx.Rngs(0)), 4)
+    for each in counted:
+        assert 2 * 4 * 36 <= each <= 1.5 * 2 * 4 * 36
+
+
+def test_operations_of_a_loop_are_those_of_all_its_rounds(operations):
+    """A recurrent network scans over the positions, and steps through the same."""
+    short, long = (
+        operations.network_operations(Recurrent((n,), (), 1, width=8, rngs=nnx.Rngs(0)), 2)
+        for n in (5, 10)
+    )
+    assert long.density == pytest.approx(2 * short.density, rel=0.05)
+    assert long.incremental == pytest.approx(2 * short.incremental, rel=0.05)
+    assert short.incremental == pytest.approx(short.density, rel=0.05)
+
+
+def test_operations_of_a_row_count_once_a_row(operations):
+    """What a step computes where a row begins is not counted at the other steps."""
+    network = GatedPixelCNN((4, 8), (1,), 1, width=4, depth=2, out_width=4, rngs=nnx.Rngs(0))
+    counted = operations.network_operations(network, 2)
+    assert counted.incremental == pytest.approx(counted.density, rel=0.05)

@@ -33,6 +33,22 @@ def test_nade_is_its_equations(x64):
         np.testing.assert_allclose(got[i], expected, rtol=1e-12)
 
 
+def test_dropout_drops_units_for_all_positions_of_an_event(x64):
+    nade = member(NADE, (5,), 1, width=16, dropout=0.5)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 5)))
+
+    def at(t, event):
+        """The derivatives of a position's parameter by its weights: the units, or 0."""
+        by = jax.grad(lambda nade: nade(x, key=jax.random.key(1))[event, t, 0])(nade)
+        return np.asarray(by.out_kernel[...])[t, :, 0]
+
+    kept = np.array([[at(t, event) != 0 for t in (0, 2, 4)] for event in range(3)])
+    np.testing.assert_array_equal(kept, np.broadcast_to(kept[:, :1], kept.shape))
+    assert np.any(kept[0] != kept[1])  # each event has its own
+    hidden = sigmoid(np.asarray(nade.bias[...]))
+    np.testing.assert_allclose(at(0, 0), np.where(kept[0, 0], 2.0 * hidden, 0.0), rtol=1e-12)
+
+
 def test_rho_scales_the_step_and_not_the_position(x64):
     nade = member(NADE, (3,), 1, width=2, rescale=True)
     order = jnp.array([2, 0, 1])

@@ -122,6 +122,8 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     observed = observed_around("random", (8, 8))[..., None]
     scores = np.asarray(model.conditional_log_prob(test, observed))
     assert record["value"] == pytest.approx(-scores.mean() / (48 * math.log(2)), rel=1e-5)
+    assert main(["complete", str(run), "--holes", "tpo"]) == 1
+    assert "jaxgen: unknown hole 'tpo': did you mean 'top'?" in capsys.readouterr().err
     assert main(["complete", str(run), "--num", "0"]) == 1
     assert "at least 1 completion of 1 example, got 0 of 3" in capsys.readouterr().err
     monkeypatch.setattr("jaxgen.training.run.load", lambda run: StandardNormal((8, 8, 1)))
