@@ -8,7 +8,7 @@ split of 26147 examples.
 
 Binary data in the splits of the NADE and MADE papers: ``DIR`` holds ``uci_binary/adult.npz`` with
 the arrays ``train``, ``valid`` and ``test``. Log-likelihood in nats, exact. Chosen on validation:
-the number of steps, the learning rate and the weight decay, of 8 settings, and the step.
+the number of steps, the learning rate and the weight decay, of 7 settings, and the step.
 """
 
 from jaxgen.training import Experiment, TrainSettings

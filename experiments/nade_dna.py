@@ -8,7 +8,8 @@ split of 1186 examples.
 
 Binary data in the splits of the NADE and MADE papers: ``DIR`` holds ``uci_binary/dna.npz`` with the
 arrays ``train``, ``valid`` and ``test``. Log-likelihood in nats, exact. Chosen on validation: the
-step.
+step. Of the settings tried before this one, a dropout of 0.3 (then drawn anew at every position)
+scored better than 0.5.
 """
 
 from jaxgen.training import Experiment, TrainSettings
