@@ -105,9 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     complete.add_argument(
         "--holes",
         nargs="+",
-        choices=("top", "left", "centre", "random"),
-        default=["top", "left", "centre", "random"],
-        help="what is missing (default: each in turn)",
+        help="what is missing: top, left, centre, random (default: each in turn)",
     )
     complete.add_argument("--num", type=int, default=6, help="completions of each (default 6)")
     complete.add_argument("--examples", type=int, default=3, help="images shown (default 3)")

@@ -291,7 +291,7 @@ def complete_run(
     run: Path | str,
     out: Path | str,
     *,
-    holes: Sequence[str] = tuple(HOLES),
+    holes: Sequence[str] | None = None,
     num: int = 6,
     examples: int = 3,
     seed: int = 0,
@@ -304,7 +304,7 @@ def complete_run(
     Args:
         run: the run directory.
         out: the picture.
-        holes: names, see :func:`jaxgen.evaluation.observed_around`.
+        holes: names, see :func:`jaxgen.evaluation.observed_around`; None for all.
         num: completions of each image.
         examples: how many images the picture shows for each hole.
         seed: of the completions.
@@ -314,8 +314,8 @@ def complete_run(
 
     Raises:
         RunError: if there is no run, it is damaged, or the picture cannot be written.
-        ValueError: if the model is not autoregressive over integer levels of images, or nothing is
-            to be drawn.
+        ValueError: if the model is not autoregressive over integer levels of images, for an unknown
+            hole, or if nothing is to be drawn.
     """
     if num < 1 or examples < 1:
         raise ValueError(
@@ -330,6 +330,7 @@ def complete_run(
             f"complete: expected an autoregressive model of images (height, width, channels) of "
             f"integer levels, got {type(model).__name__} of {shape}"
         )
+    holes = tuple(HOLES) if holes is None else holes
     masks = np.stack([observed_around(hole, shape[:2]) for hole in holes])
     records = []
     for hole, mask in zip(holes, masks, strict=True):
