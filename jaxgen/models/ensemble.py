@@ -139,23 +139,29 @@ class Ensemble(Model):
     def _one_step(
         self, x: Array, key: Array, context: Array | None, dropout_key: Array | None
     ) -> Array:
-        """``D / (number missing)`` times the log-probability of what is missing, position by
-        position, given what a random order has at a random step."""
+        """``(D + 1) / (number missing)`` times the log-probability of what is missing, position by
+        position, given what is seen: any number of positions, equally likely, and any of them."""
         network, likelihood = self.model.conditional, self.model.likelihood
         self.model.check_data(x)
         batch, size = x.shape[: x.ndim - len(self.event_shape)], network.num_positions
-        order_key, step_key = jax.random.split(key)
-        places = jax.random.uniform(order_key, (*batch, size))
-        rank = jnp.argsort(jnp.argsort(places, axis=-1), axis=-1)
-        step = jax.random.randint(step_key, (*batch, 1), 0, size)
-        seen = rank < step
-        inputs = likelihood.encode(x)
+        rate_key, seen_key = jax.random.split(key)
+        # Each position is seen with probability r, and r is uniform. Then the number of positions
+        # seen is uniform on 0, ..., D and they are any, as in a random order, without a sort. The
+        # rates of a batch are spread evenly, which takes nothing from their being uniform.
+        rows = math.prod(batch)
+        rates = (jax.random.uniform(rate_key) + jnp.arange(rows) / rows) % 1.0
+        seen = jax.random.uniform(seen_key, (rows, size)) < rates[:, None]
+        seen = seen.reshape(*batch, size)
         params = network.predict(
-            inputs, seen.reshape(*batch, *network.grid_shape), context, key=dropout_key
+            likelihood.encode(x),
+            seen.reshape(*batch, *network.grid_shape),
+            context,
+            key=dropout_key,
         )
         each = likelihood.log_prob(x, params).reshape(*batch, size)
         missing = jnp.sum(jnp.where(seen, 0.0, each), axis=-1)
-        return missing * (size / (size - step[..., 0]))
+        # The D + 1 instead of D makes up for the draws in which nothing is missing.
+        return missing * ((size + 1) / jnp.maximum(size - jnp.sum(seen, axis=-1), 1))
 
     def complete(
         self,
