@@ -48,7 +48,8 @@ class EoNADE(Conditional):
         hidden: widths of the hidden layers, one or more.
         activation: see :class:`~jaxgen.networks.MLP`.
         context_features: the size of a context vector, seen by all units; None for none.
-        dropout: rate of the hidden units, in effect when a key is given.
+        dropout: rate of the hidden units, in effect when a key is given; a unit is dropped for all
+            steps of an event.
         rngs: where the initial weights come from.
 
     Raises:
@@ -150,15 +151,14 @@ class EoNADE(Conditional):
     ) -> Array:
         order = self.resolve_order(order)
         sequence = self._cast(self.to_sequence(x, order))
-        keys = None if key is None else jax.random.split(key, self.num_positions)
 
         def body(pre: Array, step: Any) -> tuple[Array, Array]:
-            value, weights, key = step
+            value, weights = step
             params = self._hidden(pre, key) @ weights["out_kernel"] + weights["out_bias"]
             return pre + value[..., None] * weights["kernel"] + weights["seen"], params
 
-        steps = (sequence, self._weights(order), keys)
         start = self._start(sequence.shape[1:], context)
+        steps = (sequence, self._weights(order))
         params = scan_in_segments(body, start, steps, self.num_positions)
         return self.from_sequence(params, order, params=True)
 

@@ -5,6 +5,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from jaxgen.conditionals import FVSBN, MADE, NADE, EoNADE, Growing
@@ -87,15 +88,18 @@ def test_dropout_needs_a_key(x64):
         np.testing.assert_array_equal(network(x), network(x))
 
 
-def test_eonade_predicts_what_its_chain_says(x64):
+@pytest.mark.parametrize("dropping", [False, True])
+def test_eonade_predicts_what_its_chain_says(x64, dropping):
     """At each step of an order, one prediction from what is seen gives that step's parameters."""
-    network = member(EoNADE, (5,), 2, hidden=(6, 4))
+    key = jax.random.key(2) if dropping else None
+    network = member(EoNADE, (5,), 2, hidden=(6, 4), dropout=0.5)
     x, order = jax.random.normal(jax.random.key(1), (3, 5)), jnp.array([3, 0, 4, 1, 2])
-    params = network(x, order=order)
+    params = network(x, order=order, key=key)
+    assert dropping != np.allclose(params, network(x, order=order))
     for t, position in enumerate(order.tolist()):
         seen = jnp.isin(jnp.arange(5), order[:t])
         garbage = jnp.where(seen, x, jnp.nan)
-        predicted = network.predict(garbage, seen)[:, position]
+        predicted = network.predict(garbage, seen, key=key)[:, position]
         np.testing.assert_allclose(predicted, params[:, position], atol=1e-12)
 
 
