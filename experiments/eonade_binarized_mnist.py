@@ -1,0 +1,33 @@
+"""EoNADE with two layers of 500 units, averaged over orders, on statically binarized MNIST.
+
+Command: ``JAXGEN_DATA=DIR jaxgen train experiments/eonade_binarized_mnist.py --out RUN``
+Cost: not measured yet.
+Published: -85.10 nats (EoNADE, two layers of 500, 128 orders), as recalled.
+Result: not recorded yet.
+
+The fixed binarization of Larochelle and Murray (2011): ``DIR`` holds ``binarized_mnist.npz`` with
+the arrays ``train`` (50000 images of 784 pixels), ``valid`` and ``test``. Log-likelihood in nats,
+exact. One candidate, not tuned.
+"""
+
+from jaxgen.training import Experiment, TrainSettings
+
+experiment = Experiment(
+    model="eonade",
+    data="npz:binarized_mnist.npz",
+    event_shape=[28, 28, 1],
+    model_args={
+        "hidden": [500, 500],
+        "num_orders": 4,
+    },
+    train=TrainSettings(
+        steps=40000,
+        batch_size=100,
+        learning_rate=1e-3,
+        weight_decay=1e-3,
+        ema_decay=0.999,
+        eval_every=4000,
+        checkpoint_every=4000,
+        clip_norm=None,
+    ),
+)

@@ -1,0 +1,34 @@
+"""A small locally masked convolutional network, eight S-curves, on statically binarized MNIST.
+
+Command: ``JAXGEN_DATA=DIR jaxgen train experiments/lmconv_binarized_mnist.py --out RUN``
+Cost: not measured yet.
+Published: -77.56 nats (LMConv, eight orders) on another, dynamic binarization, as recalled.
+Result: not recorded yet.
+
+The fixed binarization of Larochelle and Murray (2011): ``DIR`` holds ``binarized_mnist.npz`` with
+the arrays ``train`` (50000 images of 784 pixels), ``valid`` and ``test``. Log-likelihood in nats,
+exact. One candidate, not tuned.
+"""
+
+from jaxgen.training import Experiment, TrainSettings
+
+experiment = Experiment(
+    model="lmconv",
+    data="npz:binarized_mnist.npz",
+    event_shape=[28, 28, 1],
+    model_args={
+        "levels": 2,
+        "width": 32,
+        "depth": 5,
+        "num_orders": 8,
+    },
+    train=TrainSettings(
+        steps=3000,
+        batch_size=48,
+        learning_rate=2e-3,
+        warmup_steps=100,
+        ema_decay=0.995,
+        eval_every=1000,
+        checkpoint_every=500,
+    ),
+)
