@@ -1,9 +1,9 @@
 """PixelCNN with a categorical head on the digits.
 
 Command: ``jaxgen train experiments/pixelcnn_digits.py --out runs/pixelcnn_digits``
-Cost: not measured yet.
+Cost: at most 60 seconds of training on 2 CPU cores (timed beside other work).
 Published: none for this data set.
-Result: not recorded yet.
+Result: 1.79 ± 0.02 bits/dim (exact), test split of 180 examples.
 
 The 8x8 digits of scikit-learn, 17 levels, bits per dimension, exact. One candidate, not tuned; the
 parameters are the average that scored best on the validation split.
