@@ -63,15 +63,21 @@ class MaskedBlock(nnx.Module):
             None if context_features is None else nnx.Linear(context_features, width, rngs=rngs)
         )
 
+    def read(self, h: Array) -> Array:
+        """What windows show of features. Activated here, each feature is activated once, not once
+        for every window that holds it."""
+        return activation(self.activation)(h)
+
     def __call__(
         self, h: Array, window: Array, context: Array | None = None, key: Array | None = None
     ) -> Array:
-        """Features ``(..., width)`` from themselves and their masked window ``(..., size, width)``.
+        """Features ``(..., width)`` from themselves and the masked window ``(..., size, width)`` of
+        what :meth:`read` gives.
 
         ``context`` broadcasts against ``(..., context_features)``.
         """
         act = activation(self.activation)
-        mixed = self.window(act(window).reshape(*window.shape[:-2], -1))
+        mixed = self.window(window.reshape(*window.shape[:-2], -1))
         if self.project is not None and context is not None:
             mixed = mixed + self.project(context)
         value, gate = jnp.split(self.gate(dropout(act(mixed), self.dropout, key)), 2, axis=-1)
@@ -89,7 +95,7 @@ class LMConv(Conditional):
         width: features of a position.
         depth: residual blocks.
         kernel_size: the side of a window, odd.
-        activation: see :class:`~jaxgen.networks.MLP`; one that maps 0 to 0.
+        activation: see :class:`~jaxgen.networks.MLP`.
         context_features: the size of a context vector, seen by all positions; None for none.
         dropout: rate in every block, in effect when a key is given.
         rngs: where the initial weights come from.
@@ -169,7 +175,7 @@ class LMConv(Conditional):
     def _features(
         self, x: Array, context: Array | None, order: Array, key: Array | None
     ) -> tuple[Array, Array]:
-        """The last features of all positions, and those that every block reads, stacked."""
+        """The last features of all positions, and what every block's windows show, stacked."""
         batch = x.shape[: x.ndim - len(self.event_shape)]
         x = x.reshape(-1, *self.grid_shape, math.prod(self.position_shape))
         strict, causal = (each.reshape(*self.grid_shape, -1) for each in self._visible(order))
@@ -181,8 +187,9 @@ class LMConv(Conditional):
         @jax.checkpoint
         def body(h: Array, inputs: tuple[MaskedBlock, Array | None]) -> tuple[Array, Array]:
             block, block_key = inputs
-            window = jnp.where(causal[..., None], windows(h, self._offsets), 0)
-            return block(h, window, context, block_key), h
+            read = block.read(h)
+            window = jnp.where(causal[..., None], windows(read, self._offsets), 0)
+            return block(h, window, context, block_key), read
 
         keys = None if key is None else jax.random.split(key, self.depth)
         h, read = jax.lax.scan(body, h, (self.blocks, keys))
@@ -245,7 +252,7 @@ class LMConv(Conditional):
         causal = fixed["causal"][position][:, None]
         new = []
         for block, read in zip(fixed["blocks"], features, strict=True):
-            read = read.at[position].set(h.astype(read.dtype))
+            read = read.at[position].set(block.read(h).astype(read.dtype))
             window = jnp.where(causal, jnp.moveaxis(read[around], 0, -2), 0)
             h = block(h, window, fixed["context"])
             new.append(read)
