@@ -16,7 +16,8 @@ experiment = Experiment(
     data="digits",
     model_args={
         "levels": 17,
-        "width": 500,
+        "hidden": [500, 500],
+        "num_orders": 16,
         "dropout": 0.3,
     },
     train=TrainSettings(

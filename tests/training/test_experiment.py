@@ -1,8 +1,10 @@
 """Experiments as plain data: overrides, dictionaries, files."""
 
 import dataclasses
+import inspect
 import json
 import re
+from pathlib import Path
 
 import pytest
 from flax import nnx
@@ -11,6 +13,8 @@ from jaxgen import zoo
 from jaxgen.models import Dequantized, Flow
 from jaxgen.training import Experiment, TrainSettings
 from jaxgen.training.experiment import load_experiment
+
+FILES = sorted((Path(__file__).parents[2] / "experiments").glob("*.py"))
 
 GLOW = Experiment(
     model="glow",
@@ -214,3 +218,12 @@ def test_load_experiment_names_the_nearest_file(tmp_path):
         load_experiment(given)
     with pytest.raises(ValueError, match="unknown experiment"):
         load_experiment(tmp_path / "absent" / "maf.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_projects_experiments_name_hyperparameters_of_their_models(path):
+    experiment = load_experiment(path)
+    known = zoo.hyperparameters(experiment.model)
+    assert set(experiment.model_args) <= set(known)
+    required = {name for name, default in known.items() if default is inspect.Parameter.empty}
+    assert required <= set(experiment.model_args)
