@@ -159,7 +159,10 @@ def float_dtype(dtype: Any) -> jnp.dtype:
 
 
 def is_concrete(value: Array | np.ndarray) -> bool:
-    """Whether the numbers in an array can be looked at: False under ``jit``, ``grad``, ``vmap``."""
+    """Whether the numbers in an array can be looked at: False under ``jit``, ``grad``, ``vmap``.
+
+    Ask before ``jnp.asarray``, which makes a traced array of a constant where anything is traced.
+    """
     return not isinstance(value, jax.core.Tracer)
 
 

@@ -301,12 +301,13 @@ class Conditional(nnx.Module):
         name = type(self).__name__
         if self.fixed_order:
             raise ShapeError(f"{name}: its generation order is fixed, but an order was given")
+        known = np.asarray(order) if is_concrete(order) else None
         order = jnp.asarray(order)
         if order.shape != (size,) or not jnp.issubdtype(order.dtype, jnp.integer):
             raise ShapeError(
                 f"{name}: expected an order of {size} integers, got {order.dtype}{order.shape}"
             )
-        if is_concrete(order) and sorted(np.asarray(order).tolist()) != list(range(size)):
+        if known is not None and sorted(known.tolist()) != list(range(size)):
             raise ShapeError(f"{name}: the order is not a permutation of 0..{size - 1}")
         return order
 

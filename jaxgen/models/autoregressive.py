@@ -90,15 +90,16 @@ class Autoregressive(Model):
 
     def _within(self, x: Array, lengths: Array, order: Array | None) -> Array:
         """Which positions are no padding, ``(*batch, *grid_shape)``."""
-        network, lengths = self.conditional, jnp.asarray(lengths)
+        network, known = self.conditional, np.asarray(lengths) if is_concrete(lengths) else None
+        lengths = jnp.asarray(lengths)
         batch, size = x.shape[: x.ndim - len(self.event_shape)], network.num_positions
         if lengths.shape != batch or not jnp.issubdtype(lengths.dtype, jnp.integer):
             raise ShapeError(
                 f"Autoregressive.log_prob: expected integer lengths of shape {batch}, got "
                 f"{lengths.dtype}{lengths.shape}"
             )
-        if is_concrete(lengths):
-            wrong = np.asarray(lengths)[(np.asarray(lengths) < 0) | (np.asarray(lengths) > size)]
+        if known is not None:
+            wrong = known[(known < 0) | (known > size)]
             if wrong.size:
                 raise ValueError(
                     f"Autoregressive.log_prob: expected lengths from 0 to {size}, got {wrong[0]}"
@@ -141,9 +142,10 @@ class Autoregressive(Model):
         temperature, top_p = self._temperature(temperature), self._top_p(top_p)
         tempered = not all(isinstance(t, float) and t == 1.0 for t in (temperature, top_p))
         position_shape = self.conditional.position_shape
+        # Not the parameters' dtype, which may differ between one pass and many steps.
+        shape, dtype = (*batch, *position_shape), jnp.result_type(float)
 
         def draw(position: Array, params: Array) -> Array:
-            shape, dtype = (*batch, *position_shape), float_dtype(params.dtype)
             noise = self.likelihood.noise(jax.random.fold_in(key, position), shape, dtype)
             if tempered:
                 params = self.likelihood.temper(params, position_shape, temperature, top_p)
@@ -181,7 +183,11 @@ class Autoregressive(Model):
         it and not given those after it: an approximation, of which a warning tells.
 
         The observed positions fill the network's cache in one pass; only what is missing is run
-        step by step.
+        step by step. That needs a mask whose numbers can be looked at: close over it under ``jit``,
+        as ``jax.jit(lambda model, key, x: model.complete(key, x, observed, 4))`` does. A mask that
+        is an argument of the jitted function works too, with a step for every position, and so do
+        the steps between the smallest observed part and each event's own where events have masks
+        of their own.
 
         Args:
             key: the random key.
@@ -194,10 +200,11 @@ class Autoregressive(Model):
             temperature, top_p: as in :meth:`sample`.
 
         Returns:
-            Array ``(num_samples, *batch, *event_shape)``.
+            Array ``(num_samples, *batch, *event_shape)``, of the dtype that :meth:`sample` gives.
 
         Raises:
             ShapeError: if the shapes do not fit.
+            ValueError: if what is observed is outside the likelihood's support.
 
         >>> from flax import nnx
         >>> from jaxgen.conditionals import MADE
@@ -213,7 +220,14 @@ class Autoregressive(Model):
             raise ValueError(
                 f"Autoregressive.complete: expected num_samples >= 0, got {num_samples}"
             )
-        known = self._num_leading(observed)
+        known, observed = self._num_leading(observed), jnp.asarray(observed)
+        # Whatever stands at the missing positions must not be read, were it NaN.
+        network = self.conditional
+        entries = (1,) * len(network.position_shape)
+        there = observed.reshape(*observed.shape[:-1], *network.grid_shape, *entries)
+        x = jnp.where(there, x, jnp.zeros_like(x))
+        self.check_data(x)
+        x = x.astype(float_dtype(x.dtype) if self.levels is None else jnp.result_type(int))
 
         def fill(key: Array, x: Array, observed: Array, context: Array | None) -> Array:
             x = jnp.broadcast_to(x, (num_samples, *x.shape))
@@ -251,6 +265,7 @@ class Autoregressive(Model):
             Array ``(*batch,)``; 0 where nothing is missing.
         """
         x, context, observed = self._parts(x, observed, context, "conditional_log_prob")
+        observed = jnp.asarray(observed)
         self.likelihood.check(x)
 
         def score(x: Array, observed: Array, context: Array | None) -> Array:
@@ -291,19 +306,20 @@ class Autoregressive(Model):
 
     def _parts(
         self, x: Array, observed: Array | np.ndarray, context: Array | None, name: str
-    ) -> tuple[Array, Array | None, Array]:
-        """The arguments of a completion, checked, with the mask as ``(D,)`` or ``(*batch, D)``."""
+    ) -> tuple[Array, Array | None, Array | np.ndarray]:
+        """The arguments of a completion, checked, with the mask as ``(D,)`` or ``(*batch, D)``, of
+        numpy where its numbers can be looked at."""
         where = f"{type(self).__name__}.{name}"
         x, context = self._events(x, context, name)
         batch = batch_shape(x, self.event_shape, where)
         grid = self.conditional.grid_shape
-        observed = jnp.asarray(observed)
+        observed = np.asarray(observed) if is_concrete(observed) else observed
         if observed.dtype != bool or observed.shape not in (grid, (*batch, *grid)):
             raise ShapeError(
                 f"{where}: expected a boolean mask of shape {grid}, or {(*batch, *grid)} for a "
                 f"mask of its own for every event, got {observed.dtype}{observed.shape}"
             )
-        if is_concrete(observed) and not self.conditions_exactly(observed):
+        if isinstance(observed, np.ndarray) and not self.conditions_exactly(observed):
             warnings.warn(
                 f"{where}: an approximation: the generation order of "
                 f"{type(self.conditional).__name__} is fixed, so what is missing is drawn "
@@ -312,8 +328,7 @@ class Autoregressive(Model):
                 ApproximateCompletion,
                 stacklevel=3,
             )
-        observed = observed.reshape(*observed.shape[: observed.ndim - len(grid)], -1)
-        return x, context, observed
+        return x, context, observed.reshape(*observed.shape[: observed.ndim - len(grid)], -1)
 
     def _one_by_one(self, x: Array, observed: Array, context: Array | None) -> tuple:
         """Events, masks and contexts with one batch axis, to be mapped over."""
@@ -321,11 +336,11 @@ class Autoregressive(Model):
         parts = (x, observed, context)
         return jax.tree.map(lambda a: a.reshape(math.prod(batch), *a.shape[len(batch) :]), parts)
 
-    def _num_leading(self, observed: Array) -> int:
+    def _num_leading(self, observed: Array | np.ndarray) -> int:
         """How many steps at the beginning are observed in every event; 0 under a trace."""
-        if not is_concrete(observed):
+        if not isinstance(observed, np.ndarray):
             return 0
-        rows = np.asarray(observed).reshape(-1, self.conditional.num_positions)
+        rows = observed.reshape(-1, self.conditional.num_positions)
         if self.conditional.fixed_order:
             rows = np.cumprod(rows[:, self.conditional.own_order()], axis=1)
         return int(rows.sum(1).min(initial=self.conditional.num_positions))
@@ -370,11 +385,9 @@ class Autoregressive(Model):
         positions: Array,
     ) -> tuple[autoregressive.Emit, Array]:
         """An emission that draws what is missing and keeps what is observed, a mask ``(D,)``; and
-        the events as a sequence, with zeros for what is missing."""
+        the events as a sequence."""
         values = self.conditional.to_sequence(x, positions)
-        # Whatever stands at the missing positions must not be read, were it NaN.
-        there = observed[positions].reshape(-1, *(1 for _ in values.shape[1:]))
-        values = jnp.where(there, values, jnp.zeros_like(values))
+        there = observed[positions]
 
         def emit(t: Array, params: Array) -> tuple[Array, Array]:
             drawn = draw(positions[t], params).astype(values.dtype)

@@ -81,6 +81,38 @@ def test_what_stands_at_missing_positions_is_not_read(x64):
     np.testing.assert_array_equal(drawn, model.complete(KEY, zeros, mask, 3))
 
 
+def test_draws_have_the_dtype_of_samples_whatever_that_of_the_events(x64):
+    mask = np.array([True, False, False, False])
+    many = member(levels=300)
+    drawn = many.complete(KEY, jnp.array([7, 0, 0, 0], jnp.uint8), mask, 200)
+    assert drawn.max() > 255  # beyond what the events' dtype holds
+    np.testing.assert_array_equal(drawn[:, 0], 7)
+
+
+def test_what_is_observed_must_be_in_the_support(x64):
+    mask = np.array([True, False, True, False])
+    with pytest.raises(ValueError, match="expected values 0 and 1, got 7"):
+        member().complete(KEY, jnp.array([7, 9, 0, 9]), mask, 1)
+    real = member(levels=None, components=2)
+    with pytest.raises(ValueError, match="expected real values, got int"):
+        real.complete(KEY, jnp.array([1, 2, 3, 4]), mask, 1)
+    with pytest.raises(ValueError, match="1 NaN or infinite values"):
+        real.complete(KEY, jnp.array([jnp.nan, jnp.nan, 0.0, 0.0]), mask, 1)
+
+
+def test_a_mask_of_numpy_is_seen_under_jit(x64):
+    model, late = member("markov", parents=2), np.array([False, True, False, True])
+    for call in (
+        lambda x: model.complete(KEY, x, late, 1),
+        lambda x: model.conditional_log_prob(x, late),
+    ):
+        with pytest.warns(ApproximateCompletion):
+            jax.jit(call)(EVENTS)
+    made, wrong = member(), np.array([0, 0, 1, 2])
+    with pytest.raises(ShapeError, match="not a permutation"):
+        jax.jit(lambda x: made.log_prob(x, order=wrong))(EVENTS)
+
+
 def test_a_context_and_nothing_missing(x64):
     model = member(context_features=2)
     context = jax.random.normal(KEY, (3, 2))

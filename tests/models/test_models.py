@@ -172,3 +172,13 @@ def test_unusable_data_are_refused(name, data, message):
     model = registry.MODELS[name].make(nnx.Rngs(0))
     with pytest.raises(ValueError, match=message):
         model.check_data(data)
+
+
+@pytest.mark.parametrize("name", ["lmconv", "made", "recurrent"])
+def test_samplers_agree_for_parameters_of_float32_beside_values_of_float64(name, x64):
+    """One pass and many steps may then give parameters of other dtypes."""
+    options = {"lmconv": {"width": 4, "depth": 1}, "made": {"hidden": (9,)}}.get(name, {})
+    model = getattr(zoo, name)((3, 3, 1), levels=4, **options, rngs=nnx.Rngs(0))
+    model = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), perturb(model, KEY))
+    naive, incremental = (model.sample(KEY, 5, method=m) for m in ("naive", "incremental"))
+    np.testing.assert_array_equal(naive, incremental)
