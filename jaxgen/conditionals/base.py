@@ -281,13 +281,27 @@ class Conditional(nnx.Module):
         """The generation order when none is given: raster, unless a network has another."""
         return np.arange(self.num_positions)
 
-    def parallel_depth(self, order: Array | None = None) -> int:
+    def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray | None:
+        """Which positions (rows) depend on which in an order, ``(D, D)``: the receptive field.
+
+        None for all that come before, unless a network knows better.
+        """
+        return None
+
+    def parallel_depth(self, order: Array | np.ndarray | None = None) -> int:
         """How many passes ``"wavefront"`` takes: the longest chain of dependent positions.
 
         ``D``, unless a network knows that its positions depend on few others; and under a trace,
         where the order cannot be seen.
         """
-        return self.num_positions
+        if order is not None and not is_concrete(order):
+            return self.num_positions
+        # Under a trace even a constant order would become a traced array of JAX's.
+        known = self.own_order() if order is None else np.asarray(order)
+        depends = self.dependencies(known)
+        if depends is None:
+            return self.num_positions
+        return int(masks.wave_numbers(known, depends).max()) + 1
 
     def resolve_order(self, order: Array | None) -> Array:
         """The given order, checked, or the network's own.

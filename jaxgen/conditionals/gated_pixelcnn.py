@@ -27,7 +27,6 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, ShapeError, check_context
-from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.functional.windows import neighbours, position_rows, row_windows, union, windows
 from jaxgen.networks.blocks import check_hyperparameters, dropout, zero_linear
@@ -299,17 +298,13 @@ class GatedPixelCNN(Conditional):
         )
         return Cache(fixed, state)
 
-    def dependencies(self) -> np.ndarray:
-        """Which positions (rows) depend on which, ``(D, D)``: the receptive field."""
+    def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
         height, width = self.grid_shape
         v = h = np.eye(self.num_positions, dtype=bool)
         for i, kernel in enumerate(self.sizes):
             v = union(neighbours(height, width, _above(kernel, strict=i == 0)), v)
             h = union(neighbours(height, width, _left(kernel, strict=i == 0)), h) | v
         return h
-
-    def parallel_depth(self, order: Array | None = None) -> int:
-        return int(masks.wave_numbers(self.own_order(), self.dependencies()).max()) + 1
 
 
 def _above(size: int, *, strict: bool) -> Offsets:

@@ -26,7 +26,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, ShapeError, check_context, is_concrete
+from jaxgen.core import Shape, ShapeError, check_context
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.functional.windows import neighbours, position_rows, square, windows
@@ -274,7 +274,6 @@ class LMConv(Conditional):
         return Cache(fixed, (position_rows(pixels, values.dtype), stored))
 
     def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
-        """Which positions (rows) depend on which in an order, ``(D, D)``: the receptive field."""
         size, around = self.num_positions, self._around()
         rank = np.append(np.argsort(self.own_order() if order is None else order), size)
         rows, columns = np.nonzero(rank[around] < rank[:size, None])
@@ -284,10 +283,3 @@ class LMConv(Conditional):
         for _ in range(self.depth):
             reach = reach | masks.through(earlier, reach)
         return reach
-
-    def parallel_depth(self, order: Array | None = None) -> int:
-        if order is not None and not is_concrete(order):
-            return self.num_positions
-        # Under a trace even a constant order would become a traced array of JAX's.
-        known = self.own_order() if order is None else np.asarray(order)
-        return int(masks.wave_numbers(known, self.dependencies(known)).max()) + 1

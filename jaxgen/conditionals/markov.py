@@ -20,6 +20,7 @@ import math
 from collections.abc import Sequence
 from typing import Self
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -27,7 +28,6 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, check_levels, replace
-from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
 
 Graph = tuple[tuple[int, ...], ...]
@@ -103,12 +103,12 @@ class Markov(Conditional):
             return np.arange(self.num_positions)
         return np.asarray(self.generation_order)
 
-    def parallel_depth(self, order: Array | None = None) -> int:
+    def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
         parents, present = self._indices()
         depends = np.zeros((self.num_positions, self.num_positions), bool)
         rows = np.broadcast_to(np.arange(len(parents))[:, None], parents.shape)
         depends[rows[present], parents[present]] = True
-        return int(masks.wave_numbers(self.own_order(), depends).max()) + 1
+        return depends
 
     def _base(self) -> int:
         """The number of states of a parent: the levels, and in a shared table that of no parent."""
@@ -144,17 +144,20 @@ class Markov(Conditional):
         low = jnp.clip(jnp.floor(place), 0, levels - 2)
         share = jnp.where(present, place - low, 0)
         low = jnp.where(present, low, base - 1 if self.shared else 0).astype(jnp.int32)
-        total = jnp.zeros((), values.dtype)
-        for corner in np.ndindex(*(2,) * values.shape[-1]):
-            upper = np.asarray(corner, int)
+        table = self.table[...]
+
+        def add(total: Array, upper: Array) -> tuple[Array, None]:
             weight = jnp.prod(jnp.where(upper == 1, share, 1 - share), axis=-1)
             # Where no parent is, the upper corner has no weight; its index is kept inside.
             states = jnp.minimum(low + upper, base - 1)
             row = jnp.sum(states * base ** np.arange(values.shape[-1]), axis=-1).astype(jnp.int32)
-            table = self.table[...]
             found = table[row] if self.shared else table[position, row]
-            total = total + weight[..., None] * found
-        return total
+            return total + weight[..., None] * found, None
+
+        # The corners of the cell that values between levels lie in, 2^k of them.
+        corners = np.indices((2,) * values.shape[-1]).reshape(values.shape[-1], -1).T
+        total = jnp.zeros((*low.shape[:-1], self.num_params), jnp.result_type(share, table))
+        return jax.lax.scan(add, total, jnp.asarray(corners, jnp.int32))[0]
 
     def __call__(self, x: Array, context: Array | None = None, order: Array | None = None) -> Array:
         batch = x.shape[: x.ndim - len(self.grid_shape)]
@@ -169,6 +172,7 @@ class Markov(Conditional):
     def init_cache(
         self, batch: Shape, context: Array | None = None, order: Array | None = None
     ) -> Cache:
+        self.resolve_order(order)
         parameter = self.table if self.table is not None else self.bias
         assert parameter is not None
         return Cache(None, jnp.zeros((self.num_positions, *batch), parameter[...].dtype))
@@ -188,7 +192,7 @@ class Markov(Conditional):
         self, x: Array, n: int, context: Array | None = None, order: Array | None = None
     ) -> Cache:
         batch = x.shape[: x.ndim - len(self.grid_shape)]
-        order = self.resolve_order(None)
+        order = self.resolve_order(order)
         sequence = self.to_sequence(x, order)
         known = jnp.arange(self.num_positions) < n - 1
         sequence = jnp.where(known.reshape(-1, *(1 for _ in batch)), sequence, 0)

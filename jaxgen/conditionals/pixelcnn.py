@@ -350,8 +350,7 @@ class PixelCNN(Conditional):
         end = at_pixel(h), at_pixel(self._mixed(h))
         return Cache(fixed, (position_rows(known, values.dtype), filled, end))
 
-    def dependencies(self) -> np.ndarray:
-        """Which positions (rows) depend on which, ``(D, D)``: the receptive field."""
+    def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
         height, width, channels = self.grid_shape
         pixels = height * width
 
@@ -365,9 +364,6 @@ class PixelCNN(Conditional):
         for _ in range(self.depth):
             reach = masks.through(block, reach)
         return masks.through(layer(0), reach)
-
-    def parallel_depth(self, order: Array | None = None) -> int:
-        return int(masks.wave_numbers(self.own_order(), self.dependencies()).max()) + 1
 
 
 def _write(pixel: Array, value: Array, group: Array) -> Array:

@@ -42,7 +42,6 @@ from jaxgen.conditionals import unet
 from jaxgen.conditionals.base import Conditional
 from jaxgen.conditionals.unet import DOWN, Map, Stage, Trace, flat, normalised
 from jaxgen.core import Shape, ShapeError, batch_shape, check_context, replace
-from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.functional.windows import neighbours, position_rows, union, windows
 from jaxgen.networks.blocks import check_hyperparameters, zero_linear
@@ -254,16 +253,12 @@ class PixelCNNPP(Conditional):
         )
         return Cache(steps, state)
 
-    def dependencies(self) -> np.ndarray:
-        """Which positions (rows) depend on which, ``(D, D)``: the receptive field."""
+    def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
         height, width = self.grid_shape
         own = np.eye(self.num_positions, dtype=bool)
         first = (neighbours(height, width, o) for o in (FIRST_DOWN, FIRST_ABOVE, FIRST_LEFT))
         down, above, left = (union(around, own) for around in first)
         return self.stage.dependencies(down, above | left, (height, width))[1]
-
-    def parallel_depth(self, order: Array | None = None) -> int:
-        return int(masks.wave_numbers(self.own_order(), self.dependencies()).max()) + 1
 
 
 def _with_ones(pixels: Array) -> Array:

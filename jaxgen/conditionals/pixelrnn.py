@@ -290,8 +290,7 @@ class RowLSTM(_PixelRNN):
         )
         self.kernel_size = kernel_size
 
-    def dependencies(self) -> np.ndarray:
-        """Which positions (rows) depend on which, ``(D, D)``: the receptive field."""
+    def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
         (height, width), reach = self.grid_shape, self.kernel_size // 2
         above = tuple((-1, column) for column in range(-reach, reach + 1))
         itself = np.eye(height * width, dtype=bool)
@@ -304,9 +303,6 @@ class RowLSTM(_PixelRNN):
         for _ in range(self.depth):
             seen = masks.through(layer, seen)
         return seen
-
-    def parallel_depth(self, order: Array | None = None) -> int:
-        return int(masks.wave_numbers(self.own_order(), self.dependencies()).max()) + 1
 
 
 class DiagonalBiLSTM(_PixelRNN):

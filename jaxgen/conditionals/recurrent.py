@@ -83,6 +83,7 @@ class Recurrent(Conditional):
     def init_cache(
         self, batch: Shape, context: Array | None = None, order: Array | None = None
     ) -> Cache:
+        self.resolve_order(order)
         context = check_context(context, self.context_shape, batch, "Recurrent.init_cache")
         state = jnp.zeros((*batch, self.width), self.last.dtype or self.last.kernel[...].dtype)
         carry: Any = (state, state) if self.cell == "lstm" else state

@@ -130,20 +130,22 @@ def jacobi(
     def sweep(values: Array) -> tuple[Array, Any]:
         return _sweep(network, emit, values)
 
-    def unfinished(carry: tuple[Array, FixedPoint]) -> Array:
-        _, report = carry
+    def unfinished(carry: tuple[Array, Any, FixedPoint]) -> Array:
+        _, _, report = carry
         # A NaN residual compares False and would pass for convergence; run on to D instead.
         return (report.iterations < length) & ~(report.residual <= tolerance)
 
-    def body(carry: tuple[Array, FixedPoint]) -> tuple[Array, FixedPoint]:
-        values, report = carry
-        new, _ = sweep(values)
-        residual = jnp.max(jnp.abs(new - values), initial=0.0)
-        return new, FixedPoint(report.iterations + 1, residual.astype(report.residual.dtype))
+    def body(carry: tuple[Array, Any, FixedPoint]) -> tuple[Array, Any, FixedPoint]:
+        values, _, report = carry
+        new, outputs = sweep(values)
+        residual = jnp.max(jnp.abs(new - values), initial=0.0).astype(report.residual.dtype)
+        return new, outputs, FixedPoint(report.iterations + 1, residual)
 
     start = FixedPoint(jnp.asarray(0), jnp.asarray(jnp.inf, initial.dtype))
-    values, report = jax.lax.while_loop(unfinished, body, (initial, start))
-    return sweep(values)[1], report
+    shapes = jax.eval_shape(sweep, initial)[1]
+    outputs = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+    _, outputs, report = jax.lax.while_loop(unfinished, body, (initial, outputs, start))
+    return outputs, report
 
 
 def wavefront(network: Callable[[Array], Array], emit: Emit, initial: Array, depth: int) -> Any:

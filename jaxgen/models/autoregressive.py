@@ -178,8 +178,9 @@ class Autoregressive(Model):
         """Draws the missing part of events given the observed part.
 
         Exact where the observed positions can stand first in the generation order: for any mask if
-        the network takes any order, else for a mask that is a beginning of its fixed order. For
-        another mask, a network of fixed order draws a position given the observed positions before
+        the network takes any order, else for a mask that is a beginning of its fixed order or whose
+        positions depend on none that are missing (in a Bayesian network, say). For another mask, a
+        network of fixed order draws a position given the observed positions before
         it and not given those after it: an approximation, of which a warning tells.
 
         The observed positions fill the network's cache in one pass; only what is missing is run
@@ -216,17 +217,9 @@ class Autoregressive(Model):
         [[1, 1], [1, 1], [1, 1]]
         """
         x, context, observed = self._parts(x, observed, context, "complete")
-        if num_samples < 0:
-            raise ValueError(
-                f"Autoregressive.complete: expected num_samples >= 0, got {num_samples}"
-            )
-        known, observed = self._num_leading(observed), jnp.asarray(observed)
-        # Whatever stands at the missing positions must not be read, were it NaN.
-        network = self.conditional
-        entries = (1,) * len(network.position_shape)
-        there = observed.reshape(*observed.shape[:-1], *network.grid_shape, *entries)
-        x = jnp.where(there, x, jnp.zeros_like(x))
-        self.check_data(x)
+        num_samples = self._count(num_samples, "Autoregressive.complete")
+        x, known = self._seen(x, observed), self._num_leading(observed)
+        observed = jnp.asarray(observed)
         x = x.astype(float_dtype(x.dtype) if self.levels is None else jnp.result_type(int))
 
         def fill(key: Array, x: Array, observed: Array, context: Array | None) -> Array:
@@ -240,6 +233,8 @@ class Autoregressive(Model):
         if observed.ndim == 1:
             return fill(key, x, observed, context)
         batch, flat = x.shape[: x.ndim - len(self.event_shape)], self._one_by_one
+        if math.prod(batch) == 0:
+            return jnp.zeros((num_samples, *x.shape), x.dtype)
         keys = jax.random.split(key, math.prod(batch))
         drawn = jax.vmap(fill, out_axes=1)(keys, *flat(x, observed, context))
         return drawn.reshape(num_samples, *x.shape)
@@ -286,7 +281,12 @@ class Autoregressive(Model):
             return True
         rows = np.asarray(observed).reshape(-1, self.conditional.num_positions)
         in_order = rows[:, self.conditional.own_order()]
-        return not np.any(in_order[:, 1:] & ~in_order[:, :-1])
+        if not np.any(in_order[:, 1:] & ~in_order[:, :-1]):
+            return True  # a beginning
+        depends = self.conditional.dependencies()
+        if depends is None:
+            return False
+        return not np.any(rows[:, :, None] & ~rows[:, None] & depends)
 
     def _score(
         self,
@@ -328,7 +328,17 @@ class Autoregressive(Model):
                 ApproximateCompletion,
                 stacklevel=3,
             )
-        return x, context, observed.reshape(*observed.shape[: observed.ndim - len(grid)], -1)
+        leading = observed.shape[: observed.ndim - len(grid)]
+        return x, context, observed.reshape(*leading, self.conditional.num_positions)
+
+    def _seen(self, x: Array, observed: Array | np.ndarray) -> Array:
+        """Events with zeros for what is missing, which must not be read, were it NaN; checked."""
+        network, mask = self.conditional, jnp.asarray(observed)
+        entries = (1,) * len(network.position_shape)
+        there = mask.reshape(*mask.shape[:-1], *network.grid_shape, *entries)
+        x = jnp.where(there, x, jnp.zeros_like(x))
+        self.check_data(x)
+        return x
 
     def _one_by_one(self, x: Array, observed: Array, context: Array | None) -> tuple:
         """Events, masks and contexts with one batch axis, to be mapped over."""

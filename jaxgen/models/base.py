@@ -1,5 +1,6 @@
 """The contract of a model."""
 
+import operator
 from typing import Self
 
 import jax
@@ -203,11 +204,20 @@ class Model(nnx.Module):
         """The batch shape of samples: ``(num_samples, *context's batch)``."""
         where = f"{type(self).__name__}.sample"
         check_method(method)
-        if not isinstance(num_samples, int) or num_samples < 0:
-            raise ValueError(f"{where}: expected num_samples >= 0, got {num_samples!r}")
+        num_samples = self._count(num_samples, where)
         if self.context_shape is None or context is None:
             return (num_samples,)
         return (num_samples, *batch_shape(jnp.asarray(context), self.context_shape, where))
+
+    def _count(self, num_samples: int, where: str) -> int:
+        """The checked number of samples; any integer that can be an index, numpy's too."""
+        try:
+            count = operator.index(num_samples)
+        except TypeError:
+            count = -1
+        if count < 0:
+            raise ValueError(f"{where}: expected num_samples >= 0, got {num_samples!r}")
+        return count
 
     def _temperature(self, temperature: float | Array) -> float | Array:
         """The temperature as a Python number, which leaves the dtype of what it multiplies."""

@@ -1,6 +1,7 @@
 """Ensembles over generation orders and connectivities."""
 
 import math
+from collections.abc import Callable
 from typing import Self
 
 import jax
@@ -11,6 +12,8 @@ from jax import Array
 from jaxgen.core import Buffer, replace
 from jaxgen.models.autoregressive import Autoregressive
 from jaxgen.models.base import Model
+
+_DRAWN_AT_ONCE = 32
 
 
 class Ensemble(Model):
@@ -28,15 +31,17 @@ class Ensemble(Model):
     Args:
         model: the autoregressive model.
         orders: integer array ``(K, D)``, an order in each row.
-        orders_per_batch: how many orders :meth:`elbo` draws for a batch: the batch is cut into as
-            many groups.
+        orders_per_batch: how many orders :meth:`elbo` draws for a batch, which is cut into as many
+            groups; fewer where its size is not divisible by so many (their greatest common
+            divisor).
         connectivity_agnostic: every order has also a connectivity of its own, which a network like
             :class:`~jaxgen.conditionals.MADE` draws (:meth:`Conditional.rewired
             <jaxgen.conditionals.Conditional.rewired>`): mask sampling. The k-th member's is the
             same in every ensemble.
 
     Raises:
-        ValueError: if there is no order, or one is no permutation of the positions.
+        ValueError: if there is no order, or one is no permutation of the positions; for less than
+            one order for a batch.
         TypeError: for ``connectivity_agnostic`` over a network with one connectivity only.
 
     >>> from flax import nnx
@@ -61,6 +66,8 @@ class Ensemble(Model):
                 f"Ensemble: expected orders of shape (K, {model.conditional.num_positions}), got "
                 f"{orders.shape}"
             )
+        if orders_per_batch < 1:
+            raise ValueError(f"Ensemble: expected orders_per_batch >= 1, got {orders_per_batch}")
         for order in orders:
             model.conditional.resolve_order(order)
         self.model = model
@@ -91,15 +98,16 @@ class Ensemble(Model):
         x, context = self._events(x, context, "log_prob")
         self.model.check_data(x)
 
-        def score(index: Array | int) -> Array:
+        def score(index: Array) -> Array:
             model, order = self._member(index)
             return model.log_prob(x, context, order=order, key=key)
 
-        def body(total: Array, index: Array) -> tuple[Array, None]:
-            return jnp.logaddexp(total, score(index)), None
+        return self._averaged(score)
 
-        total, _ = jax.lax.scan(body, score(0), jnp.arange(1, self.num_members))
-        return total - math.log(self.num_members)
+    def _averaged(self, score: Callable[[Array], Array]) -> Array:
+        """The mean in probability of what the members score."""
+        scores = jax.lax.map(score, jnp.arange(self.num_members))
+        return jax.nn.logsumexp(scores, axis=0) - math.log(self.num_members)
 
     def elbo(
         self,
@@ -116,6 +124,7 @@ class Ensemble(Model):
         orders.
         """
         x, context = self._events(x, context, "elbo")
+        self.model.check_data(x)
         if self.model.conditional.order_agnostic:
             return self._one_step(x, key, context, dropout_key)
         batch = x.shape[: x.ndim - len(self.event_shape)]
@@ -142,7 +151,6 @@ class Ensemble(Model):
         """``(D + 1) / (number missing)`` times the log-probability of what is missing, position by
         position, given what is seen: any number of positions, equally likely, and any of them."""
         network, likelihood = self.model.conditional, self.model.likelihood
-        self.model.check_data(x)
         batch, size = x.shape[: x.ndim - len(self.event_shape)], network.num_positions
         rate_key, seen_key = jax.random.split(key)
         # Each position is seen with probability r, and r is uniform. Then the number of positions
@@ -174,11 +182,15 @@ class Ensemble(Model):
         temperature: float | Array = 1.0,
         top_p: float | Array = 1.0,
     ) -> Array:
-        """As :meth:`Autoregressive.complete`, each completion in an order of its own.
+        """As :meth:`Autoregressive.complete`, each completion in an order of its own, which all
+        events of the batch share.
 
-        In every order what is observed comes first, so these are exact samples of the average of
-        the orders so changed.
+        In every order what is observed comes first, so these are exact samples of the distribution
+        that :meth:`conditional_log_prob` scores.
         """
+        num_samples = self._count(num_samples, "Ensemble.complete")
+        x, context, mask = self.model._parts(x, observed, context, "complete")
+        x = self.model._seen(x, mask)
         order_key, sample_key = jax.random.split(key)
         picks = jax.random.randint(order_key, (num_samples,), 0, self.num_members)
 
@@ -187,20 +199,44 @@ class Ensemble(Model):
             tempering = {"temperature": temperature, "top_p": top_p}
             return model.complete(key, x, observed, 1, context, order=order, **tempering)[0]
 
-        return jax.vmap(one)(jax.random.split(sample_key, num_samples), picks)
+        return self._mapped(one, jax.random.split(sample_key, num_samples), picks)
 
     def conditional_log_prob(
         self, x: Array, observed: Array | np.ndarray, context: Array | None = None
     ) -> Array:
-        """``log p(missing part | observed part)`` in nats: the average over the orders, in each of
-        which what is observed comes first."""
+        r"""``log p(missing part | observed part)`` in nats, averaged over the orders, in each of
+        which what is observed comes first.
+
+        .. math:: p(x_m \mid x_o) = \frac{1}{K} \sum_k p_{o_k}(x_m \mid x_o)
+
+        Each member conditions exactly, and their mean is a distribution over what is missing. It is
+        not the ratio of two averages: that would weight each member by how likely it finds what is
+        observed.
+
+        Args:
+            x: events ``(*batch, *event_shape)``, the missing part included.
+            observed, context: as in :meth:`Autoregressive.complete`.
+
+        Returns:
+            Array ``(*batch,)``; 0 where nothing is missing.
+
+        >>> from flax import nnx
+        >>> from jaxgen.conditionals import MADE
+        >>> from jaxgen.likelihoods import Bernoulli
+        >>> made = Autoregressive(MADE((3,), 1, hidden=(8,), rngs=nnx.Rngs(0)), Bernoulli())
+        >>> model = Ensemble(made, jnp.array([[0, 1, 2], [2, 1, 0]]))
+        >>> observed = jnp.array([False, True, False])
+        >>> round(float(model.conditional_log_prob(jnp.array([0, 1, 1]), observed)), 4)
+        -1.3863
+        """
+        x, context = self._events(x, context, "conditional_log_prob")
+        self.model.check_data(x)
 
         def score(index: Array) -> Array:
             model, order = self._member(index)
             return model.conditional_log_prob(x, observed, context, order=order)
 
-        scores = jax.lax.map(score, jnp.arange(self.num_members))
-        return jax.nn.logsumexp(scores, axis=0) - math.log(self.num_members)
+        return self._averaged(score)
 
     def conditions_exactly(self, observed: Array | np.ndarray) -> bool:
         """As :meth:`Autoregressive.conditions_exactly`."""
@@ -229,8 +265,14 @@ class Ensemble(Model):
             tempering = {"temperature": temperature, "top_p": top_p}
             return model.sample(key, 1, context, order=order, method=method, **tempering)[0]
 
-        x = jax.vmap(one)(jax.random.split(sample_key, rows), picks, flat)
+        x = self._mapped(one, jax.random.split(sample_key, rows), picks, flat)
         return x.reshape(*batch, *self.event_shape)
+
+    @staticmethod
+    def _mapped(one: Callable[..., Array], *each: Array | None) -> Array:
+        """Draws in orders of their own. Some networks make weights for each order: of so many draws
+        at once as may be held."""
+        return jax.lax.map(lambda arguments: one(*arguments), each, batch_size=_DRAWN_AT_ONCE)
 
     def _adapt(self, method: str, x: Array, key: Array, context: Array | None) -> Self:
         return replace(self, model=getattr(self.model, method)(x, key, context))

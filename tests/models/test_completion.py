@@ -69,6 +69,7 @@ def test_a_mask_for_every_event_and_one_mask_for_all_agree(x64):
     np.testing.assert_array_equal(np.where(holes, drawn, 0), np.where(holes, np.stack([x] * 5), 0))
     traced = jax.jit(type(model).complete, static_argnums=4)(model, KEY, x, holes, 5)
     np.testing.assert_array_equal(traced, drawn)
+    assert model.complete(KEY, x[:0], holes[:0], 5).shape == (5, 0, 3, 4)
 
 
 def test_what_stands_at_missing_positions_is_not_read(x64):
@@ -93,6 +94,14 @@ def test_what_is_observed_must_be_in_the_support(x64):
     mask = np.array([True, False, True, False])
     with pytest.raises(ValueError, match="expected values 0 and 1, got 7"):
         member().complete(KEY, jnp.array([7, 9, 0, 9]), mask, 1)
+    ensemble = member(num_orders=2)
+    for call in (
+        lambda x: ensemble.complete(KEY, x, mask, 1),
+        lambda x: ensemble.conditional_log_prob(x, mask),
+        lambda x: ensemble.elbo(x[None], KEY),
+    ):
+        with pytest.raises(ValueError, match="expected values 0 and 1, got 7"):
+            call(jnp.array([7, 1, 0, 1]))
     real = member(levels=None, components=2)
     with pytest.raises(ValueError, match="expected real values, got int"):
         real.complete(KEY, jnp.array([1, 2, 3, 4]), mask, 1)
@@ -171,3 +180,21 @@ def test_an_ensemble_averages_orders_that_all_begin_with_what_is_observed(x64):
     for event, expected in zip(np.asarray(EVENTS)[same], probabilities, strict=True):
         share = np.mean(np.all(drawn == event, axis=1))
         assert share == pytest.approx(expected, abs=5 * np.sqrt(expected / 20_000))
+
+
+def test_a_graph_conditions_exactly_on_positions_that_need_nothing_missing(x64):
+    """Of a Bayesian network 0 -> 2 without edges to 1: whatever the mask of 1 is, it is exact."""
+    model = member("markov", (3,), parents=((), (), (0,)))
+    events = jnp.asarray(list(itertools.product((0, 1), repeat=3)))
+    joint = np.asarray(model.log_prob(events))
+    for mask, exact in (((0, 1, 0), True), ((0, 0, 1), False), ((1, 0, 1), True)):
+        observed = np.asarray(mask, bool)
+        assert model.conditions_exactly(observed) == exact
+        if exact:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                got = np.asarray(model.conditional_log_prob(events, observed))
+            for i, event in enumerate(np.asarray(events)):
+                same = np.all((np.asarray(events) == event) | ~observed, axis=1)
+                expected = joint[i] - jax.nn.logsumexp(joint[same])
+                np.testing.assert_allclose(got[i], expected, atol=1e-12)

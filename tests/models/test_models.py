@@ -151,6 +151,14 @@ def test_context_of_a_flow_has_one_sample_shape(x64):
 def test_wrong_numbers_of_samples_are_refused(count):
     with pytest.raises(ValueError, match="num_samples >= 0"):
         StandardNormal((2,)).sample(KEY, count)
+    made = zoo.made((3,), hidden=(4,), num_orders=2, rngs=nnx.Rngs(0))
+    for model in (made, made.model):
+        with pytest.raises(ValueError, match="num_samples >= 0"):
+            model.complete(KEY, jnp.zeros(3, int), np.array([True, False, False]), count)
+
+
+def test_numbers_of_samples_may_be_numpys():
+    assert StandardNormal((2,)).sample(KEY, np.int64(3)).shape == (3, 2)
 
 
 def test_no_samples_are_an_empty_array():
