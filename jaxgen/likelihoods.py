@@ -331,7 +331,8 @@ class DiscretizedLogisticMixture(Likelihood):
     Args:
         levels: the number of levels, at least 2.
         components: how many logistics, ``K``.
-        min_log_scale: where the log-scales end, in units of half the range.
+        min_log_scale: where the log-scales end, in units of half the range; None for -7, or an
+            eighth of a level (which -7 is at 256 levels) where there are more of them.
 
     Raises:
         ValueError: for fewer than 2 levels, or no component.
@@ -343,7 +344,7 @@ class DiscretizedLogisticMixture(Likelihood):
 
     levels: int
 
-    def __init__(self, levels: int, components: int = 10, min_log_scale: float = -7.0):
+    def __init__(self, levels: int, components: int = 10, min_log_scale: float | None = None):
         name = "DiscretizedLogisticMixture"
         if levels < 2:
             raise ValueError(f"{name}: expected at least 2 levels, got {levels}")
@@ -351,7 +352,8 @@ class DiscretizedLogisticMixture(Likelihood):
             raise ValueError(f"{name}: expected at least one component, got {components}")
         self.levels = levels
         self.components = components
-        self.min_log_scale = min_log_scale
+        floor = -7.0 - max(0.0, math.log((levels - 1) / 255.0))
+        self.min_log_scale = floor if min_log_scale is None else min_log_scale
 
     def num_params(self, position_shape: Shape) -> int:
         entries = math.prod(position_shape)

@@ -24,6 +24,7 @@ from jaxgen.conditionals import MADE
 from jaxgen.data import Dataset
 from jaxgen.evaluation import evaluate
 from jaxgen.models import Autoregressive, Dequantized, Ensemble, Flow, StandardNormal
+from jaxgen.models.scoring import score
 from jaxgen.training import Experiment, TrainSettings, fit
 from jaxgen.training.checkpoints import CheckpointError
 from jaxgen.training.run import RunError, train
@@ -240,7 +241,7 @@ MODELS = {
     "a mask of numbers": (
         lambda: made().conditional_log_prob(np.zeros((1, 2), int), np.array([1, 0])),
         ShapeError,
-        r"expected a boolean mask of shape \(2,\), or .* got int32\(2,\)",
+        r"expected a boolean mask of shape \(2,\), or .* got int\d+\(2,\)",
     ),
     "an ensemble's order that repeats": (
         lambda: Ensemble(made(), jnp.array([[0, 1], [1, 1]])),
@@ -267,6 +268,26 @@ MODELS = {
         lambda: flow().sample(jax.random.key(0), -1),
         ValueError,
         r"Flow\.sample: expected num_samples >= 0, got -1",
+    ),
+    "no order": (
+        lambda: zoo.eonade((2,), hidden=(4,), num_orders=0, rngs=rngs()),
+        ValueError,
+        r"expected num_orders >= 1, got 0",
+    ),
+    "no order for a batch": (
+        lambda: zoo.made((2,), hidden=(4,), num_orders=2, orders_per_batch=0, rngs=rngs()),
+        ValueError,
+        r"expected orders_per_batch >= 1, got 0",
+    ),
+    "an image for WaveNet": (
+        lambda: zoo.wavenet((2, 2, 1), rngs=rngs()),
+        ShapeError,
+        r"expected a signal \(length,\) or \(length, channels\), got \(2, 2, 1\)",
+    ),
+    "nothing to score": (
+        lambda: score(flow(), np.zeros((0, 2), np.float32)),
+        ValueError,
+        "expected at least one example, got none",
     ),
     "no exact likelihood": (
         lambda: Dequantized(flow(), 4).log_prob(np.zeros((1, 2), int)),

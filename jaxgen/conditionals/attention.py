@@ -171,11 +171,8 @@ class CausalTransformer(Conditional):
         batch = x.shape[: x.ndim - len(self.event_shape)]
         fixed, _ = self.init_cache(batch, context, order)
         # Tokens from step n on are stored too; they are masked, and replaced when their turn comes.
-        # What is unknown is zero, because a NaN would come through the mask.
-        sequence = self.to_sequence(x, order)
-        steps = jnp.arange(self.num_positions).reshape(-1, *(1,) * (sequence.ndim - 1))
-        known = jnp.where(steps < n - 1, sequence, 0).astype(self.start[...].dtype)
-        h = self._tokens(known, fixed["places"])
+        sequence = self.to_sequence(x, order).astype(self.start[...].dtype)
+        h = self._tokens(sequence, fixed["places"])
         return Cache(fixed, self.transformer.keys_and_values(h, self._causal(), fixed["angles"]))
 
 

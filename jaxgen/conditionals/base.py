@@ -20,7 +20,10 @@ METHODS = ("auto", "incremental", "naive", "jacobi", "wavefront")
 
 
 def _checked_prefill(prefill: Callable[..., Cache]) -> Callable[..., Cache]:
-    """Wraps ``prefill`` with the checks that all share."""
+    """Wraps ``prefill`` with the checks that all share, and zeros for what is not yet known.
+
+    Networks of a full pass read that too, behind masks through which a NaN would come.
+    """
 
     @functools.wraps(prefill)
     def checked(
@@ -37,7 +40,9 @@ def _checked_prefill(prefill: Callable[..., Cache]) -> Callable[..., Cache]:
             raise ShapeError(
                 f"{name}: expected a prefix of 0 to {self.num_positions} positions, got {n}"
             )
-        return prefill(self, x, n, context, order)
+        rank = masks.rank_of(self.resolve_order(order)).reshape(self.grid_shape)
+        known = jnp.expand_dims(rank < n - 1, tuple(range(rank.ndim, len(self.event_shape))))
+        return prefill(self, jnp.where(known, x, 0), n, context, order)
 
     return checked
 

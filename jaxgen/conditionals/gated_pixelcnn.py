@@ -272,12 +272,8 @@ class GatedPixelCNN(Conditional):
         batch = x.shape[: x.ndim - len(self.event_shape)]
         fixed, (values, _, rows, _) = self.init_cache(batch, context, order)
         (height, width), dtype = self.grid_shape, values.dtype
-        steps = jnp.arange(self.num_positions).reshape(
-            *self.grid_shape, *(1 for _ in self.position_shape)
-        )
-        known = jnp.where(steps < n - 1, x, 0)
-        vertical, crossed, horizontal = self._stacks(known, context)
-        pixels = known.reshape(*batch, height, width, -1)
+        vertical, crossed, horizontal = self._stacks(x, context)
+        pixels = x.reshape(*batch, height, width, -1)
 
         def last_rows(old: Array, each: Array) -> Array:
             # At the beginning of a row its own features are still to be made.

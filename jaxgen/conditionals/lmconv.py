@@ -264,12 +264,8 @@ class LMConv(Conditional):
         order = self.resolve_order(order)
         batch = x.shape[: x.ndim - len(self.event_shape)]
         fixed, (values, _) = self.init_cache(batch, context, order)
-        # What is unknown is zero; the features that would read it are masked until their turn.
-        sequence = self.to_sequence(x, order)
-        steps = jnp.arange(self.num_positions).reshape(-1, *(1,) * (sequence.ndim - 1))
-        known = self.from_sequence(jnp.where(steps < n - 1, sequence, 0), order)
-        _, read = self._features(known, fixed["context"], order, None)
-        pixels = known.reshape(*batch, *self.grid_shape, -1)
+        _, read = self._features(x, fixed["context"], order, None)
+        pixels = x.reshape(*batch, *self.grid_shape, -1)
         stored = tuple(position_rows(h, values.dtype) for h in read)
         return Cache(fixed, (position_rows(pixels, values.dtype), stored))
 

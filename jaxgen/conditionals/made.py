@@ -41,7 +41,7 @@ class MADE(Conditional):
         grid_shape: the event's shape; every entry is a position.
         num_params: parameters for each position, ``head.num_params(())``.
         hidden: widths of the hidden layers, exactly; with none and ``direct`` it is a fully visible
-            sigmoid belief network with tied sizes.
+            sigmoid belief network.
         activation: see :class:`~jaxgen.networks.MLP`.
         direct: adds masked connections from inputs to outputs (``A`` above).
         order_features: adds ``(U ⊙ M) 1`` to the first layer, so that a unit knows which inputs it
@@ -280,9 +280,7 @@ class MADE(Conditional):
         batch = x.shape[: x.ndim - len(self.grid_shape)]
         order = self.resolve_order(order)
         fixed, (zeros, _) = self.init_cache(batch, context, order)
-        sequence = self.to_sequence(x, order).reshape(zeros.shape)
-        known = jnp.arange(self.num_positions)[:, None] < n - 1
-        inputs = jnp.where(known, sequence, 0).astype(zeros.dtype)
+        inputs = self.to_sequence(x, order).reshape(zeros.shape).astype(zeros.dtype)
         act = activation(self.activation)
         below, new_units = inputs, []
         for kernel, bias in zip(fixed["kernels"], fixed["biases"], strict=True):

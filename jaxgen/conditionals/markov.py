@@ -193,11 +193,9 @@ class Markov(Conditional):
     ) -> Cache:
         batch = x.shape[: x.ndim - len(self.grid_shape)]
         order = self.resolve_order(order)
-        sequence = self.to_sequence(x, order)
-        known = jnp.arange(self.num_positions) < n - 1
-        sequence = jnp.where(known.reshape(-1, *(1 for _ in batch)), sequence, 0)
         state = self.init_cache(batch).state
-        return Cache(None, state.at[order].set(sequence.astype(state.dtype)))
+        sequence = self.to_sequence(x, order).astype(state.dtype)
+        return Cache(None, state.at[order].set(sequence))
 
     def estimate(
         self,

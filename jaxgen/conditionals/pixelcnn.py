@@ -335,9 +335,7 @@ class PixelCNN(Conditional):
     ) -> Cache:
         batch = x.shape[: x.ndim - len(self.event_shape)]
         fixed, (values, _, _) = self.init_cache(batch, context, order)
-        steps = jnp.arange(self.num_positions).reshape(self.grid_shape)
-        known = jnp.where(steps < n - 1, x, 0)
-        h, stacked = self._features(known, context, None)
+        h, stacked = self._features(x, context, None)
         pixel = min(n // self.grid_shape[-1], len(values) - 2)
 
         def at_pixel(each: Array) -> Array:
@@ -348,7 +346,7 @@ class PixelCNN(Conditional):
             for started, read, ended in zip(*stacked, strict=True)
         )
         end = at_pixel(h), at_pixel(self._mixed(h))
-        return Cache(fixed, (position_rows(known, values.dtype), filled, end))
+        return Cache(fixed, (position_rows(x, values.dtype), filled, end))
 
     def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
         height, width, channels = self.grid_shape

@@ -237,17 +237,12 @@ class PixelCNNPP(Conditional):
         batch = x.shape[: x.ndim - len(self.event_shape)]
         steps, (values, _, _) = self.init_cache(batch, context, order)
         height, width = self.grid_shape
-        each = jnp.arange(self.num_positions).reshape(
-            *self.grid_shape, *(1 for _ in self.position_shape)
-        )
-        # A step reads no later value, but a NaN would come through the windows.
-        known = jnp.where(each < n - 1, x, 0)
-        trace = self._run(known, steps.context, None)[2]
+        trace = self._run(x, steps.context, None)[2]
         dtype, row = values.dtype, min(n // width, height - 1)
         # At the beginning of a row its own down features are still to be made.
         num_rows = row + (n > row * width)
         state = (
-            position_rows(self._pixels(known), dtype),
+            position_rows(self._pixels(x), dtype),
             unet.last_rows(trace, num_rows, dtype),
             unet.last_pixels(trace, row, dtype),
         )

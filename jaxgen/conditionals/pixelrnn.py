@@ -200,14 +200,9 @@ class _PixelRNN(Conditional):
     def prefill(
         self, x: Array, n: int, context: Array | None = None, order: Array | None = None
     ) -> Cache:
-        self.resolve_order(order)
         batch = x.shape[: x.ndim - len(self.event_shape)]
         context = check_context(context, self.context_shape, batch, type(self).__name__)
-        steps = jnp.arange(self.num_positions).reshape(
-            *self.grid_shape, *(1 for _ in self.position_shape)
-        )
-        known = jnp.where(steps < n - 1, x, 0)
-        _, (reads, states) = self._features(known, context)
+        _, (reads, states) = self._features(x, context)
         layers, width = self._fixed(context), self.grid_shape[1]
         memories = []
         for i, (layer, _) in enumerate(layers):
@@ -221,7 +216,7 @@ class _PixelRNN(Conditional):
                 right=_row(made.right, (n - 1) // width - 1),
             )
             memories.append(jax.tree.map(lambda each: each.astype(self._dtype), memory))
-        values = position_rows(self._pixels(known), self._dtype)
+        values = position_rows(self._pixels(x), self._dtype)
         return Cache(layers, (values, tuple(memories)))
 
 

@@ -9,6 +9,7 @@ rank ``t`` may be fed by degrees up to ``t``. (Germain et al. 2015 number degree
 ranks from 1.) Units of degree 0 see the context alone.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -135,6 +136,21 @@ def hilbert(height: int, width: int) -> np.ndarray:
         size *= 2
     inside = (rows < height) & (columns < width)
     return rows[inside] * width + columns[inside]
+
+
+def random_orders(key: Array, count: int, num_positions: int) -> Array:
+    """Random generation orders ``(count, num_positions)``.
+
+    Raises:
+        ValueError: for less than one.
+
+    >>> random_orders(jax.random.key(0), 3, 5).shape
+    (3, 5)
+    """
+    if count < 1:
+        raise ValueError(f"expected num_orders >= 1, got {count}")
+    keys = jax.random.split(key, count)
+    return jax.vmap(lambda each: jax.random.permutation(each, num_positions))(keys)
 
 
 def observed_first(order: Array, observed: Array) -> Array:

@@ -62,8 +62,9 @@ class Mixture(Model):
             return jnp.sum(each, tuple(range(-len(self.event_shape), 0)))
 
         weights = jax.nn.log_softmax(self.logits[...].astype(float_dtype(self.logits.dtype)))
-        scores = jax.vmap(component, out_axes=-1)(self.params[...])
-        return jax.nn.logsumexp(scores + weights, axis=-1)
+        # One component after the other: their parameters are spread over all events.
+        scores = jax.lax.map(component, self.params[...])
+        return jax.nn.logsumexp(jnp.moveaxis(scores, 0, -1) + weights, axis=-1)
 
     def sample(
         self,

@@ -47,13 +47,16 @@ def score(
         float64 array ``(n,)``.
 
     Raises:
-        ValueError: if a key is needed and missing, or the model takes no lengths.
+        ValueError: if there is no example, a key is needed and missing, or the model takes no
+            lengths.
     """
     if model.exactness != "exact" and key is None:
         raise ValueError(
             f"score: {type(model).__name__} has a random bound, so a key is needed, got None"
         )
     total = len(x)
+    if not total:
+        raise ValueError("score: expected at least one example, got none")
     if lengths is not None:
         model.check_lengths(lengths)
         batch_size = min(batch_size, max(1, CHUNK_VALUES // math.prod(model.event_shape)))

@@ -8,12 +8,11 @@ exactly, whatever it is.
 
 from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from jaxgen.conditionals import EoNADE
 from jaxgen.core import Shape
+from jaxgen.functional.masks import random_orders
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive, Ensemble
 
@@ -45,6 +44,7 @@ def eonade(
         context_features: the size of a context vector; None for an unconditional model.
         rngs: where the initial weights and the orders come from.
 
+    >>> import jax.numpy as jnp
     >>> model = eonade((8,), hidden=(16,), rngs=nnx.Rngs(0))
     >>> round(float(model.log_prob(jnp.zeros(8, int))), 4)  # eight fair coins at first
     -5.5452
@@ -59,6 +59,5 @@ def eonade(
         dropout=dropout,
         rngs=rngs,
     )
-    keys = jax.random.split(rngs.params(), num_orders)
-    orders = [jax.random.permutation(key, conditional.num_positions) for key in keys]
-    return Ensemble(Autoregressive(conditional, likelihood), jnp.stack(orders))
+    orders = random_orders(rngs.params(), num_orders, conditional.num_positions)
+    return Ensemble(Autoregressive(conditional, likelihood), orders)

@@ -28,7 +28,7 @@ def lmconv(
     levels: int | None = 256,
     components: int | None = None,
     orders: str = "s_curve",
-    num_orders: int = 8,
+    num_orders: int | None = None,
     orders_per_batch: int = 4,
     width: int = 64,
     depth: int = 6,
@@ -48,7 +48,8 @@ def lmconv(
             logistics for levels; None for no mixture.
         orders: ``"raster"``, ``"s_curve"`` (the first ``num_orders`` of its eight variants),
             ``"hilbert"`` or ``"random"``.
-        num_orders: how many orders; raster and Hilbert orders have one variant.
+        num_orders: how many orders; 8 if None, or 1 of the raster and Hilbert orders, which have
+            one variant.
         orders_per_batch: how many of them a training batch meets.
         width: features of a pixel.
         depth: residual blocks.
@@ -88,17 +89,18 @@ def lmconv(
     return Ensemble(single, jnp.asarray(chosen), orders_per_batch)
 
 
-def _orders(kind: str, count: int, grid: Shape, rngs: nnx.Rngs) -> np.ndarray | jax.Array:
+def _orders(kind: str, count: int | None, grid: Shape, rngs: nnx.Rngs) -> np.ndarray | jax.Array:
     """Generation orders ``(count, D)``."""
     if kind not in _ORDERS:
         raise unknown("kind of orders", kind, _ORDERS)
     height, width = grid
-    most = {"raster": 1, "hilbert": 1, "s_curve": 8}.get(kind, count)
+    variants = {"raster": 1, "hilbert": 1}.get(kind, 8)
+    count = variants if count is None else count
+    most = count if kind == "random" else variants
     if not 1 <= count <= most:
         raise ValueError(f"lmconv: expected 1 to {most} orders of the kind {kind!r}, got {count}")
     if kind == "random":
-        keys = jax.random.split(rngs.params(), count)
-        return jnp.stack([jax.random.permutation(key, height * width) for key in keys])
+        return masks.random_orders(rngs.params(), count, height * width)
     if kind == "s_curve":
         return np.stack([masks.s_curve(height, width, variant) for variant in range(count)])
     return (

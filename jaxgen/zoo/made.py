@@ -13,12 +13,11 @@ Real values get a normal each, or a mixture of normals: MADE-MoG, the base of
 
 from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from jaxgen.conditionals import MADE
 from jaxgen.core import Shape
+from jaxgen.functional.masks import random_orders
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive, Ensemble, Flow
 from jaxgen.zoo.preprocessing import flow_on
@@ -65,6 +64,7 @@ def made(
         ValueError: if ``bounds`` are given for integer levels, or ``connectivity_agnostic`` with
             one order.
 
+    >>> import jax.numpy as jnp
     >>> model = made((8,), hidden=(16,), rngs=nnx.Rngs(0))
     >>> round(float(model.log_prob(jnp.zeros(8, int))), 4)  # eight fair coins at first
     -5.5452
@@ -90,8 +90,7 @@ def made(
     )
     single = Autoregressive(conditional, likelihood)
     model: Autoregressive | Ensemble = single
-    if num_orders > 1:
-        keys = jax.random.split(rngs.params(), num_orders)
-        orders = [jax.random.permutation(key, conditional.num_positions) for key in keys]
-        model = Ensemble(single, jnp.stack(orders), orders_per_batch, connectivity_agnostic)
+    if num_orders != 1:
+        orders = random_orders(rngs.params(), num_orders, conditional.num_positions)
+        model = Ensemble(single, orders, orders_per_batch, connectivity_agnostic)
     return model if bounds is None else flow_on(event_shape, [], bounds, alpha, model)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from flax import nnx
 
 from jaxgen.conditionals import WaveNet
-from jaxgen.core import Shape
+from jaxgen.core import Shape, ShapeError
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
 
@@ -44,11 +44,18 @@ def wavenet(
         local: whether there is a context vector for each step, instead of one for the signal.
         rngs: where the initial weights come from.
 
+    Raises:
+        ShapeError: if the event is no signal.
+
     >>> import jax.numpy as jnp
     >>> model = wavenet((8,), levels=4, width=4, dilations=(1, 2), rngs=nnx.Rngs(0))
     >>> round(float(model.log_prob(jnp.zeros(8, int))), 4)  # eight dice of four faces at first
     -11.0904
     """
+    if not 1 <= len(event_shape) <= 2:
+        raise ShapeError(
+            f"wavenet: expected a signal (length,) or (length, channels), got {tuple(event_shape)}"
+        )
     likelihood = for_levels(levels, components)
     position = tuple(event_shape[1:])
     conditional = WaveNet(
