@@ -15,11 +15,11 @@ from jaxgen.training import Experiment, TrainSettings
 experiment = Experiment(
     model="eonade",
     data="npz:uci_binary/dna.npz",
-    model_args={"hidden": [500], "num_orders": 16, "dropout": 0.2},
+    model_args={"hidden": [500], "num_orders": 16, "dropout": 0.1},
     train=TrainSettings(
         steps=8000,
         learning_rate=1e-3,
-        weight_decay=0.1,
+        weight_decay=0.03,
         eval_every=400,
         checkpoint_every=4000,
         batch_size=100,
