@@ -17,14 +17,14 @@ experiment = Experiment(
     data="npz:uci_binary/adult.npz",
     model_args={
         "hidden": [500],
-        "dropout": 0.3,
+        "dropout": 0.0,
         "num_orders": 16,
         "connectivity_agnostic": True,
     },
     train=TrainSettings(
         steps=12000,
-        learning_rate=1e-3,
-        weight_decay=0.1,
+        learning_rate=0.003,
+        weight_decay=0.03,
         eval_every=600,
         checkpoint_every=6000,
         batch_size=100,
