@@ -1,4 +1,4 @@
-"""MADE with mask sampling, averaged over sixteen masks, on the binary DNA data.
+"""MADE with mask sampling, averaged over 32 masks, on the binary DNA data.
 
 Command: ``JAXGEN_DATA=DIR jaxgen train experiments/made_masks_dna.py --out RUN``
 Cost: not measured yet.
@@ -17,16 +17,17 @@ experiment = Experiment(
     data="npz:uci_binary/dna.npz",
     model_args={
         "hidden": [500],
-        "dropout": 0.3,
-        "num_orders": 16,
+        "dropout": 0.2,
+        "num_orders": 32,
         "connectivity_agnostic": True,
     },
     train=TrainSettings(
-        steps=8000,
+        steps=18000,
         learning_rate=1e-3,
+        schedule="constant",
         weight_decay=0.1,
-        eval_every=400,
-        checkpoint_every=4000,
+        eval_every=600,
+        checkpoint_every=6000,
         batch_size=100,
         clip_norm=None,
     ),
