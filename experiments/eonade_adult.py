@@ -7,6 +7,7 @@ Result: not recorded yet.
 
 Binary data in the splits of the NADE and MADE papers: ``DIR`` holds ``uci_binary/adult.npz`` with
 the arrays ``train``, ``valid`` and ``test``. Log-likelihood in nats, exact. Chosen on validation:
+no dropout instead of 0.2, the rate and weight decay, of three settings of 6000 to 40000 steps; and
 the step.
 """
 

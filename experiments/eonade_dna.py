@@ -6,8 +6,9 @@ Published: -82.31 nats (EoNADE, one hidden layer, 16 orders), as recalled.
 Result: not recorded yet.
 
 Binary data in the splits of the NADE and MADE papers: ``DIR`` holds ``uci_binary/dna.npz`` with the
-arrays ``train``, ``valid`` and ``test``. Log-likelihood in nats, exact. Chosen on validation: the
-step.
+arrays ``train``, ``valid`` and ``test``. Log-likelihood in nats, exact. Chosen on validation, of
+seven settings: dropout (0.1 to 0.5), weight decay (0.03 to 0.3) and the number of steps (8000 or
+16000); and the step.
 """
 
 from jaxgen.training import Experiment, TrainSettings

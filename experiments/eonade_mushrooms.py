@@ -7,7 +7,8 @@ Result: not recorded yet.
 
 Binary data in the splits of the NADE and MADE papers: ``DIR`` holds ``uci_binary/mushrooms.npz``
 with the arrays ``train``, ``valid`` and ``test``. Log-likelihood in nats, exact. Chosen on
-validation: the step.
+validation: no dropout, a higher rate and more steps instead of dropout 0.1 and 8000 steps; and the
+step.
 """
 
 from jaxgen.training import Experiment, TrainSettings

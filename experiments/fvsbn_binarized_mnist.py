@@ -7,7 +7,12 @@ Result: not recorded yet.
 
 The fixed binarization of Larochelle and Murray (2011): ``DIR`` holds ``binarized_mnist.npz`` with
 the arrays ``train`` (50000 images of 784 pixels), ``valid`` and ``test``. Log-likelihood in nats,
-exact. Chosen on validation: the step.
+exact. Chosen on validation, of ten settings: the rate, weight decay and number of steps of Adam,
+Adam with a large epsilon (nearly gradient descent) and Adagrad; and the step. Weight decay with
+Adam and with either epsilon ends within 0.1 nats of the same 98.8 on the validation split, the
+training split being at 96 to 97: a linear model of so many weights overfits, and none of the three
+closes the gap to the published number. The first setting of the ten was scored on the test split,
+too (-100.90).
 """
 
 from jaxgen.training import Experiment, TrainSettings

@@ -7,7 +7,9 @@ Result: not recorded yet.
 
 The fixed binarization of Larochelle and Murray (2011): ``DIR`` holds ``binarized_mnist.npz`` with
 the arrays ``train`` (50000 images of 784 pixels), ``valid`` and ``test``. Log-likelihood in nats,
-exact. Chosen on validation: the step.
+exact. Chosen on validation, of six settings: dropout (0.1 to 0.3), weight decay (0.001 to 0.1), the
+rate and number of steps, with direct connections or without; and the step. The first setting of the
+six was scored on the test split, too (-91.12).
 """
 
 from jaxgen.training import Experiment, TrainSettings

@@ -6,8 +6,9 @@ Published: -79.66 nats (MADE with mask sampling), as recalled from Germain et al
 Result: not recorded yet.
 
 Binary data in the splits of the NADE and MADE papers: ``DIR`` holds ``uci_binary/dna.npz`` with the
-arrays ``train``, ``valid`` and ``test``. Log-likelihood in nats, exact. Chosen on validation: the
-step.
+arrays ``train``, ``valid`` and ``test``. Log-likelihood in nats, exact. Chosen on validation, of
+three settings: dropout (0.2 to 0.5), sixteen or 32 masks and the schedule, then tried with 12000
+steps; and the step.
 """
 
 from jaxgen.training import Experiment, TrainSettings
