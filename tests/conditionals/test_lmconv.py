@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from jaxgen import zoo
 from jaxgen.conditionals import LMConv
 from jaxgen.core import ShapeError
 from jaxgen.functional import masks
@@ -31,6 +32,14 @@ def test_the_receptive_field_is_what_the_masks_say(name, x64):
     x = jax.random.normal(jax.random.key(1), (4, 5, 1))
     jacobian = jax.jacrev(lambda x: lmconv(x, order=order))(x).reshape(20, 20)
     np.testing.assert_array_equal(np.abs(jacobian) > 0, lmconv.dependencies(order))
+
+
+@pytest.mark.parametrize(("kind", "count"), [("hilbert", 1), ("s_curve", 8), ("random", 8)])
+def test_a_kind_of_orders_has_its_number_of_them(kind, count):
+    model = zoo.lmconv((4, 4, 1), levels=2, orders=kind, width=4, depth=1, rngs=nnx.Rngs(0))
+    assert model.num_members == count
+    with pytest.raises(ValueError, match=r"expected 1 to . orders|num_orders >= 1"):
+        zoo.lmconv((4, 4, 1), orders=kind, num_orders=0, rngs=nnx.Rngs(0))
 
 
 def test_the_parallel_depth_of_raster_and_random_orders(x64):

@@ -186,6 +186,13 @@ def test_a_discretized_logistic_in_its_tails(mean, log_scale, dtype, x64):
         np.testing.assert_allclose(np.diff(score[1:-1]), 2.0 / 255.0, rtol=0.02)
 
 
+@pytest.mark.parametrize("levels", [17, 256, 65536])
+def test_a_discretized_logistic_can_be_sure_of_one_of_many_levels(levels, x64):
+    head, value = DiscretizedLogisticMixture(levels, components=1), jnp.array(levels // 3)
+    sure = jnp.array([0.0, head.encode(value), -100.0])
+    assert -head.log_prob(value, sure) / np.log(2.0) < 0.05
+
+
 def test_channels_of_a_discretized_logistic_mixture_sum_to_one_and_depend_in_order(x64):
     head = DiscretizedLogisticMixture(4, components=2)
     params = jax.random.normal(jax.random.key(0), (head.num_params((3,)),))
