@@ -7,7 +7,8 @@ Result: not recorded yet.
 
 Binary data in the splits of the NADE and MADE papers: ``DIR`` holds ``uci_binary/mushrooms.npz``
 with the arrays ``train``, ``valid`` and ``test``. Log-likelihood in nats, exact. Chosen on
-validation: the step.
+validation: dropout 0.1, less weight decay and more steps instead of dropout 0.3 and 4000 steps; and
+the step.
 """
 
 from jaxgen.training import Experiment, TrainSettings
@@ -17,15 +18,15 @@ experiment = Experiment(
     data="npz:uci_binary/mushrooms.npz",
     model_args={
         "width": 500,
-        "dropout": 0.3,
+        "dropout": 0.1,
     },
     train=TrainSettings(
-        steps=4000,
+        steps=6000,
         batch_size=100,
         learning_rate=0.002,
-        weight_decay=0.1,
-        eval_every=200,
-        checkpoint_every=2000,
+        weight_decay=0.03,
+        eval_every=300,
+        checkpoint_every=3000,
         clip_norm=None,
     ),
 )
