@@ -38,9 +38,10 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.conditionals import unet
+from jaxgen.conditionals import unet_steps
 from jaxgen.conditionals.base import Conditional
-from jaxgen.conditionals.unet import DOWN, Map, Stage, Trace, flat, normalised
+from jaxgen.conditionals.unet import DOWN, Stage, Trace, flat, normalised
+from jaxgen.conditionals.unet_steps import Map
 from jaxgen.core import Shape, ShapeError, batch_shape, check_context, replace
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.functional.windows import neighbours, position_rows, union, windows
@@ -193,7 +194,7 @@ class PixelCNNPP(Conditional):
             self.first_down.folded(),
             self.first_above.folded(),
             self.first_left.folded(),
-            unet.unroll(self.stage),
+            unet_steps.unroll(self.stage),
             context,
         )
         height, width = self.grid_shape
@@ -201,7 +202,7 @@ class PixelCNNPP(Conditional):
         entries = math.prod(self.position_shape) + 1
         values = jnp.zeros((height * width + 1, *batch, entries), dtype)
         rows, pixels = (
-            unet.empty(steps.stage, width, batch, self.last.in_features, dtype, right=right)
+            unet_steps.empty(steps.stage, width, batch, self.last.in_features, dtype, right=right)
             for right in (False, True)
         )
         return Cache(steps, (values, rows, pixels))
@@ -220,14 +221,14 @@ class PixelCNNPP(Conditional):
                 around = around.reshape(height, width, -1)
             return flat(jnp.moveaxis(values[around[at]], int(whole_row), -2))
 
-        def new_row() -> unet.Kept:
+        def new_row() -> unet_steps.Kept:
             h = steps.first_down(seen(FIRST_DOWN, row, True))
-            return unet.run_row(steps.stage, h, rows, row, steps.context)
+            return unet_steps.run_row(steps.stage, h, rows, row, steps.context)
 
         rows = jax.lax.cond(column == 0, new_row, lambda: rows)
         h = steps.first_above(seen(FIRST_ABOVE, t, False))
         h = h + steps.first_left(seen(FIRST_LEFT, t, False))
-        pixels = unet.run_pixel(steps.stage, h, rows, pixels, row, column, steps.context)
+        pixels = unet_steps.run_pixel(steps.stage, h, rows, pixels, row, column, steps.context)
         params = self._params(pixels.features[-1][column])
         return params, Cache(steps, (values, rows, pixels))
 
@@ -243,8 +244,8 @@ class PixelCNNPP(Conditional):
         num_rows = row + (n > row * width)
         state = (
             position_rows(self._pixels(x), dtype),
-            unet.last_rows(trace, num_rows, dtype),
-            unet.last_pixels(trace, row, dtype),
+            unet_steps.last_rows(trace, num_rows, dtype),
+            unet_steps.last_pixels(trace, row, dtype),
         )
         return Cache(steps, state)
 
@@ -266,5 +267,5 @@ class _Steps(NamedTuple):
     first_down: Map
     first_above: Map
     first_left: Map
-    stage: unet.Unrolled
+    stage: unet_steps.Unrolled
     context: Array | None
