@@ -180,15 +180,14 @@ class Autoregressive(Model):
         Exact where the observed positions can stand first in the generation order: for any mask if
         the network takes any order, else for a mask that is a beginning of its fixed order or whose
         positions depend on none that are missing (in a Bayesian network, say). For another mask, a
-        network of fixed order draws a position given the observed positions before
-        it and not given those after it: an approximation, of which a warning tells.
+        network of fixed order draws a position given the observed positions before it and not given
+        those after it: an approximation, of which a warning tells.
 
         The observed positions fill the network's cache in one pass; only what is missing is run
-        step by step. That needs a mask whose numbers can be looked at: close over it under ``jit``,
-        as ``jax.jit(lambda model, key, x: model.complete(key, x, observed, 4))`` does. A mask that
-        is an argument of the jitted function works too, with a step for every position, and so do
-        the steps between the smallest observed part and each event's own where events have masks
-        of their own.
+        step by step. Under ``jit`` this needs a mask that is a constant of the jitted function, as
+        in ``jax.jit(lambda model, key, x: model.complete(key, x, observed, 4))``; with a mask that
+        is an argument there is a step for every position. Of events with masks of their own, the
+        pass covers as many positions as are observed of each.
 
         Args:
             key: the random key.
