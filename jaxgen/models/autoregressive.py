@@ -285,7 +285,7 @@ class Autoregressive(Model):
         depends = self.conditional.dependencies()
         if depends is None:
             return False
-        return not np.any(rows[:, :, None] & ~rows[:, None] & depends)
+        return not np.any(masks.through(rows, depends) & ~rows)
 
     def _score(
         self,
