@@ -1,9 +1,9 @@
 """Locally masked convolutions on the digits, averaged over eight S-curves.
 
 Command: ``jaxgen train experiments/lmconv_digits.py --out runs/lmconv_digits``
-Cost: not measured yet.
+Cost: at most 3.5 minutes of training on 2 CPU cores (timed beside other work).
 Published: none for this data set.
-Result: not recorded yet.
+Result: 1.79 ± 0.02 bits/dim (exact), test split of 180 examples.
 
 The 8x8 digits of scikit-learn, 17 levels, bits per dimension, exact. One candidate, not tuned; the
 parameters are the average that scored best on the validation split.
