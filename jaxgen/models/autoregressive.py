@@ -18,7 +18,7 @@ from jaxgen.models.base import Model
 
 
 class ApproximateCompletion(UserWarning):
-    """A completion that ignores observed values which come late in a fixed generation order."""
+    """A completion that ignores observed values which come late in the generation order."""
 
 
 class Autoregressive(Model):
@@ -177,11 +177,14 @@ class Autoregressive(Model):
     ) -> Array:
         """Draws the missing part of events given the observed part.
 
-        Exact where the observed positions can stand first in the generation order: for any mask if
-        the network takes any order, else for a mask that is a beginning of its fixed order or whose
-        positions depend on none that are missing (in a Bayesian network, say). For another mask, a
-        network of fixed order draws a position given the observed positions before it and not given
-        those after it: an approximation, of which a warning tells.
+        Exact where the observed positions stand first in the generation order. A network trained in
+        many orders lets them: it is given an ``order``, out of which they are moved to the front,
+        as :class:`~jaxgen.models.Ensemble` does (and :class:`~jaxgen.conditionals.EoNADE` needs
+        none). Without one the network keeps to its own order, the one that ``log_prob`` is about,
+        and is exact for a mask that is its beginning or whose positions depend on none that are
+        missing (in a Bayesian network, say). For another mask a position is drawn given the
+        observed positions before it and not given those after it: an approximation, of which a
+        warning tells.
 
         The observed positions fill the network's cache in one pass; only what is missing is run
         step by step. Under ``jit`` this needs a mask that is a constant of the jitted function, as
@@ -196,7 +199,8 @@ class Autoregressive(Model):
                 for a mask of its own for every event.
             num_samples: how many completions of each event.
             context: array ``(*batch, *context_shape)`` for a conditional model.
-            order: in which the missing positions are drawn; the network's own if None.
+            order: in which the missing positions are drawn, after all that are observed, by a
+                network which was trained in many orders; None for its own order.
             temperature, top_p: as in :meth:`sample`.
 
         Returns:
@@ -215,9 +219,9 @@ class Autoregressive(Model):
         >>> drawn[:, 1::2].tolist()
         [[1, 1], [1, 1], [1, 1]]
         """
-        x, context, observed = self._parts(x, observed, context, "complete")
+        x, context, observed = self._parts(x, observed, context, order, "complete")
         num_samples = self._count(num_samples, "Autoregressive.complete")
-        x, known = self._seen(x, observed), self._num_leading(observed)
+        x, known = self._seen(x, observed), self._num_leading(observed, order)
         observed = jnp.asarray(observed)
         x = x.astype(float_dtype(x.dtype) if self.levels is None else jnp.result_type(int))
 
@@ -258,7 +262,7 @@ class Autoregressive(Model):
         Returns:
             Array ``(*batch,)``; 0 where nothing is missing.
         """
-        x, context, observed = self._parts(x, observed, context, "conditional_log_prob")
+        x, context, observed = self._parts(x, observed, context, order, "conditional_log_prob")
         observed = jnp.asarray(observed)
         self.likelihood.check(x)
 
@@ -270,13 +274,16 @@ class Autoregressive(Model):
         batch = x.shape[: x.ndim - len(self.event_shape)]
         return jax.vmap(score)(*self._one_by_one(x, observed, context)).reshape(batch)
 
-    def conditions_exactly(self, observed: Array | np.ndarray) -> bool:
+    def conditions_exactly(
+        self, observed: Array | np.ndarray, order: Array | np.ndarray | None = None
+    ) -> bool:
         """Whether :meth:`complete` and :meth:`conditional_log_prob` are exact for a mask.
 
         Args:
             observed: boolean array of the network's ``grid_shape``, or many, ``(*, *grid_shape)``.
+            order: as there.
         """
-        if not self.conditional.fixed_order:
+        if self._moves_observed(order):
             return True
         rows = np.asarray(observed).reshape(-1, self.conditional.num_positions)
         in_order = rows[:, self.conditional.own_order()]
@@ -286,6 +293,11 @@ class Autoregressive(Model):
         if depends is None:
             return False
         return not np.any(masks.through(rows, depends) & ~rows)
+
+    def _moves_observed(self, order: Array | np.ndarray | None) -> bool:
+        """Whether a completion may put what is observed first."""
+        network = self.conditional
+        return not network.fixed_order and (order is not None or network.order_agnostic)
 
     def _score(
         self,
@@ -304,7 +316,12 @@ class Autoregressive(Model):
         return jnp.sum(each, tuple(range(each.ndim - len(grid), each.ndim)))
 
     def _parts(
-        self, x: Array, observed: Array | np.ndarray, context: Array | None, name: str
+        self,
+        x: Array,
+        observed: Array | np.ndarray,
+        context: Array | None,
+        order: Array | np.ndarray | None,
+        name: str,
     ) -> tuple[Array, Array | None, Array | np.ndarray]:
         """The arguments of a completion, checked, with the mask as ``(D,)`` or ``(*batch, D)``, of
         numpy where its numbers can be looked at."""
@@ -318,12 +335,12 @@ class Autoregressive(Model):
                 f"{where}: expected a boolean mask of shape {grid}, or {(*batch, *grid)} for a "
                 f"mask of its own for every event, got {observed.dtype}{observed.shape}"
             )
-        if isinstance(observed, np.ndarray) and not self.conditions_exactly(observed):
+        if isinstance(observed, np.ndarray) and not self.conditions_exactly(observed, order):
             warnings.warn(
-                f"{where}: an approximation: the generation order of "
-                f"{type(self.conditional).__name__} is fixed, so what is missing is drawn "
-                f"without the observed positions that come after it; a network that takes any "
-                f"order (LMConv, EoNADE, MADE, CausalTransformer) is exact",
+                f"{where}: an approximation: {type(self.conditional).__name__} generates in an "
+                f"order of its own, so what is missing is drawn without the observed positions "
+                f"that come after it; an average over orders (lmconv, eonade, or made with "
+                f"num_orders) is exact, and so is any network trained in many orders, given order",
                 ApproximateCompletion,
                 stacklevel=3,
             )
@@ -345,17 +362,17 @@ class Autoregressive(Model):
         parts = (x, observed, context)
         return jax.tree.map(lambda a: a.reshape(math.prod(batch), *a.shape[len(batch) :]), parts)
 
-    def _num_leading(self, observed: Array | np.ndarray) -> int:
+    def _num_leading(self, observed: Array | np.ndarray, order: Array | np.ndarray | None) -> int:
         """How many steps at the beginning are observed in every event; 0 under a trace."""
         if not isinstance(observed, np.ndarray):
             return 0
         rows = observed.reshape(-1, self.conditional.num_positions)
-        if self.conditional.fixed_order:
+        if not self._moves_observed(order):
             rows = np.cumprod(rows[:, self.conditional.own_order()], axis=1)
         return int(rows.sum(1).min(initial=self.conditional.num_positions))
 
     def _observed_first(self, observed: Array, order: Array | None) -> Array | None:
-        if self.conditional.fixed_order:
+        if not self._moves_observed(order):
             return order
         return masks.observed_first(self.conditional.resolve_order(order), observed)
 

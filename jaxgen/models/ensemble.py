@@ -189,7 +189,8 @@ class Ensemble(Model):
         that :meth:`conditional_log_prob` scores.
         """
         num_samples = self._count(num_samples, "Ensemble.complete")
-        x, context, mask = self.model._parts(x, observed, context, "complete")
+        orders = self.orders[...].astype(jnp.int32)
+        x, context, mask = self.model._parts(x, observed, context, orders[0], "complete")
         x = self.model._seen(x, mask)
         order_key, sample_key = jax.random.split(key)
         picks = jax.random.randint(order_key, (num_samples,), 0, self.num_members)
@@ -239,8 +240,8 @@ class Ensemble(Model):
         return self._averaged(score)
 
     def conditions_exactly(self, observed: Array | np.ndarray) -> bool:
-        """As :meth:`Autoregressive.conditions_exactly`."""
-        return self.model.conditions_exactly(observed)
+        """True: every member may put what is observed first."""
+        return True
 
     def sample(
         self,

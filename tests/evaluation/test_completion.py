@@ -22,7 +22,8 @@ RNG = np.random.default_rng(0)
 
 
 def made(shape=(4, 4, 1), levels=2, **options):
-    return perturb(zoo.made(shape, levels=levels, hidden=(16,), **options, rngs=nnx.Rngs(0)), KEY)
+    options = {"hidden": (16,), "num_orders": 2} | options
+    return perturb(zoo.made(shape, levels=levels, **options, rngs=nnx.Rngs(0)), KEY)
 
 
 def images(number, levels=2):
@@ -77,7 +78,8 @@ def test_a_record_says_where_it_is_approximate():
 
     assert how(chain, 0) == "missing part given the rest, exact"
     assert how(chain, 1) == "missing part given the rest, approximate"
-    assert how(model, 1) == "missing part given the rest, exact"
+    assert how(model, 1) == "missing part given the rest, approximate"
+    assert how(made((2, 2, 1)), 1) == "missing part given the rest, exact"
 
 
 def test_only_autoregressive_models_have_a_missing_part():
