@@ -10,6 +10,11 @@ the arrays ``train`` (50000 images of 784 pixels), ``valid`` and ``test``. Log-l
 exact. Chosen on validation, of six settings: dropout (0.1 to 0.3), weight decay (0.001 to 0.1), the
 rate and number of steps, with direct connections or without; and the step. The first setting of the
 six was scored on the test split, too (-91.12).
+
+``jaxgen complete RUN`` fills holes in the test images, here in raster order, which is all that was
+trained: an approximation that sees what is observed before a pixel and not what comes after it. Of
+the missing part given the rest: top half -47.05 nats, left half -41.56, centre square -56.96,
+random 75 % -67.27.
 """
 
 from jaxgen.training import Experiment, TrainSettings
