@@ -4,10 +4,10 @@
 
 One network of each kind with perturbed weights, in float32, under a Bernoulli head. A density pass
 and the incremental and wavefront samplers take turns in every round; the naive sampler, ``D``
-passes, is run once (``--naive-rounds``). Printed are medians and spreads, the ratio to the density
-pass of the same round, and the share of entries that another sampler draws otherwise: in float32
-rounding may carry a probability across the noise. Floating-point operations are counted from the
-shapes; of tiny networks (``--small``) also by XLA, see ``operations.py``.
+passes, is run once (``--naive-rounds``; 0 leaves it out). Printed are medians and spreads, the
+ratio to the density pass of the same round, and the share of entries that another sampler draws
+otherwise: in float32 rounding may carry a probability across the noise. Floating-point operations
+are counted from the shapes; of tiny networks (``--small``) also by XLA, see ``operations.py``.
 """
 
 import argparse
@@ -122,14 +122,16 @@ def measure(
     depth = network.parallel_depth()
     if depth < network.num_positions and not shuffled:
         calls["wavefront"] = lambda: sample(model, key, batch, method="wavefront")
-    slow = {
-        "density": calls["density"],
-        "naive": lambda: sample(model, key, batch, order=order, method="naive"),
-    }
+    slow = {}
+    if naive_rounds:
+        slow["density"] = calls["density"]
+        slow["naive"] = lambda: sample(model, key, batch, order=order, method="naive")
     times, slow_times = interleaved(calls, rounds), interleaved(slow, naive_rounds)
     print(f"{name}: {network.num_positions} positions, parallel depth {depth}, batch {batch}")
     print(f"  density     {milliseconds(times['density'])}")
-    for method in [*list(calls)[1:], "naive"]:
+    for method in dict.fromkeys([*calls, *slow]):
+        if method == "density":
+            continue
         found, base = (
             (slow_times, slow_times["density"]) if method == "naive" else (times, times["density"])
         )

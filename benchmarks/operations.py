@@ -6,7 +6,7 @@ elementwise operation. And by XLA, as a check.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -78,11 +78,22 @@ def _begin(network: Conditional, x: jax.Array, context: jax.Array | None) -> tup
 def _steps(network: Conditional, x: jax.Array, context: jax.Array | None) -> float:
     sequence, cache = jax.eval_shape(_begin, network, x, context)
     previous = jax.ShapeDtypeStruct(sequence.shape[1:], sequence.dtype)
+    window, size = network.window(), network.num_positions
+    if window is None:
+        return sum(_each_step(network, cache, previous, size))
+    first = jnp.asarray(0)
+    inner = jax.eval_shape(window.open, cache, first)
+    steps = sum(_each_step(network, inner, previous, window.span))
+    around = _count(window.open, cache, first) + _count(window.close, cache, first, inner.state)
+    return -(-size // window.span) * (around + steps)
+
+
+def _each_step(network: Conditional, cache: Any, previous: Any, count: int) -> Iterator[float]:
     step = jax.make_jaxpr(lambda t, cache, previous: network.step(cache, t, previous))
     program = step(jnp.asarray(0), cache, previous)
     unknown = [None] * (len(program.in_avals) - 1)
-    steps = np.arange(network.num_positions, dtype=np.int32)
-    return sum(_walk(program.jaxpr, [t, *unknown], program.consts)[0] for t in steps)
+    for t in np.arange(count, dtype=np.int32):
+        yield _walk(program.jaxpr, [t, *unknown], program.consts)[0]
 
 
 def _count(function: Callable[..., Any], *arguments: Any) -> float:

@@ -43,10 +43,16 @@ def operations(monkeypatch):
 
 
 def test_operations_of_a_linear_network(operations):
-    """Of 6 dimensions and a batch of 4: two for each of 36 weights, padding included, and a sum."""
-    counted = operations.network_operations(FVSBN((6,), 1, rngs=nnx.Rngs(0)), 4)
+    """Of 12 dimensions and a batch of 4: two for each of 144 weights, with padding, and sums."""
+    counted = operations.network_operations(FVSBN((12,), 1, rngs=nnx.Rngs(0)), 4)
     for each in counted:
-        assert 2 * 4 * 36 <= each <= 1.5 * 2 * 4 * 36
+        assert 2 * 4 * 144 <= each <= 1.5 * 2 * 4 * 144
+
+
+def test_operations_of_windows_of_steps(operations):
+    """Each weight is used once, though all but a few of them when a window is opened."""
+    counted = operations.network_operations(FVSBN((400,), 1, rngs=nnx.Rngs(0)), 64)
+    assert counted.density <= counted.incremental <= 1.2 * counted.density
 
 
 def test_operations_of_a_loop_are_those_of_all_its_rounds(operations):

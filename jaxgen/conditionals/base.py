@@ -14,7 +14,7 @@ from jax import Array
 
 from jaxgen.core import Shape, ShapeError, batch_shape, check_context, is_concrete, unknown
 from jaxgen.functional import autoregressive, masks
-from jaxgen.functional.autoregressive import Cache
+from jaxgen.functional.autoregressive import Cache, Window
 
 METHODS = ("auto", "incremental", "naive", "jacobi", "wavefront")
 
@@ -119,6 +119,27 @@ class Conditional(nnx.Module):
         state, _ = jax.lax.scan(body, cache.state, (jnp.arange(n), previous[:n]))
         return Cache(cache.fixed, state)
 
+    def run(self, cache: Cache, emit: autoregressive.Emit, first: Array, start: int = 0) -> Any:
+        """Emits the steps from ``start`` on, one after the other.
+
+        Args:
+            cache: what ``step(start, first)`` expects.
+            emit: ``(t, params_t) -> (value_t, output_t)``, see :meth:`generate`.
+            first: the value of the step before; zeros at 0.
+            start: the first step.
+
+        Returns:
+            The outputs of these steps, stacked along a leading axis.
+        """
+        window, size = self.window(), self.num_positions
+        if window is None:
+            return autoregressive.incremental(self.step, cache, emit, first, size, start)
+        return autoregressive.windowed(self.step, cache, emit, first, size, start, window)
+
+    def window(self) -> Window | None:
+        """How to run several steps on a cutout of the cache; None for all on the whole."""
+        return None
+
     def initialize(self, x: Array, context: Array | None = None) -> Self:
         """The network adapted to a first batch of what it reads; most return themselves.
 
@@ -200,7 +221,7 @@ class Conditional(nnx.Module):
             outputs = autoregressive.wavefront(network, emit, initial, depth)
         else:
             cache = self.init_cache(batch, context, self._given(order))
-            outputs = autoregressive.incremental(self.step, cache, emit, zeros, self.num_positions)
+            outputs = self.run(cache, emit, zeros)
         return jax.tree.map(lambda output: self.from_sequence(output, order), outputs)
 
     def generate_with_certificate(

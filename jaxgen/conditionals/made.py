@@ -30,8 +30,10 @@ from jax import Array
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, check_context, replace, split_key
 from jaxgen.functional import masks
-from jaxgen.functional.autoregressive import Cache
+from jaxgen.functional.autoregressive import Cache, Window
 from jaxgen.networks.blocks import activation, check_hyperparameters, dropout
+
+_WINDOWED = 256  # positions from which on windows pay: smaller networks stay in a cache anyway
 
 
 class MADE(Conditional):
@@ -207,14 +209,28 @@ class MADE(Conditional):
     # rows, whose pre-activations are a block of rows of the transposed kernel times everything
     # below. Blocks have one padded height; the rows beyond a step's own units belong to later
     # steps, come out wrong, reach no output of this step (the masks see to it) and are computed
-    # again when their turn comes.
+    # again when their turn comes. Row t of the inputs is the value of step t - 1.
+    #
+    # Where D is large, reading all activations at every step takes longer than computing with them.
+    # There windows of sqrt(D) steps are cut out of weights and activations, in the same layout,
+    # their biases holding what comes from before; a step reads its window alone.
 
-    def _block_heights(self) -> list[int]:
-        size = self.num_positions
-        return [int(np.bincount(d, minlength=size).max()) for d in self._degrees()]
+    def _block_heights(self, span: int) -> list[int]:
+        """How many units of each layer ``span`` successive steps compute, at most."""
+        counts = (np.bincount(d, minlength=self.num_positions) for d in self._degrees())
+        return [int(np.convolve(count, np.ones(span, int)).max()) for count in counts]
 
-    def _block_starts(self) -> list[np.ndarray]:
-        return [np.searchsorted(d, np.arange(self.num_positions)) for d in self._degrees()]
+    def _span(self) -> int:
+        """The steps of a window."""
+        return math.isqrt(self.num_positions) if self.num_positions >= _WINDOWED else 1
+
+    def _padding(self) -> list[int]:
+        """Rows that are cut out of each layer at once: a window's units and a last block's."""
+        blocks = self._block_heights(1)
+        if self.window() is None:
+            return blocks
+        pairs = zip(self._block_heights(self._span()), blocks, strict=True)
+        return [units + block for units, block in pairs]
 
     def init_cache(
         self, batch: Shape, context: Array | None = None, order: Array | None = None
@@ -222,32 +238,37 @@ class MADE(Conditional):
         order = self.resolve_order(order)
         context = check_context(context, self.context_shape, batch, "MADE.init_cache")
         weights = self._masked(order)
-        flat = math.prod(batch)
-        heights = self._block_heights()
+        flat, size = math.prod(batch), self.num_positions
+        span, heights = self._span(), self._padding()
         fixed: dict[str, Any] = {"kernels": [], "biases": [], "direct": None, "out": None}
-        below = 0  # rows of padding of the layer below
+        inputs_padding = (1, span - 1)  # the first is the value before the first step
+        below = inputs_padding
         for i, (kernel, bias) in enumerate(zip(weights["kernels"], weights["biases"], strict=True)):
             kernel = kernel[order] if i == 0 else kernel
-            fixed["kernels"].append(jnp.pad(kernel.T, ((0, heights[i]), (0, below))))
+            above = (0, heights[i])
+            fixed["kernels"].append(jnp.pad(kernel.T, (above, below)))
             bias = bias[:, None]
             if i == 0 and self.context_kernel is not None and context is not None:
                 bias = bias + self._project(context, self.context_kernel).reshape(flat, -1).T
-            fixed["biases"].append(jnp.pad(bias, ((0, heights[i]), (0, 0))))
-            below = heights[i]
+            fixed["biases"].append(jnp.pad(bias, (above, (0, 0))))
+            below = above
+        times = np.arange(size + span)
+        fixed["starts"] = [jnp.asarray(np.searchsorted(d, times)) for d in self._degrees()]
+        rows = ((0, span), (0, 0))
         if weights["out"] is not None:
             out = jnp.moveaxis(weights["out"], 0, -1)[order]  # (D, num_params, units)
-            fixed["out"] = jnp.pad(out, ((0, 0), (0, 0), (0, below)))
+            fixed["out"] = jnp.pad(out, (*rows, below))
         if weights["direct"] is not None:
-            fixed["direct"] = jnp.moveaxis(weights["direct"][order][:, order], 0, -1)
+            direct = jnp.moveaxis(weights["direct"][order][:, order], 0, -1)
+            fixed["direct"] = jnp.pad(direct, (*rows, inputs_padding))
         bias = self._cast(self.out_bias[...][:, :, None])
         if self.context_out_kernel is not None and context is not None:
             shift = self._project(context, self.context_out_kernel).reshape(flat, *bias.shape[:2])
             bias = bias + jnp.moveaxis(shift, 0, -1)
-        fixed["out_bias"] = bias[order]
-        dtype = bias.dtype
-        inputs = jnp.zeros((self.num_positions, flat), dtype)
+        fixed["out_bias"] = jnp.pad(bias[order], (*rows, (0, 0)))
+        inputs = jnp.zeros((size + span, flat), bias.dtype)
         units = tuple(
-            jnp.zeros((width + height, flat), dtype)
+            jnp.zeros((width + height, flat), bias.dtype)
             for width, height in zip(self.hidden, heights, strict=True)
         )
         return Cache(fixed, (inputs, units))
@@ -256,14 +277,12 @@ class MADE(Conditional):
         fixed, (inputs, units) = cache
         act = activation(self.activation)
         row = x_previous.reshape(1, -1).astype(inputs.dtype)
-        # At t = 0 the index -1 is clamped to 0: the driver's zeros land where x_0 will.
-        inputs = jax.lax.dynamic_update_slice(inputs, row, (t - 1, 0))
+        inputs = jax.lax.dynamic_update_slice(inputs, row, (t, 0))
         below, new_units = inputs, []
-        heights, starts = self._block_heights(), self._block_starts()
-        for i, layer in enumerate(units):
-            start = jnp.asarray(starts[i])[t]
-            kernel = jax.lax.dynamic_slice_in_dim(fixed["kernels"][i], start, heights[i])
-            bias = jax.lax.dynamic_slice_in_dim(fixed["biases"][i], start, heights[i])
+        for i, (layer, height) in enumerate(zip(units, self._block_heights(1), strict=True)):
+            start = fixed["starts"][i][t]
+            kernel = jax.lax.dynamic_slice_in_dim(fixed["kernels"][i], start, height)
+            bias = jax.lax.dynamic_slice_in_dim(fixed["biases"][i], start, height)
             below = jax.lax.dynamic_update_slice(layer, act(kernel @ below + bias), (start, 0))
             new_units.append(below)
         params = jnp.broadcast_to(fixed["out_bias"][t], (self.num_params, inputs.shape[1]))
@@ -274,16 +293,61 @@ class MADE(Conditional):
         params = params.T.reshape(*x_previous.shape, self.num_params)
         return params, Cache(fixed, (inputs, tuple(new_units)))
 
+    def window(self) -> Window | None:
+        span = self._span()
+        return Window(span, self._open, self._close) if span > 1 else None
+
+    def _open(self, cache: Cache, t: Array) -> Cache:
+        """The window of the steps from ``t`` on; what they compute is zero in the whole cache."""
+        fixed, (inputs, units) = cache
+        span, cut = self._span(), jax.lax.dynamic_slice_in_dim
+        starts = [cut(all_starts, t, span) for all_starts in fixed["starts"]]
+        window: dict[str, Any] = {"kernels": [], "biases": [], "direct": None, "out": None}
+        window["starts"] = [each - each[0] for each in starts]
+        below, place = inputs, (t, span)  # the layer below, and the window's rows of it
+        for i, height in enumerate(self._padding()):
+            here = (starts[i][0], height)
+            kernel = cut(fixed["kernels"][i], *here)
+            window["kernels"].append(cut(kernel, *place, axis=1))
+            window["biases"].append(cut(fixed["biases"][i], *here) + kernel @ below)
+            below, place = units[i], here
+        window["out_bias"] = cut(fixed["out_bias"], t, span)
+        for name, seen, rows in (("out", below, place), ("direct", inputs, (t, span))):
+            if fixed[name] is not None:
+                kernel = cut(fixed[name], t, span)
+                window[name] = cut(kernel, *rows, axis=2)
+                window["out_bias"] = window["out_bias"] + kernel @ seen
+        flat = inputs.shape[1]
+        state = [jnp.zeros((height, flat), inputs.dtype) for height in self._padding()]
+        return Cache(window, (jnp.zeros((span, flat), inputs.dtype), tuple(state)))
+
+    def _close(self, cache: Cache, t: Array, state: Any) -> Cache:
+        """The whole cache with what a window's steps computed in its place."""
+        fixed, (inputs, units) = cache
+        new_inputs, new_units = state
+        inputs = jax.lax.dynamic_update_slice(inputs, new_inputs, (t, 0))
+        later = []
+        for layer, new, starts in zip(units, new_units, fixed["starts"], strict=True):
+            start, stop = starts[t], starts[t + self._span()]
+            done = jnp.arange(len(new))[:, None] < stop - start
+            new = jnp.where(done, new, 0)
+            later.append(jax.lax.dynamic_update_slice(layer, new, (start, 0)))
+        return Cache(fixed, (inputs, tuple(later)))
+
     def prefill(
         self, x: Array, n: int, context: Array | None = None, order: Array | None = None
     ) -> Cache:
         batch = x.shape[: x.ndim - len(self.grid_shape)]
         order = self.resolve_order(order)
         fixed, (zeros, _) = self.init_cache(batch, context, order)
-        inputs = self.to_sequence(x, order).reshape(zeros.shape).astype(zeros.dtype)
+        sequence = self.to_sequence(x, order).reshape(-1, zeros.shape[1]).astype(zeros.dtype)
+        inputs = jax.lax.dynamic_update_slice(zeros, sequence, (1, 0))
         act = activation(self.activation)
         below, new_units = inputs, []
-        for kernel, bias in zip(fixed["kernels"], fixed["biases"], strict=True):
-            below = act(kernel @ below + bias)
+        for kernel, bias, starts in zip(
+            fixed["kernels"], fixed["biases"], fixed["starts"], strict=True
+        ):
+            known = jnp.arange(len(kernel))[:, None] < starts[n]
+            below = jnp.where(known, act(kernel @ below + bias), 0)
             new_units.append(below)
         return Cache(fixed, (inputs, tuple(new_units)))

@@ -39,6 +39,18 @@ class Cache(NamedTuple):
     state: Any
 
 
+class Window(NamedTuple):
+    """How a network runs ``span`` steps on a cutout of its cache, see :func:`windowed`.
+
+    ``open(cache, t)`` is the cache that ``step`` expects at 0 for what is step ``t`` of the whole;
+    ``close(cache, t, state)`` is the whole cache again, given the state that ``span`` steps left.
+    """
+
+    span: int
+    open: Callable[[Cache, Array], Cache]
+    close: Callable[[Cache, Array, Any], Cache]
+
+
 class FixedPoint(NamedTuple):
     """The certificate of :func:`jacobi`: how many passes it took and the last largest change."""
 
@@ -79,6 +91,49 @@ def incremental(
     Returns:
         The outputs of these steps, stacked along a leading axis.
     """
+    return _steps(step, cache, emit, first, jnp.arange(start, num_steps))[1]
+
+
+def windowed(
+    step: Callable[[Cache, Array, Array], tuple[Array, Cache]],
+    cache: Cache,
+    emit: Emit,
+    first: Array,
+    num_steps: int,
+    start: int,
+    window: Window,
+) -> Any:
+    """:func:`incremental` for a network whose step would read all of a large cache.
+
+    It is the substitution that solves a triangular system, in blocks: what a window of steps takes
+    from everything before it is one matrix product, when it is opened, and its steps read the
+    window alone. The last window may reach beyond ``D``; what it emits there is dropped.
+    """
+
+    def body(carry: tuple[Any, Array], t: Array) -> tuple[tuple[Any, Array], Any]:
+        state, previous = carry
+        whole = Cache(cache.fixed, state)
+
+        def emit_later(i: Array, params: Array) -> tuple[Array, Any]:
+            return emit(t + i, params)
+
+        times = jnp.arange(window.span)
+        carry, outputs = _steps(step, window.open(whole, t), emit_later, previous, times)
+        return (window.close(whole, t, carry[0]).state, carry[1]), outputs
+
+    begins = jnp.arange(start, num_steps, window.span)
+    _, outputs = jax.lax.scan(body, (cache.state, first), begins)
+    return jax.tree.map(lambda o: o.reshape(-1, *o.shape[2:])[: num_steps - start], outputs)
+
+
+def _steps(
+    step: Callable[[Cache, Array, Array], tuple[Array, Cache]],
+    cache: Cache,
+    emit: Emit,
+    first: Array,
+    times: Array,
+) -> tuple[tuple[Any, Array], Any]:
+    """The steps at these times: the last state and value, and all outputs."""
 
     def body(carry: tuple[Any, Array], t: Array) -> tuple[tuple[Any, Array], Any]:
         state, previous = carry
@@ -86,7 +141,7 @@ def incremental(
         value, output = emit(t, params)
         return (new_cache.state, value.astype(first.dtype)), output
 
-    return jax.lax.scan(body, (cache.state, first), jnp.arange(start, num_steps))[1]
+    return jax.lax.scan(body, (cache.state, first), times)
 
 
 def naive(network: Callable[[Array], Array], emit: Emit, initial: Array) -> Any:

@@ -398,9 +398,7 @@ class Autoregressive(Model):
         inputs = self.likelihood.encode(values)
         cache = network.prefill(network.from_sequence(inputs, positions), known, context, order)
         first = inputs[known - 1] if known else jnp.zeros_like(inputs[0])
-        drawn = autoregressive.incremental(
-            network.step, cache, emit, first, network.num_positions, known
-        )
+        drawn = network.run(cache, emit, first, known)
         return network.from_sequence(jnp.concatenate([values[:known], drawn]), positions)
 
     def _keeping(

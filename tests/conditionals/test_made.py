@@ -138,3 +138,54 @@ def test_default_call_is_the_scan_of_steps(x64):
     np.testing.assert_allclose(
         jax.jit(Stepwise.__call__)(made, x, None, order), reference(x, None, order), rtol=1e-9
     )
+
+
+SIZE = 263  # a prime number: windows of 16 steps do not tile it
+
+
+def windowed(**options):
+    made = MADE((SIZE,), 2, context_features=3, rngs=nnx.Rngs(0), **options)
+    assert made.window().span == 16
+    return perturb(to_float64(made), jax.random.key(0), 0.3)
+
+
+def emission(noise, order):
+    def emit(t, params):
+        value = noise[:, order[t]] * jnp.exp(0.1 * jnp.tanh(params[..., 1])) + params[..., 0]
+        return value, value
+
+    return emit
+
+
+@pytest.mark.parametrize("hidden", [(), (300, 40), (20, 700)])
+def test_windows_of_steps_follow_the_parallel_pass(hidden, x64):
+    made = windowed(hidden=hidden, direct=True)
+    noise, context = (jax.random.normal(jax.random.key(i), (4, n)) for i, n in ((1, SIZE), (2, 3)))
+    order = jax.random.permutation(jax.random.key(3), SIZE)
+
+    x = made.generate(emission(noise, order), (4,), context, order)
+    params = made(x, context, order)
+    explained = (x - params[..., 0]) * jnp.exp(-0.1 * jnp.tanh(params[..., 1]))
+    np.testing.assert_allclose(explained, noise, rtol=0, atol=1e-10)
+    assert np.abs(params[..., 0]).max() > 0.1  # there is something to follow
+    sequence = made.to_sequence(x, order)
+    for n in (1, 100, SIZE - 1):
+        cache = made.prefill(x, n, context, order)
+        rest = made.run(cache, emission(noise, order), sequence[n - 1], n)
+        np.testing.assert_allclose(rest, sequence[n:], rtol=0, atol=1e-10)
+
+
+def test_gradients_through_windows_are_those_of_full_passes(x64):
+    made = windowed(hidden=(300,))
+    noise, context = (jax.random.normal(jax.random.key(i), (2, n)) for i, n in ((1, SIZE), (2, 3)))
+
+    def loss(made, method):
+        emit = emission(noise, jnp.arange(SIZE))
+        return jnp.mean(made.generate(emit, (2,), context, method=method) ** 2)
+
+    gradient = jax.jit(jax.grad(loss), static_argnums=1)
+    pairs = zip(
+        *(jax.tree.leaves(gradient(made, m)) for m in ("incremental", "naive")), strict=True
+    )
+    for got, expected in pairs:
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
