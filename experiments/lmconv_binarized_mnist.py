@@ -23,12 +23,12 @@ experiment = Experiment(
         "num_orders": 8,
     },
     train=TrainSettings(
-        steps=2000,
-        batch_size=48,
+        steps=10000,
+        batch_size=16,
         learning_rate=2e-3,
         warmup_steps=100,
         ema_decay=0.995,
-        eval_every=2000,
-        checkpoint_every=500,
+        eval_every=10000,
+        checkpoint_every=1000,
     ),
 )
