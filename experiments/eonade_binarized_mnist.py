@@ -1,9 +1,9 @@
 """EoNADE with two layers of 500 units, averaged over orders, on statically binarized MNIST.
 
 Command: ``JAXGEN_DATA=DIR jaxgen train experiments/eonade_binarized_mnist.py --out RUN``
-Cost: not measured yet.
+Cost: at most 18.7 minutes of training on 2 CPU cores (timed beside other work).
 Published: -85.10 nats (EoNADE, two layers of 500, 128 orders), as recalled.
-Result: not recorded yet.
+Result: -90.85 ± 0.24 nats (exact), test split of 10000 examples.
 
 The fixed binarization of Larochelle and Murray (2011): ``DIR`` holds ``binarized_mnist.npz`` with
 the arrays ``train`` (50000 images of 784 pixels), ``valid`` and ``test``. Log-likelihood in nats,

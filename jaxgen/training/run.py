@@ -299,7 +299,7 @@ def complete_run(
     """Scores and draws what a run's model puts into holes of the test images.
 
     Every example of the split is scored, the record of a hole becoming ``record.HOLE.json`` in the
-    run directory; of the first few the picture shows the image, the hole, and completions.
+    run directory; of a few the picture shows the image, the hole, and completions.
 
     Args:
         run: the run directory.
@@ -344,10 +344,12 @@ def complete_run(
         )
         record.save(Path(run) / f"record.{hole}.json")
         records.append(record)
+    # Splits are often sorted by class: the images shown come from all over it.
+    shown = np.linspace(0, len(data.x) - 1, examples).round().astype(int)
     with warnings.catch_warnings():
         # The records say which completions are approximate.
         warnings.simplefilter("ignore", ApproximateCompletion)
-        figure = completion_grid(model, data.x[:examples], masks, num, key=jax.random.key(seed))
+        figure = completion_grid(model, data.x[shown], masks, num, key=jax.random.key(seed))
     _save(figure, out)
     return records
 

@@ -110,7 +110,14 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     config = {"name": "made_digits", "event_shape": [8, 8, 1], "levels": 17, "num_classes": 10}
     (run / "config.json").write_text(json.dumps({**config, "experiment": experiment.to_dict()}))
     model = made((8, 8, 1), levels=17)
+    shown = []
+
+    def grid(model, x, *args, **kwargs):
+        shown.extend(x)
+        return completion_grid(model, x, *args, **kwargs)
+
     monkeypatch.setattr("jaxgen.training.run.load", lambda run: model)
+    monkeypatch.setattr("jaxgen.training.run.completion_grid", grid)
     out = tmp_path / "completion.png"
     assert main(["complete", str(run), "--holes", "top", "random", "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -121,6 +128,8 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     assert out.read_bytes().startswith(b"\x89PNG")
     record = json.loads((run / "record.random.json").read_text())
     test = load("digits", "test").x
+    assert len(shown) == 3
+    np.testing.assert_array_equal(shown[::2], test[[0, -1]])  # from all over the split
     observed = observed_around("random", (8, 8))[..., None]
     scores = np.asarray(model.conditional_log_prob(test, observed))
     assert record["value"] == pytest.approx(-scores.mean() / (48 * math.log(2)), rel=1e-5)
