@@ -7,7 +7,11 @@ Result: -90.85 ± 0.24 nats (exact), test split of 10000 examples.
 
 The fixed binarization of Larochelle and Murray (2011): ``DIR`` holds ``binarized_mnist.npz`` with
 the arrays ``train`` (50000 images of 784 pixels), ``valid`` and ``test``. Log-likelihood in nats,
-exact. One candidate, not tuned.
+exact. One candidate, not tuned; four orders are averaged where the paper averages 128.
+
+``jaxgen complete RUN`` fills holes in the test images, exactly: what is observed comes first in any
+order. Of the missing part given the rest: top half -44.36 nats, left half -41.39, centre square
+-56.10, random 75 % -58.13.
 """
 
 from jaxgen.training import Experiment, TrainSettings
