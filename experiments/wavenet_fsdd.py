@@ -26,12 +26,12 @@ experiment = Experiment(
     window=1024,
     model_args={
         "levels": 256,
-        "width": 32,
+        "width": 48,
         "skip_width": 128,
         "dilations": [2**i for i in range(9)],
     },
     train=TrainSettings(
-        steps=12000,
+        steps=16000,
         batch_size=4,
         learning_rate=3e-3,
         warmup_steps=100,
