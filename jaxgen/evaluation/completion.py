@@ -13,7 +13,7 @@ from jax import Array
 
 from jaxgen.core import Shape, unknown
 from jaxgen.evaluation.plots import sample_grid
-from jaxgen.models import Autoregressive, Ensemble
+from jaxgen.models import Model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +62,7 @@ def observed_around(hole: str, size: Shape) -> np.ndarray:
 
 
 def completion_grid(
-    model: Autoregressive | Ensemble,
+    model: Model,
     x: np.ndarray | Array,
     observed: np.ndarray,
     num: int,
@@ -98,8 +98,9 @@ def completion_grid(
     return sample_grid(images.reshape(-1, *x.shape[1:]), model.levels, columns=images.shape[1])
 
 
-def on_grid(observed: np.ndarray, model: Autoregressive | Ensemble) -> np.ndarray:
+def on_grid(observed: np.ndarray, model: Model) -> np.ndarray:
     """A mask of pixels as one of the model's positions, which may be the entries of pixels."""
-    single = model.model if isinstance(model, Ensemble) else model
-    grid = single.conditional.grid_shape
-    return observed if len(grid) == 2 else np.broadcast_to(observed[..., None], grid)
+    grid = model.grid_shape
+    if grid is None or len(grid) == 2:
+        return observed
+    return np.broadcast_to(observed[..., None], grid)

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxgen.core import ShapeError, num_parameters
 from jaxgen.data import Dataset
-from jaxgen.models import Autoregressive, Ensemble, Model
+from jaxgen.models import Model
 from jaxgen.models.scoring import score
 
 
@@ -164,7 +164,7 @@ def evaluate(
 
 def _estimator(model: Model, num_samples: int, observed: np.ndarray | None, missing: str) -> str:
     if observed is not None:
-        if not isinstance(model, Autoregressive | Ensemble):
+        if model.grid_shape is None:
             raise ValueError(
                 f"evaluate: observed is for autoregressive models, got {type(model).__name__}"
             )

@@ -52,6 +52,7 @@ class Autoregressive(Model):
         self.conditional = conditional
         self.likelihood = likelihood
         self.event_shape = conditional.event_shape
+        self.grid_shape = conditional.grid_shape
         self.context_shape = conditional.context_shape
         self.levels = likelihood.levels
 

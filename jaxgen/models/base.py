@@ -31,6 +31,7 @@ class Model(nnx.Module):
     event_shape: Shape
     context_shape: Shape | None = None
     exactness: str = "exact"
+    grid_shape: Shape | None = None  # the positions that may be missing; None if all must be there
     levels: int | None = None  # integer levels 0 .. levels - 1; None for real values
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
 
@@ -124,6 +125,39 @@ class Model(nnx.Module):
         """
         x = self.sample(key, num_samples, context, method=method)
         return x, self.log_prob(x, context)
+
+    def complete(
+        self,
+        key: Array,
+        x: Array,
+        observed: Array | np.ndarray,
+        num_samples: int,
+        context: Array | None = None,
+    ) -> Array:
+        """Draws the missing part of events given the observed part.
+
+        See :meth:`Autoregressive.complete <jaxgen.models.Autoregressive.complete>`.
+
+        Raises:
+            TypeError: if the model is not autoregressive: its ``grid_shape`` is None.
+        """
+        raise self._conditions_on_no_part("complete")
+
+    def conditional_log_prob(
+        self, x: Array, observed: Array | np.ndarray, context: Array | None = None
+    ) -> Array:
+        """``log p(missing part | observed part)`` in nats; as for :meth:`complete`."""
+        raise self._conditions_on_no_part("conditional_log_prob")
+
+    def conditions_exactly(self, observed: Array | np.ndarray) -> bool:
+        """Whether these two are exact for a mask of ``grid_shape``, or for many."""
+        raise self._conditions_on_no_part("conditions_exactly")
+
+    def _conditions_on_no_part(self, name: str) -> TypeError:
+        return TypeError(
+            f"{type(self).__name__}.{name}: only autoregressive models condition on a part of an "
+            f"event"
+        )
 
     def initialize(self, x: Array, key: Array, context: Array | None = None) -> Self:
         """The model adapted to a first batch of data (actnorm); most models return themselves."""

@@ -59,6 +59,7 @@ class Embedded(Model):
         self.event_shape = model.event_shape
         self.context_shape = tuple(network.input_shape)
         self.exactness = model.exactness
+        self.grid_shape = model.grid_shape
         self.levels = model.levels
 
     def embed(self, context: Array | None, *, key: Array | None = None) -> Array:
@@ -132,6 +133,31 @@ class Embedded(Model):
     ) -> tuple[Array, Array]:
         embedded = self.embed(context)
         return self.model.sample_and_log_prob(key, num_samples, embedded, method=method)
+
+    def complete(
+        self,
+        key: Array,
+        x: Array,
+        observed: Array | np.ndarray,
+        num_samples: int,
+        context: Array | None = None,
+        **options: Any,
+    ) -> Array:
+        """As :meth:`Autoregressive.complete`; further options are the model's own."""
+        return self.model.complete(key, x, observed, num_samples, self.embed(context), **options)
+
+    def conditional_log_prob(
+        self,
+        x: Array,
+        observed: Array | np.ndarray,
+        context: Array | None = None,
+        **options: Any,
+    ) -> Array:
+        """As :meth:`Autoregressive.conditional_log_prob`; further options are the model's own."""
+        return self.model.conditional_log_prob(x, observed, self.embed(context), **options)
+
+    def conditions_exactly(self, observed: Array | np.ndarray, **options: Any) -> bool:
+        return self.model.conditions_exactly(observed, **options)
 
     def _adapt(self, method: str, x: Array, key: Array, context: Array | None) -> Self:
         return replace(self, model=getattr(self.model, method)(x, key, self.embed(context)))

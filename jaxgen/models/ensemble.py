@@ -76,6 +76,7 @@ class Ensemble(Model):
         self.connectivity_agnostic = connectivity_agnostic
         self._member(0)  # which refuses a network that cannot be wired anew
         self.event_shape = model.event_shape
+        self.grid_shape = model.grid_shape
         self.context_shape = model.context_shape
         self.levels = model.levels
 

@@ -38,7 +38,7 @@ from jaxgen.evaluation import (
     write_wav,
 )
 from jaxgen.evaluation.completion import on_grid
-from jaxgen.models import Autoregressive, Embedded, Ensemble, Model
+from jaxgen.models import Model
 from jaxgen.models.autoregressive import ApproximateCompletion
 from jaxgen.training.checkpoints import CheckpointError, Checkpoints
 from jaxgen.training.counting import count
@@ -220,10 +220,9 @@ def sample(
     model = load(run, event_shape=None if length is None else (length,))
     options = {"temperature": temperature}
     if top_p != 1.0:
-        inner = model.model if isinstance(model, Embedded) else model
-        if not isinstance(inner, Autoregressive | Ensemble):
+        if model.grid_shape is None:
             raise ValueError(
-                f"sample: top_p is for autoregressive models, got {type(inner).__name__}; use a "
+                f"sample: top_p is for autoregressive models, got {type(model).__name__}; use a "
                 f"temperature"
             )
         options["top_p"] = top_p
@@ -325,18 +324,19 @@ def complete_run(
     experiment = Experiment.from_dict(config["experiment"])
     model, data = load(run), _data(experiment, experiment.eval_split)
     shape = data.event_shape
-    if not isinstance(model, Autoregressive | Ensemble) or model.levels is None or len(shape) < 3:
+    if model.grid_shape is None or model.levels is None or len(shape) < 3:
         raise ValueError(
             f"complete: expected an autoregressive model of images (height, width, channels) of "
             f"integer levels, got {type(model).__name__} of {shape}"
         )
     holes = tuple(HOLES) if holes is None else holes
     masks = np.stack([observed_around(hole, shape[:2]) for hole in holes])
-    records = []
+    labels, records = _labels(experiment, data), []
     for hole, mask in zip(holes, masks, strict=True):
         record = evaluate(
             model,
             data,
+            context=labels,
             name=config["name"],
             train_seed=experiment.train.seed,
             observed=on_grid(mask, model),
@@ -349,7 +349,9 @@ def complete_run(
     with warnings.catch_warnings():
         # The records say which completions are approximate.
         warnings.simplefilter("ignore", ApproximateCompletion)
-        figure = completion_grid(model, data.x[shown], masks, num, key=jax.random.key(seed))
+        given = None if labels is None else jnp.asarray(labels[shown])
+        key = jax.random.key(seed)
+        figure = completion_grid(model, data.x[shown], masks, num, given, key=key)
     _save(figure, out)
     return records
 

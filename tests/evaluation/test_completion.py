@@ -103,21 +103,44 @@ def test_the_picture_keeps_what_is_observed():
             np.testing.assert_array_equal(tile[mask], image[mask])
 
 
-def test_the_command_line(tmp_path, monkeypatch, capsys):
-    experiment = Experiment(model="made", data="digits", model_args={"levels": 17, "hidden": [8]})
-    run = tmp_path / "run"
-    run.mkdir()
+def digits_run(path, **options):
+    """A run directory without its checkpoints."""
+    args = {"levels": 17, "hidden": [8], "num_orders": 2}
+    experiment = Experiment(model="made", data="digits", model_args=args, **options)
+    path.mkdir()
     config = {"name": "made_digits", "event_shape": [8, 8, 1], "levels": 17, "num_classes": 10}
-    (run / "config.json").write_text(json.dumps({**config, "experiment": experiment.to_dict()}))
-    model = made((8, 8, 1), levels=17)
-    shown = []
+    (path / "config.json").write_text(json.dumps({**config, "experiment": experiment.to_dict()}))
+    return experiment
 
-    def grid(model, x, *args, **kwargs):
-        shown.extend(x)
-        return completion_grid(model, x, *args, **kwargs)
 
+def test_a_model_of_classes_completes_given_the_labels(tmp_path, monkeypatch):
+    run, drawn = tmp_path / "run", []
+
+    def grid(model, x, masks, num, context, *, key):
+        drawn.extend(zip(x, context, strict=True))
+        return completion_grid(model, x, masks, num, context, key=key)
+
+    model = perturb(digits_run(run, class_features=2).build((8, 8, 1), 17, 10), KEY)
     monkeypatch.setattr("jaxgen.training.run.load", lambda run: model)
     monkeypatch.setattr("jaxgen.training.run.completion_grid", grid)
+    out = str(tmp_path / "completion.png")
+    assert main(["complete", str(run), "--holes", "top", "--num", "2", "--out", out]) == 0
+    test = load("digits", "test")
+    observed = observed_around("top", (8, 8))[..., None]
+    scores = model.conditional_log_prob(test.x, observed, test.y)
+    record = json.loads((run / "record.top.json").read_text())
+    assert record["value"] == pytest.approx(-scores.mean() / (32 * math.log(2)), rel=1e-5)
+    assert len(drawn) == 3
+    for (x, label), i in zip(drawn[::2], (0, -1), strict=True):  # from all over the split
+        np.testing.assert_array_equal(x, test.x[i])
+        assert label == test.y[i]
+
+
+def test_the_command_line(tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    digits_run(run)
+    model = made((8, 8, 1), levels=17)
+    monkeypatch.setattr("jaxgen.training.run.load", lambda run: model)
     out = tmp_path / "completion.png"
     assert main(["complete", str(run), "--holes", "top", "random", "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -128,8 +151,6 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     assert out.read_bytes().startswith(b"\x89PNG")
     record = json.loads((run / "record.random.json").read_text())
     test = load("digits", "test").x
-    assert len(shown) == 3
-    np.testing.assert_array_equal(shown[::2], test[[0, -1]])  # from all over the split
     observed = observed_around("random", (8, 8))[..., None]
     scores = np.asarray(model.conditional_log_prob(test, observed))
     assert record["value"] == pytest.approx(-scores.mean() / (48 * math.log(2)), rel=1e-5)

@@ -1,5 +1,7 @@
 """Contexts that pass through a network: p(x | class), and networks of one's own."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,7 @@ from jaxgen.core import ShapeError
 from jaxgen.models import Dequantized, Embedded, Flow
 from jaxgen.networks import MLP, Embedding
 from jaxgen.networks.blocks import dropout
-from jaxgen.testing import perturb
+from jaxgen.testing import perturb, to_float64
 from jaxgen.training import Batch, TrainSettings, fit
 
 KEY = jax.random.key(0)
@@ -153,3 +155,35 @@ class Wide(Encoder):
 def test_bad_input(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_a_class_completes_by_the_ratio_of_its_probabilities(x64):
+    made = zoo.made((4,), levels=2, hidden=(6,), context_features=3, rngs=nnx.Rngs(0))
+    model = perturb(to_float64(Embedded(made, Embedding(2, 3, rngs=nnx.Rngs(1)))), KEY)
+    bits = np.array(list(itertools.product([0, 1], repeat=4)))
+    observed = np.array([True, True, False, False])
+    assert model.conditions_exactly(observed)
+    for label in (0, 1):
+        joint = np.exp(model.log_prob(bits, np.full(16, label))).reshape(4, 4)
+        expected = np.log(joint / joint.sum(1, keepdims=True)).reshape(16)
+        got = model.conditional_log_prob(bits, observed, np.full(16, label))
+        np.testing.assert_allclose(got, expected, atol=1e-12)
+    labels = np.repeat([0, 1], 8)
+    drawn = model.complete(KEY, bits, observed, 400, labels, temperature=1.0)
+    assert drawn.shape == (400, 16, 4)
+    np.testing.assert_array_equal(drawn[..., :2], np.broadcast_to(bits[:, :2], (400, 16, 2)))
+    share = (drawn[..., 2:] == bits[:, 2:]).all(-1).mean(0)
+    chance = np.exp(model.conditional_log_prob(bits, observed, labels))
+    assert np.abs(share - chance).max() < 5 * np.sqrt(0.25 / 400)  # five standard errors
+
+
+@pytest.mark.parametrize("name", ["complete", "conditional_log_prob", "conditions_exactly"])
+def test_only_an_autoregressive_model_has_a_missing_part(name):
+    mask = np.array([True, False])
+    arguments = {
+        "complete": (KEY, X, mask, 2, LABELS),
+        "conditional_log_prob": (X, mask, LABELS),
+        "conditions_exactly": (mask,),
+    }[name]
+    with pytest.raises(TypeError, match=f"Flow.{name}: only autoregressive models condition on"):
+        getattr(by_class(), name)(*arguments)
