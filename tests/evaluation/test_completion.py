@@ -127,7 +127,7 @@ def test_a_model_of_classes_completes_given_the_labels(tmp_path, monkeypatch):
     assert main(["complete", str(run), "--holes", "top", "--num", "2", "--out", out]) == 0
     test = load("digits", "test")
     observed = observed_around("top", (8, 8))[..., None]
-    scores = model.conditional_log_prob(test.x, observed, test.y)
+    scores = np.asarray(model.conditional_log_prob(test.x, observed, test.y))
     record = json.loads((run / "record.top.json").read_text())
     assert record["value"] == pytest.approx(-scores.mean() / (32 * math.log(2)), rel=1e-5)
     assert len(drawn) == 3
