@@ -1,9 +1,10 @@
 """WaveNet on spoken digits: bits per sample of 8-bit mu-law codes, given the digit.
 
-Paper: van den Oord et al. 2016 (no likelihood of this data set). Command: ``JAXGEN_DATA=DIR jaxgen
-train experiments/wavenet_fsdd.py --out RUN`` Cost: at most 39.1 minutes of training on 2 CPU cores
-(timed beside other work). (timed beside other work). Published: none for this data set. Result:
-4.03 ± 0.06 bits/dim (exact), test split of 300 examples.
+Paper: van den Oord et al. 2016 (no likelihood of this data set).
+Command: ``JAXGEN_DATA=DIR jaxgen train experiments/wavenet_fsdd.py --out RUN``
+Cost: at most 39.1 minutes of training on 2 CPU cores (timed beside other work).
+Published: none for this data set.
+Result: 4.03 ± 0.06 bits/dim (exact), test split of 300 examples.
 
 The Free Spoken Digit Dataset: 3000 clips of six speakers, 8 kHz, as 256 mu-law codes; takes 0 to 4
 are the test split, 5 to 9 the validation split. The value is bits per dimension, a dimension being
