@@ -10,6 +10,7 @@ times depend on the machine, the ratios travel.
 """
 
 import argparse
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,9 @@ from timing import interleaved, milliseconds, ratio
 from jaxgen import zoo
 from jaxgen.models import Autoregressive
 from jaxgen.testing import perturb
+from jaxgen.training.experiment import load_experiment
 
+EXPERIMENT = Path(__file__).parents[1] / "experiments" / "wavenet_fsdd.py"
 SECONDS = (1, 2, 4)
 
 
@@ -29,13 +32,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--small", action="store_true", help="tiny sizes: does it run?")
     options = parser.parse_args()
-    rate, layers = (8, 2) if options.small else (8000, 10)
+    rate, network = 8000, load_experiment(EXPERIMENT).model_args
+    if options.small:
+        rate, network = 8, network | {"dilations": [1, 2]}
     sample = jax.jit(Autoregressive.sample, static_argnums=2)
     key = jax.random.key(2)
 
     def make(seconds: int) -> Autoregressive:
-        dilations = [2**i for i in range(layers)]
-        model = zoo.wavenet((seconds * rate,), dilations=dilations, rngs=nnx.Rngs(0))
+        model = zoo.wavenet((seconds * rate,), **network, rngs=nnx.Rngs(0))
         return perturb(model, jax.random.key(1), 0.05)
 
     models = {f"{seconds} s": make(seconds) for seconds in SECONDS}

@@ -122,23 +122,20 @@ def measure(
     depth = network.parallel_depth()
     if depth < network.num_positions and not shuffled:
         calls["wavefront"] = lambda: sample(model, key, batch, method="wavefront")
-    slow = {}
+    times = interleaved(calls, rounds)
+    found = {method: (seconds, times["density"]) for method, seconds in times.items()}
     if naive_rounds:
-        slow["density"] = calls["density"]
-        slow["naive"] = lambda: sample(model, key, batch, order=order, method="naive")
-    times, slow_times = interleaved(calls, rounds), interleaved(slow, naive_rounds)
+        calls["naive"] = lambda: sample(model, key, batch, order=order, method="naive")
+        slow = interleaved({each: calls[each] for each in ("density", "naive")}, naive_rounds)
+        found["naive"] = slow["naive"], slow["density"]
+
     print(f"{name}: {network.num_positions} positions, parallel depth {depth}, batch {batch}")
     print(f"  density     {milliseconds(times['density'])}")
-    for method in dict.fromkeys([*calls, *slow]):
-        if method == "density":
-            continue
-        found, base = (
-            (slow_times, slow_times["density"]) if method == "naive" else (times, times["density"])
-        )
-        aim = ", aim at most 4" if method == "incremental" else ""
-        seconds = found[method]
-        print(f"  {method:11} {milliseconds(seconds)}, {ratio(seconds, base)} passes{aim}")
-    for method, call in {**calls, **slow}.items():
+    for method, (seconds, base) in found.items():
+        if method != "density":
+            aim = ", aim at most 4" if method == "incremental" else ""
+            print(f"  {method:11} {milliseconds(seconds)}, {ratio(seconds, base)} passes{aim}")
+    for method, call in calls.items():
         if method not in ("density", "incremental"):
             changed = float(jnp.mean(call() != x))
             print(f"  entries that {method} draws otherwise, by rounding: {changed:.1e}")
