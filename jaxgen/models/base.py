@@ -31,7 +31,7 @@ class Model(nnx.Module):
     event_shape: Shape
     context_shape: Shape | None = None
     exactness: str = "exact"
-    grid_shape: Shape | None = None  # the positions that may be missing; None if all must be there
+    grid_shape: Shape | None = None  # an autoregressive model's positions; None for other models
     levels: int | None = None  # integer levels 0 .. levels - 1; None for real values
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
 
