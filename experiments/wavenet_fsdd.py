@@ -12,10 +12,10 @@ a sample: the exact likelihood of whole clips over all of their samples, padding
 counted. Training sees windows of 1024 samples (about an eighth of a second), at the start of which
 the network knows nothing; in the record only the start of a clip is like that. The receptive field
 is 512 samples. Batch, windows and head were chosen on validation, of five settings. Two before this
-one, narrower (32) and trained for fewer steps, were scored on the test split, too (4.48, 4.12); this
-one was trained because the second was 0.01 short of a bit below the baseline, and is the best on the
-validation split as well. The parameters are the average that scored best there. ``markov_fsdd.py``
-is the baseline on the same codes, without the digit.
+one, narrower (32) and trained for fewer steps, were scored on the test split, too (4.48, 4.12);
+this one was trained because the second was 0.01 short of a bit below the baseline, and is the best
+on the validation split as well. The parameters are the average that scored best there.
+``markov_fsdd.py`` is the baseline on the same codes, without the digit.
 
 ``jaxgen sample RUN --num 10 --length 8000 --out digits.wav`` speaks each digit for a second.
 """
