@@ -20,7 +20,7 @@ from jaxgen import zoo
 from jaxgen.data import Dataset, load
 from jaxgen.evaluation import Record, evaluate
 from jaxgen.models import Autoregressive, Dequantized, Model, StandardNormal
-from jaxgen.models.scoring import score
+from jaxgen.models.scoring import _score, score
 from jaxgen.testing import perturb
 
 FIELDS = {
@@ -284,3 +284,13 @@ def test_the_data_are_checked_first(points):
         ValueError, match=r"expected events of shape \(3,\), got \(2,\) from points"
     ):
         evaluate(StandardNormal((3,)), points)
+
+
+def test_products_of_a_score_are_never_rounded_to_fewer_digits():
+    """GPUs would multiply float32 as TF32 and TPUs as bfloat16, each by default."""
+    model = zoo.made((6,), hidden=(8,), rngs=nnx.Rngs(0))
+    arguments = model, jnp.zeros((3, 6), int), None, None, None, jax.random.key(0)
+    program = _score.lower(*arguments, num_samples=1).as_text()
+    products = [line for line in program.splitlines() if "dot_general" in line]
+    assert products
+    assert all("HIGHEST" in line for line in products)
