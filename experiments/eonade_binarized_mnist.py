@@ -22,16 +22,16 @@ experiment = Experiment(
     event_shape=[28, 28, 1],
     model_args={
         "hidden": [500, 500],
-        "num_orders": 4,
+        "num_orders": 128,
     },
     train=TrainSettings(
-        steps=40000,
-        batch_size=100,
+        steps=100000,
+        batch_size=200,
         learning_rate=1e-3,
-        weight_decay=1e-3,
-        ema_decay=0.999,
-        eval_every=4000,
-        checkpoint_every=4000,
+        weight_decay=0.03,
+        ema_decay=0.9995,
+        eval_every=100000,
+        checkpoint_every=50000,
         clip_norm=None,
     ),
 )

@@ -23,7 +23,7 @@ experiment = Experiment(
         "dropout": 0.2,
     },
     train=TrainSettings(
-        steps=50000,
+        steps=25000,
         batch_size=100,
         learning_rate=0.001,
         warmup_steps=500,
