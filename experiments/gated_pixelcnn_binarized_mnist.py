@@ -7,7 +7,10 @@ Result: not recorded yet: needs an accelerator.
 
 The fixed binarization of Larochelle and Murray (2011): ``DIR`` holds ``binarized_mnist.npz`` with
 the arrays ``train`` (50000 images of 784 pixels), ``valid`` and ``test``. Log-likelihood in nats,
-exact. One candidate, not tuned: smoke-tested only.
+exact. Not recorded yet: a first candidate with dropout of 0.3, three minutes of one H200, reached
+-88.10 nats on the test split. Before the last layers, dropout biases their logits: with its noise
+the same parameters score four nats better than without. This one has none, and more weight decay
+instead, and is smoke-tested only.
 """
 
 from jaxgen.training import Experiment, TrainSettings
@@ -22,14 +25,13 @@ experiment = Experiment(
         "depth": 9,
         "first_size": 15,
         "out_width": 64,
-        "dropout": 0.3,
     },
     train=TrainSettings(
         steps=25000,
         batch_size=50,
         learning_rate=0.0015,
         warmup_steps=500,
-        weight_decay=0.01,
+        weight_decay=0.03,
         ema_decay=0.999,
         eval_every=5000,
         checkpoint_every=25000,
