@@ -16,6 +16,9 @@ from jaxgen.functional import autoregressive, masks
 from jaxgen.likelihoods import Likelihood
 from jaxgen.models.base import Model
 
+# Up to so many numbers, the noise of all steps is drawn before the first.
+_NOISE_AT_ONCE = 2**22
+
 
 class ApproximateCompletion(UserWarning):
     """A completion that ignores observed values which come late in the generation order."""
@@ -146,11 +149,19 @@ class Autoregressive(Model):
         # Not the parameters' dtype, which may differ between one pass and many steps.
         shape, dtype = (*batch, *position_shape), jnp.result_type(float)
 
+        def noise(position: Array) -> Array:
+            return self.likelihood.noise(jax.random.fold_in(key, position), shape, dtype)
+
+        # One draw for all steps is cheaper than one for each, which a small step would wait for.
+        positions, every = jnp.arange(self.conditional.num_positions), jax.vmap(noise)
+        at_once = jax.eval_shape(every, positions).size <= _NOISE_AT_ONCE
+        drawn = every(positions) if at_once else None
+
         def draw(position: Array, params: Array) -> Array:
-            noise = self.likelihood.noise(jax.random.fold_in(key, position), shape, dtype)
             if tempered:
                 params = self.likelihood.temper(params, position_shape, temperature, top_p)
-            return self.likelihood.sample(params, noise, position_shape)
+            now = noise(position) if drawn is None else drawn[position]
+            return self.likelihood.sample(params, now, position_shape)
 
         return draw
 
