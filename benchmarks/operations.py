@@ -16,6 +16,8 @@ from jax.extend import core
 
 from jaxgen.conditionals import Conditional
 
+Step = Callable[[Any, jax.Array, jax.Array], tuple[jax.Array, Any]]
+
 # One operation for each entry of the result, or, of a reduction, for each that goes into it.
 _ARITHMETIC = {"abs", "add", "div", "max", "min", "mul", "neg", "select_n", "square", "sub"}
 _FUNCTIONS = {"exp", "expm1", "integer_pow", "log", "log1p", "logistic", "pow", "sqrt", "tanh"}
@@ -80,17 +82,18 @@ def _steps(network: Conditional, x: jax.Array, context: jax.Array | None) -> flo
     previous = jax.ShapeDtypeStruct(sequence.shape[1:], sequence.dtype)
     window, size = network.window(), network.num_positions
     if window is None:
-        return sum(_each_step(network, cache, previous, size))
+        return sum(_each_step(network.step, cache, previous, size))
     first = jnp.asarray(0)
-    inner = jax.eval_shape(window.open, cache, first)
-    steps = sum(_each_step(network, inner, previous, window.span))
-    around = _count(window.open, cache, first) + _count(window.close, cache, first, inner.state)
+    inner = jax.eval_shape(window.open, cache, first, previous)
+    steps = sum(_each_step(window.step, inner, previous, window.span))
+    around = _count(window.open, cache, first, previous)
+    around += _count(window.close, cache, first, inner.state)
     return -(-size // window.span) * (around + steps)
 
 
-def _each_step(network: Conditional, cache: Any, previous: Any, count: int) -> Iterator[float]:
-    step = jax.make_jaxpr(lambda t, cache, previous: network.step(cache, t, previous))
-    program = step(jnp.asarray(0), cache, previous)
+def _each_step(step: Step, cache: Any, previous: Any, count: int) -> Iterator[float]:
+    numbered = jax.make_jaxpr(lambda t, cache, previous: step(cache, t, previous))
+    program = numbered(jnp.asarray(0), cache, previous)
     unknown = [None] * (len(program.in_avals) - 1)
     for t in np.arange(count, dtype=np.int32):
         yield _walk(program.jaxpr, [t, *unknown], program.consts)[0]

@@ -27,7 +27,7 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, ShapeError, check_context
-from jaxgen.functional.autoregressive import Cache
+from jaxgen.functional.autoregressive import Cache, Window
 from jaxgen.functional.windows import neighbours, position_rows, row_windows, union, windows
 from jaxgen.networks.blocks import check_hyperparameters, dropout, zero_linear
 
@@ -230,23 +230,69 @@ class GatedPixelCNN(Conditional):
     def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
         context, (values, read, rows, crossing) = cache
         height, width = self.grid_shape
-        previous = x_previous.reshape(values.shape[1:]).astype(values.dtype)
-        # At t = 0 the driver's zero lands where the first value will.
-        values = values.at[jnp.maximum(t - 1, 0)].set(previous)
+        values = _with(values, t, x_previous)
         rows, crossing = jax.lax.cond(
             t % width == 0,
             lambda: self._row(values, rows, t // width, context),
             lambda: (rows, crossing),
         )
+        here = tuple(each[t % width] for each in crossing)
+        params, read = self._pixel(values, read, here, t, height, context)
+        return params, Cache(context, (values, read, rows, crossing))
+
+    def _pixel(
+        self,
+        values: Array,
+        read: tuple[Array, ...],
+        crossing: list[Array] | tuple[Array, ...],
+        t: Array,
+        height: int,
+        context: Array | None,
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """The horizontal stack of a pixel of some rows: the parameters, and the features kept."""
         h, new = values, []
         for i, (layer, size) in enumerate(zip(self.layers, self.sizes, strict=True)):
-            around = jnp.asarray(neighbours(height, width, _left(size, strict=i == 0)))
+            left = _left(size, strict=i == 0)
+            around = jnp.asarray(neighbours(height, self.grid_shape[1], left))
             window = jnp.moveaxis(h[around[t]], 0, -2)
-            out = layer.right(window, crossing[i][t % width], h[t], context)
+            out = layer.right(window, crossing[i], h[t], context)
             if i < len(read):
                 h = read[i].at[t].set(out.astype(values.dtype))
                 new.append(h)
-        return self._params(out), Cache(context, (values, tuple(new), rows, crossing))
+        return self._params(out), tuple(new)
+
+    # The sampler runs row by row: the vertical stack of a row, and then its pixels, on the row
+    # alone. A step that asks whether its row has begun would copy what crosses over every time.
+
+    def window(self) -> Window:
+        return Window(self.grid_shape[1], self._open, self._in_row, self._close, aligned=True)
+
+    def _open(self, cache: Cache, t: Array, previous: Array) -> Cache:
+        context, (values, read, rows, _) = cache
+        rows, crossing = self._row(
+            _with(values, t, previous), rows, t // self.grid_shape[1], context
+        )
+        width = self.grid_shape[1]
+        own = tuple(jnp.zeros((width + 1, *each.shape[1:]), each.dtype) for each in (values, *read))
+        return Cache((crossing, context), (own[0], own[1:], rows, previous))
+
+    def _in_row(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
+        (crossing, context), (values, read, rows, before) = cache
+        values = _with(values, t, x_previous)
+        here = tuple(each[t] for each in crossing)
+        params, read = self._pixel(values, read, here, t, 1, context)
+        return params, Cache(cache.fixed, (values, read, rows, before))
+
+    def _close(self, cache: Cache, t: Array, state: Any) -> Cache:
+        context, (values, read, _, crossing) = cache
+        own, own_read, rows, previous = state
+
+        def put(whole: Array, row: Array) -> Array:
+            return jax.lax.dynamic_update_slice_in_dim(whole, row[:-1], t, axis=0)
+
+        values = put(_with(values, t, previous), own)
+        read = tuple(put(*each) for each in zip(read, own_read, strict=True))
+        return Cache(context, (values, read, rows, crossing))
 
     def _row(
         self, values: Array, rows: tuple[Array, ...], row: Array, context: Array | None
@@ -301,6 +347,13 @@ class GatedPixelCNN(Conditional):
             v = union(neighbours(height, width, _above(kernel, strict=i == 0)), v)
             h = union(neighbours(height, width, _left(kernel, strict=i == 0)), h) | v
         return h
+
+
+def _with(values: Array, t: Array, x_previous: Array) -> Array:
+    """The values with that of the step before ``t``."""
+    # At t = 0 the driver's zero lands where the first value will.
+    row = x_previous.reshape(values.shape[1:]).astype(values.dtype)
+    return values.at[jnp.maximum(t - 1, 0)].set(row)
 
 
 def _above(size: int, *, strict: bool) -> Offsets:

@@ -295,10 +295,13 @@ class MADE(Conditional):
 
     def window(self) -> Window | None:
         span = self._span()
-        return Window(span, self._open, self._close) if span > 1 else None
+        return Window(span, self._open, self.step, self._close) if span > 1 else None
 
-    def _open(self, cache: Cache, t: Array) -> Cache:
-        """The window of the steps from ``t`` on; what they compute is zero in the whole cache."""
+    def _open(self, cache: Cache, t: Array, previous: Array) -> Cache:
+        """The window of the steps from ``t`` on; what they compute is zero in the whole cache.
+
+        The first of them adds the value before it, so nothing is done with ``previous`` here.
+        """
         fixed, (inputs, units) = cache
         span, cut = self._span(), jax.lax.dynamic_slice_in_dim
         starts = [cut(all_starts, t, span) for all_starts in fixed["starts"]]

@@ -25,7 +25,7 @@ from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, ShapeError, check_context
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.functional.windows import neighbours, position_rows, square, union, windows
+from jaxgen.functional.windows import Offsets, neighbours, position_rows, square, union, windows
 from jaxgen.networks.blocks import check_hyperparameters, dropout
 
 
@@ -40,7 +40,9 @@ def causal(size: int) -> tuple[tuple[int, int], ...]:
 
 
 class MaskedWindow(nnx.Module):
-    """A linear map of a causal window and of the pixel in its middle, with features in groups.
+    """A linear map of a causal window and then the pixel in its middle, with features in groups.
+
+    The middle is left out where nothing of it may be seen: of one group under mask A.
 
     Args:
         in_width, out_width: features of each group.
@@ -64,27 +66,30 @@ class MaskedWindow(nnx.Module):
     ):
         self.widths = (in_width, out_width)
         self.groups = groups
+        self.size = size
         self.strict = strict
         self.dtype: Any = None  # of the products; see jaxgen.compute_in
         ins, outs = groups * in_width, groups * out_width
-        normal = nnx.initializers.he_normal()
-        init = nnx.initializers.zeros if zero else normal
-        joint = init(rngs.params(), ((size + 1) * ins, outs))
-        # A middle that nobody sees has no weights.
-        self.window = nnx.Param(joint[: size * ins]) if size else None
-        self.middle = nnx.Param(joint[size * ins :]) if groups > 1 or not strict else None
+        init = nnx.initializers.zeros if zero else nnx.initializers.he_normal()
+        kernel = init(rngs.params(), ((size + 1) * ins, outs))
+        self.kernel = nnx.Param(kernel[: (size + self.sees_middle) * ins])
         self.bias = nnx.Param(jnp.zeros(outs))
 
-    def _middle_mask(self) -> np.ndarray:
-        seen = np.tri(self.groups, k=-1 if self.strict else 0, dtype=bool).T
-        return np.kron(seen, np.ones(self.widths, bool))
+    @property
+    def sees_middle(self) -> bool:
+        """Whether a window ends with its middle."""
+        return self.groups > 1 or not self.strict
 
-    def __call__(self, window: Array | None, middle: Array, group: Array | None = None) -> Array:
+    def _mask(self) -> np.ndarray:
+        middle = np.tri(self.groups, k=-1 if self.strict else 0, dtype=bool).T
+        around = np.ones((self.size * self.groups, self.groups), bool)
+        return np.kron(np.concatenate([around, middle]), np.ones(self.widths, bool))
+
+    def __call__(self, window: Array, group: Array | None = None) -> Array:
         """All groups' features, or those of one group.
 
         Args:
-            window: ``(..., size, groups * in_width)``; None without a window.
-            middle: ``(..., groups * in_width)``.
+            window: ``(..., size + 1, groups * in_width)``, or of ``size`` without the middle.
             group: the number of a group; None for all.
         """
 
@@ -95,19 +100,12 @@ class MaskedWindow(nnx.Module):
             width = self.widths[1]
             return jax.lax.dynamic_slice_in_dim(weights, group * width, width, axis=-1)
 
-        out = of_group(self.bias[...])
-        if self.window is not None and window is not None:
-            window = window.reshape(*window.shape[:-2], -1)
-            out = out + self._cast(window) @ of_group(self.window[...])
-        if self.middle is not None:
-            kernel = self.middle[...]
-            if self.groups > 1:
-                kernel = kernel * self._middle_mask()
-            out = out + self._cast(middle) @ of_group(kernel)
-        return out
-
-    def _cast(self, value: Array) -> Array:
-        return value if self.dtype is None else value.astype(self.dtype)
+        kernel = self.kernel[...]
+        if self.groups > 1:
+            kernel = kernel * self._mask()
+        seen = window.reshape(*window.shape[:-2], -1)
+        seen = seen if self.dtype is None else seen.astype(self.dtype)
+        return seen @ of_group(kernel) + of_group(self.bias[...])
 
 
 class PixelBlock(nnx.Module):
@@ -143,23 +141,26 @@ class PixelBlock(nnx.Module):
 
     def before(self, h: Array, group: Array | None = None) -> Array:
         """What the window sees of features ``(..., groups * width)``."""
-        return jax.nn.relu(self.down(None, jax.nn.relu(h), group))
+        return jax.nn.relu(self.down(jax.nn.relu(h)[..., None, :], group))
 
     def after(
         self,
         window: Array,
-        middle: Array,
         context: Array | None,
         group: Array | None = None,
         key: Array | None = None,
     ) -> Array:
-        """What is added to the features."""
-        mixed = self.conv(window, middle, group)
+        """What the last map reads, from the window and its middle."""
+        mixed = self.conv(window, group)
         if self.project is not None and context is not None:
             shift = self.project(context)
             groups = mixed.shape[-1] // shift.shape[-1]
             mixed = mixed + jnp.tile(shift, groups)
         return dropout(jax.nn.relu(mixed), self.dropout, key)
+
+    def change(self, mixed: Array, group: Array | None = None) -> Array:
+        """What is added to the features."""
+        return self.up(mixed[..., None, :], group)
 
 
 class PixelCNN(Conditional):
@@ -235,12 +236,20 @@ class PixelCNN(Conditional):
         self.mix = MaskedWindow(width, out_width, groups=groups, rngs=rngs)
         self.last = MaskedWindow(out_width, num_params, groups=groups, zero=True, rngs=rngs)
 
+    @property
+    def _first_offsets(self) -> Offsets:
+        return (*causal(self.first_size), *([(0, 0)] if self.first.sees_middle else ()))
+
+    @property
+    def _offsets(self) -> Offsets:
+        return (*causal(self.kernel_size), (0, 0))
+
     def _features(
         self, x: Array, context: Array | None, key: Array | None
     ) -> tuple[Array, tuple[Array, Array, Array]]:
         """The last features ``(*batch, height, width, features)``, and of every block the features
-        it starts from, what its window sees and what it ends with, stacked."""
-        h = self.first(windows(x, causal(self.first_size)), x)
+        it starts from, what its window sees and what its last map reads, stacked."""
+        h = self.first(windows(x, self._first_offsets))
         if context is not None:
             context = context[..., None, None, :]
 
@@ -249,16 +258,15 @@ class PixelCNN(Conditional):
         def body(h: Array, inputs: tuple[PixelBlock, Array | None]) -> tuple[Array, Any]:
             block, block_key = inputs
             read = block.before(h)
-            window = windows(read, causal(self.kernel_size))
-            middle = block.after(window, read, context, key=block_key)
-            return h + block.up(None, middle), (h, read, middle)
+            mixed = block.after(windows(read, self._offsets), context, key=block_key)
+            return h + block.change(mixed), (h, read, mixed)
 
         keys = None if key is None else jax.random.split(key, self.depth)
         return jax.lax.scan(body, h, (self.blocks, keys))
 
     def _mixed(self, h: Array, group: Array | None = None) -> Array:
         """The last layer but one."""
-        return jax.nn.relu(self.mix(None, jax.nn.relu(h), group))
+        return jax.nn.relu(self.mix(jax.nn.relu(h)[..., None, :], group))
 
     def __call__(
         self,
@@ -269,7 +277,7 @@ class PixelCNN(Conditional):
         key: Array | None = None,
     ) -> Array:
         h, _ = self._features(x, context, key)
-        params = self.last(None, self._mixed(h))
+        params = self.last(self._mixed(h)[..., None, :])
         return params.reshape(*params.shape[:-1], -1, self.num_params)
 
     # The incremental pass computes the features of one channel of one pixel. It keeps what the
@@ -284,8 +292,8 @@ class PixelCNN(Conditional):
         context = check_context(context, self.context_shape, batch, "PixelCNN.init_cache")
         height, width, channels = self.grid_shape
         fixed = {
-            "first": jnp.asarray(neighbours(height, width, causal(self.first_size))),
-            "windows": jnp.asarray(neighbours(height, width, causal(self.kernel_size))),
+            "first": jnp.asarray(neighbours(height, width, self._first_offsets)),
+            "windows": jnp.asarray(neighbours(height, width, self._offsets)),
             "blocks": tuple(
                 jax.tree.map(lambda leaf, i=i: leaf[i], self.blocks) for i in range(self.depth)
             ),
@@ -309,25 +317,27 @@ class PixelCNN(Conditional):
         fixed, (values, blocks, (h_pixel, mixed_pixel)) = cache
         # At t = 0 the driver's zero lands where the first value will.
         pixel, group = jnp.divmod(jnp.maximum(t - 1, 0), self.grid_shape[-1])
-        values = values.at[pixel, ..., group].set(x_previous.astype(values.dtype))
+        values = values.at[pixel, ..., group].set(
+            x_previous.astype(values.dtype), mode="promise_in_bounds"
+        )
         pixel, group = jnp.divmod(t, self.grid_shape[-1])
 
         def window(rows: Array, around: Array) -> Array:
             return jnp.moveaxis(rows[around[pixel]], 0, -2)
 
-        h = self.first(window(values, fixed["first"]), values[pixel], group)
+        h = self.first(window(values, fixed["first"]), group)
         new = []
         for block, (started, read, ended) in zip(fixed["blocks"], blocks, strict=True):
             started = _write(started, h, group)
             own = _write(read[pixel], block.before(started, group), group)
-            read = read.at[pixel].set(own)
-            middle = block.after(window(read, fixed["windows"]), own, fixed["context"], group)
-            ended = _write(ended, middle, group)
-            h = h + block.up(None, ended, group)
+            read = read.at[pixel].set(own, mode="promise_in_bounds")
+            mixed = block.after(window(read, fixed["windows"]), fixed["context"], group)
+            ended = _write(ended, mixed, group)
+            h = h + block.change(ended, group)
             new.append((started, read, ended))
         h_pixel = _write(h_pixel, h, group)
         mixed_pixel = _write(mixed_pixel, self._mixed(h_pixel, group), group)
-        params = self.last(None, mixed_pixel, group)
+        params = self.last(mixed_pixel[..., None, :], group)
         return params, Cache(fixed, (values, tuple(new), (h_pixel, mixed_pixel)))
 
     def prefill(
@@ -366,5 +376,7 @@ class PixelCNN(Conditional):
 
 def _write(pixel: Array, value: Array, group: Array) -> Array:
     """The features of a pixel ``(..., groups * width)`` with those of one group replaced."""
+    if value.shape == pixel.shape:  # one group, without an update that costs as much as a product
+        return value.astype(pixel.dtype)
     start = group * value.shape[-1]
     return jax.lax.dynamic_update_slice_in_dim(pixel, value.astype(pixel.dtype), start, axis=-1)

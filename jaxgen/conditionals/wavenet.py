@@ -199,8 +199,9 @@ class WaveNet(Conditional):
     ) -> Array:
         return self._params(self._features(x, context, key)[0])
 
-    # The incremental pass keeps, for every layer, what it read in the last ``dilation`` steps, as a
-    # ring: the row of step t is that of step t - dilation, read before it is written.
+    # The incremental pass keeps, for every layer, what it read in this and the last ``dilation``
+    # steps, as a ring. After a step's own row comes the oldest, that of step t - dilation. A row
+    # that was read and then overwritten would make the compiler copy the ring at every step.
 
     def init_cache(
         self, batch: Shape, context: Array | None = None, order: Array | None = None
@@ -211,7 +212,7 @@ class WaveNet(Conditional):
             context = jnp.moveaxis(context, -2, 0)
         width = self.embed.out_features
         dtype = self.embed.dtype or self.embed.kernel[...].dtype
-        rings = tuple(jnp.zeros((dilation, *batch, width), dtype) for dilation in self.dilations)
+        rings = tuple(jnp.zeros((each + 1, *batch, width), dtype) for each in self.dilations)
         return Cache(context, rings)
 
     def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
@@ -221,10 +222,10 @@ class WaveNet(Conditional):
         embedded = self._embedded(values.astype(self.embed.kernel[...].dtype))
         h = jnp.where(t > 0, embedded, jnp.zeros_like(embedded))
         skips, rings = jnp.zeros((), h.dtype), []
-        for block, dilation, ring in zip(self.blocks, self.dilations, cache.state, strict=True):
-            earlier = ring[t % dilation]
-            rings.append(ring.at[t % dilation].set(h.astype(ring.dtype)))
-            change, skip = block(h, earlier, context)
+        for block, ring in zip(self.blocks, cache.state, strict=True):
+            ring = ring.at[t % len(ring)].set(h.astype(ring.dtype), mode="promise_in_bounds")
+            rings.append(ring)
+            change, skip = block(h, ring[(t + 1) % len(ring)], context)
             h, skips = h + change, skips + skip
         return self._params(skips), Cache(cache.fixed, tuple(rings))
 
@@ -238,7 +239,7 @@ class WaveNet(Conditional):
         for ring, dilation, h in zip(rings, self.dilations, read, strict=True):
             steps = np.arange(max(n - dilation, 0), n)
             rows = jnp.moveaxis(h[..., steps, :], -2, 0).astype(ring.dtype)
-            filled.append(ring.at[steps % dilation].set(rows))
+            filled.append(ring.at[steps % len(ring)].set(rows))
         return Cache(fixed, tuple(filled))
 
 

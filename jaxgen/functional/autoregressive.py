@@ -42,13 +42,17 @@ class Cache(NamedTuple):
 class Window(NamedTuple):
     """How a network runs ``span`` steps on a cutout of its cache, see :func:`windowed`.
 
-    ``open(cache, t)`` is the cache that ``step`` expects at 0 for what is step ``t`` of the whole;
-    ``close(cache, t, state)`` is the whole cache again, given the state that ``span`` steps left.
+    ``open(cache, t, previous)`` is the cutout for step ``t`` of the whole, which the value
+    ``previous`` comes before; ``step`` runs its steps, the first of which is number 0; and
+    ``close(cache, t, state)`` is the whole cache again, given the state that they left. An
+    ``aligned`` window opens at multiples of its span only.
     """
 
     span: int
-    open: Callable[[Cache, Array], Cache]
+    open: Callable[[Cache, Array, Array], Cache]
+    step: Callable[[Cache, Array, Array], tuple[Array, Cache]]
     close: Callable[[Cache, Array, Any], Cache]
+    aligned: bool = False
 
 
 class FixedPoint(NamedTuple):
@@ -103,11 +107,12 @@ def windowed(
     start: int,
     window: Window,
 ) -> Any:
-    """:func:`incremental` for a network whose step would read all of a large cache.
+    """:func:`incremental` for a network that does some of its work for many steps together.
 
-    It is the substitution that solves a triangular system, in blocks: what a window of steps takes
-    from everything before it is one matrix product, when it is opened, and its steps read the
-    window alone. The last window may reach beyond ``D``; what it emits there is dropped.
+    Of a dense network it is the substitution that solves a triangular system, in blocks: what a
+    window of steps takes from everything before it is one matrix product, when it is opened, and
+    its steps read the window alone. The last window may reach beyond ``D``; what it emits there is
+    dropped. Before the first aligned window, ``step`` runs one after the other.
     """
 
     def body(carry: tuple[Any, Array], t: Array) -> tuple[tuple[Any, Array], Any]:
@@ -117,13 +122,19 @@ def windowed(
         def emit_later(i: Array, params: Array) -> tuple[Array, Any]:
             return emit(t + i, params)
 
-        times = jnp.arange(window.span)
-        carry, outputs = _steps(step, window.open(whole, t), emit_later, previous, times)
+        cutout, times = window.open(whole, t, previous), jnp.arange(window.span)
+        carry, outputs = _steps(window.step, cutout, emit_later, previous, times)
         return (window.close(whole, t, carry[0]).state, carry[1]), outputs
 
-    begins = jnp.arange(start, num_steps, window.span)
-    _, outputs = jax.lax.scan(body, (cache.state, first), begins)
-    return jax.tree.map(lambda o: o.reshape(-1, *o.shape[2:])[: num_steps - start], outputs)
+    carry, parts = (cache.state, first), []
+    lead = min(-start % window.span, num_steps - start) if window.aligned else 0
+    if lead:
+        carry, outputs = _steps(step, cache, emit, first, jnp.arange(start, start + lead))
+        parts.append(outputs)
+    _, outputs = jax.lax.scan(body, carry, jnp.arange(start + lead, num_steps, window.span))
+    flat = jax.tree.map(lambda o: o.reshape(-1, *o.shape[2:]), outputs)
+    parts.append(jax.tree.map(lambda o: o[: num_steps - start - lead], flat))
+    return jax.tree.map(lambda *each: jnp.concatenate(each), *parts)
 
 
 def _steps(

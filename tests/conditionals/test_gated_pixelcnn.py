@@ -60,3 +60,21 @@ def test_a_row_is_made_at_its_beginning_whatever_was_filled_in(x64):
             previous = x[t - 1 : t] if t else jnp.zeros(1)
             got, cache = net.step(cache, jnp.asarray(t), previous)
             np.testing.assert_allclose(got[0], params[t], atol=1e-12)
+
+
+@pytest.mark.parametrize("start", [0, 3, 5, 18, 20])
+def test_the_sampler_may_begin_in_the_middle_of_a_row(start, x64):
+    """It runs the rest of that row step by step, and whole rows after it."""
+    net = network()
+
+    def emit(t, params):
+        value = jnp.sin(params.sum(-1, keepdims=True) + t)
+        return value, value
+
+    whole = net.to_sequence(net.generate(emit, (2,)), net.resolve_order(None))
+    first = whole[start - 1] if start else jnp.zeros_like(whole[0])
+    cache = net.prefill(net.from_sequence(whole, net.resolve_order(None)), start)
+    rest = net.run(cache, emit, first, start)
+    np.testing.assert_allclose(rest, whole[start:], atol=1e-12)
+    naive = net.generate(emit, (2,), method="naive")
+    np.testing.assert_allclose(net.to_sequence(naive, net.resolve_order(None)), whole, atol=1e-12)

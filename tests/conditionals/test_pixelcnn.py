@@ -55,15 +55,14 @@ def test_it_is_the_masked_convolution_of_the_whole_window(x64):
     x = jax.random.normal(KEY, (4, 5, 2))
     first = net.first
     kernel = np.zeros((3, 3, 2, 12))
-    kernel.reshape(9, 2, 12)[:4] = np.asarray(first.window[...]).reshape(4, 2, 12)
-    kernel[1, 1] = np.asarray(first.middle[...])
+    kernel.reshape(9, 2, 12)[:5] = np.asarray(first.kernel[...]).reshape(5, 2, 12)
     # Group 0 sees nothing of the pixel, group 1 its first channel.
     kernel[1, 1, :, :6] = 0.0
     kernel[1, 1, 1] = 0.0
     expected = jax.lax.conv_general_dilated(
         x[None], kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    got = first(windows(x, causal(3)), x)
+    got = first(windows(x, (*causal(3), (0, 0))))
     np.testing.assert_allclose(got, expected[0] + first.bias[...], atol=1e-12)
 
 
