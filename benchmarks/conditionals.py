@@ -4,7 +4,7 @@
 
 One network of each kind with perturbed weights, in float32, under a Bernoulli head. A density pass
 and the incremental and wavefront samplers take turns in every round; the naive sampler, ``D``
-passes, is run once (``--naive-rounds``; 0 leaves it out). Printed are medians and spreads, the
+passes, is timed once (``--naive-rounds``; 0 leaves it out). Printed are medians and spreads, the
 ratio to the density pass of the same round, and the share of entries that another sampler draws
 otherwise: in float32 rounding may carry a probability across the noise. Floating-point operations
 are counted from the shapes; of tiny networks (``--small``) also by XLA, see ``operations.py``.
@@ -50,6 +50,8 @@ def networks(small: bool) -> dict[str, tuple[Make, int, bool]]:
     hidden, maps = (16, 16) if small else (1566, 1566), 4 if small else 16
     binary = (0.0, 1.0)
     conv = {"width": maps, "depth": 2 if small else 6}
+    # PixelCNN's windows see half of its features: as many maps as those of the others.
+    halved = {"width": 2 * maps}
     # Sides of 28 can be halved twice, as in the paper; those of 4 are halved once.
     unet = {"width": maps, "blocks": 1, "resolutions": 2 if small else 3}
     layers = (1, 2, 4) if small else tuple(2**i for i in range(9))
@@ -61,7 +63,7 @@ def networks(small: bool) -> dict[str, tuple[Make, int, bool]]:
         "made": (lambda r: MADE((size,), 1, hidden=hidden, rngs=r), 100, False),
         "recurrent": (lambda r: Recurrent((size,), (), 1, width=128, rngs=r), 100, False),
         "pixelcnn": (
-            lambda r: PixelCNN((side, side, 1), 1, **conv, out_width=maps, rngs=r),
+            lambda r: PixelCNN((side, side, 1), 1, **(conv | halved), out_width=maps, rngs=r),
             8,
             False,
         ),
@@ -114,18 +116,26 @@ def measure(
     sample = jax.jit(Autoregressive.sample, **static)
     density = jax.jit(Autoregressive.log_prob)
     x = sample(model, key, batch, order=order)
+    drawn = {}
+
+    def drawing(method: str) -> Callable[[], jax.Array]:
+        def call() -> jax.Array:
+            drawn[method] = sample(model, key, batch, order=order, method=method)
+            return drawn[method]
+
+        return call
 
     calls = {
         "density": lambda: density(model, x, order=order),
-        "incremental": lambda: sample(model, key, batch, order=order),
+        "incremental": drawing("incremental"),
     }
     depth = network.parallel_depth()
     if depth < network.num_positions and not shuffled:
-        calls["wavefront"] = lambda: sample(model, key, batch, method="wavefront")
+        calls["wavefront"] = drawing("wavefront")
     times = interleaved(calls, rounds)
     found = {method: (seconds, times["density"]) for method, seconds in times.items()}
     if naive_rounds:
-        calls["naive"] = lambda: sample(model, key, batch, order=order, method="naive")
+        calls["naive"] = drawing("naive")
         slow = interleaved({each: calls[each] for each in ("density", "naive")}, naive_rounds)
         found["naive"] = slow["naive"], slow["density"]
 
@@ -135,9 +145,9 @@ def measure(
         if method != "density":
             aim = ", aim at most 4" if method == "incremental" else ""
             print(f"  {method:11} {milliseconds(seconds)}, {ratio(seconds, base)} passes{aim}")
-    for method, call in calls.items():
-        if method not in ("density", "incremental"):
-            changed = float(jnp.mean(call() != x))
+    for method, samples in drawn.items():
+        if method != "incremental":
+            changed = float(jnp.mean(samples != x))
             print(f"  entries that {method} draws otherwise, by rounding: {changed:.1e}")
     operations = network_operations(network, batch)
     print(f"  operations, incremental / density: {operations}, aim at most 1.5")

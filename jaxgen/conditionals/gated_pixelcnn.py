@@ -105,7 +105,7 @@ class GatedPixelCNN(Conditional):
         first_size, kernel_size: the sides of the first layer's windows and of the others', odd.
         out_width: features of the last layer but one.
         context_features: the size of a context vector, seen by all positions; None for none.
-        dropout: rate on the sum before the last layers, in effect when a key is given.
+        dropout: rate of what the last layer reads, in effect when a key is given.
         rngs: where the initial weights come from.
 
     Raises:
@@ -164,8 +164,9 @@ class GatedPixelCNN(Conditional):
         self.last = zero_linear(out_width, num_params, rngs=rngs)
 
     def _params(self, h: Array, key: Array | None = None) -> Array:
-        h = dropout(jax.nn.relu(h), self.dropout, key)
-        return self.last(jax.nn.relu(self.mix(h)))
+        mixed = jax.nn.relu(self.mix(jax.nn.relu(h)))
+        # Before a nonlinearity, its noise would bias what is learned for the mean of the features.
+        return self.last(dropout(mixed, self.dropout, key))
 
     def _stacks(
         self, x: Array, context: Array | None

@@ -111,8 +111,9 @@ class _PixelRNN(Conditional):
         return jnp.dtype(self.last.dtype or self.last.kernel[...].dtype)
 
     def _params(self, h: Array, key: Array | None = None) -> Array:
-        h = dropout(jax.nn.relu(h), self.dropout, key)
-        return self.last(jax.nn.relu(self.mix(h)))
+        mixed = jax.nn.relu(self.mix(jax.nn.relu(h)))
+        # Before a nonlinearity, its noise would bias what is learned for the mean of the features.
+        return self.last(dropout(mixed, self.dropout, key))
 
     def _pixels(self, x: Array) -> Array:
         """The image with its entries as the last axis, ``(*batch, height, width, entries)``."""
@@ -239,7 +240,7 @@ class RowLSTM(_PixelRNN):
         context_features: the features of a context; None for none.
         context_grid: ``(height, width)``, the grid, for a context that is an image; None for a
             vector, which every pixel sees.
-        dropout: rate on the sum before the last layers, in effect when a key is given.
+        dropout: rate of what the last layer reads, in effect when a key is given.
         rngs: where the initial weights come from.
 
     Raises:
@@ -317,7 +318,7 @@ class DiagonalBiLSTM(_PixelRNN):
         context_features: the features of a context; None for none.
         context_grid: ``(height, width)``, the grid, for a context that is an image; None for a
             vector, which every pixel sees.
-        dropout: rate on the sum before the last layers, in effect when a key is given.
+        dropout: rate of what the last layer reads, in effect when a key is given.
         rngs: where the initial weights come from.
 
     Raises:

@@ -17,7 +17,7 @@ from jaxgen.likelihoods import Likelihood
 from jaxgen.models.base import Model
 
 # Up to so many numbers, the noise of all steps is drawn before the first.
-_NOISE_AT_ONCE = 2**22
+_NOISE_AT_ONCE = 2**24
 
 
 class ApproximateCompletion(UserWarning):

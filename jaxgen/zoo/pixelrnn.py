@@ -58,7 +58,7 @@ def pixelrnn(
         first_size: the side of the first window.
         kernel_size: the size of the Row LSTM's windows; the Diagonal BiLSTM has none.
         out_width: features of the last layer but one.
-        dropout: rate before the last layers while training.
+        dropout: rate before the last layer while training.
         context_features: the features of a context; None for an unconditional model.
         context_grid: ``(height, width)`` for a context that is an image; None for a vector.
         rngs: where the initial weights come from.
