@@ -140,9 +140,17 @@ class Autoregressive(Model):
         return self.conditional.generate(emit, batch, context, order, method=method)
 
     def _draw(
-        self, key: Array, batch: Shape, temperature: float | Array, top_p: float | Array
+        self,
+        key: Array,
+        batch: Shape,
+        temperature: float | Array,
+        top_p: float | Array,
+        copies: int = 1,
     ) -> Callable[[Array, Array], Array]:
-        """How a position's value is drawn from its parameters: ``(position, params) -> value``."""
+        """How a position's value is drawn from its parameters: ``(position, params) -> value``.
+
+        ``copies`` says how many such draws are mapped side by side.
+        """
         temperature, top_p = self._temperature(temperature), self._top_p(top_p)
         tempered = not all(isinstance(t, float) and t == 1.0 for t in (temperature, top_p))
         position_shape = self.conditional.position_shape
@@ -154,7 +162,7 @@ class Autoregressive(Model):
 
         # One draw for all steps is cheaper than one for each, which a small step would wait for.
         positions, every = jnp.arange(self.conditional.num_positions), jax.vmap(noise)
-        at_once = jax.eval_shape(every, positions).size <= _NOISE_AT_ONCE
+        at_once = copies * jax.eval_shape(every, positions).size <= _NOISE_AT_ONCE
         drawn = every(positions) if at_once else None
 
         def draw(position: Array, params: Array) -> Array:
@@ -237,21 +245,23 @@ class Autoregressive(Model):
         observed = jnp.asarray(observed)
         x = x.astype(float_dtype(x.dtype) if self.levels is None else jnp.result_type(int))
 
+        # Events with masks of their own are filled side by side.
+        copies = 1 if observed.ndim == 1 else math.prod(x.shape[: x.ndim - len(self.event_shape)])
+
         def fill(key: Array, x: Array, observed: Array, context: Array | None) -> Array:
             x = jnp.broadcast_to(x, (num_samples, *x.shape))
             if context is not None:
                 context = jnp.broadcast_to(context, (num_samples, *context.shape))
             batch = x.shape[: x.ndim - len(self.event_shape)]
-            draw = self._draw(key, batch, temperature, top_p)
+            draw = self._draw(key, batch, temperature, top_p, copies)
             return self._fill(draw, x, observed, context, order, known)
 
         if observed.ndim == 1:
             return fill(key, x, observed, context)
-        batch, flat = x.shape[: x.ndim - len(self.event_shape)], self._one_by_one
-        if math.prod(batch) == 0:
+        if copies == 0:
             return jnp.zeros((num_samples, *x.shape), x.dtype)
-        keys = jax.random.split(key, math.prod(batch))
-        drawn = jax.vmap(fill, out_axes=1)(keys, *flat(x, observed, context))
+        keys, events = jax.random.split(key, copies), self._one_by_one(x, observed, context)
+        drawn = jax.vmap(fill, out_axes=1)(keys, *events)
         return drawn.reshape(num_samples, *x.shape)
 
     def conditional_log_prob(
