@@ -270,10 +270,8 @@ class GatedPixelCNN(Conditional):
 
     def _open(self, cache: Cache, t: Array, previous: Array) -> Cache:
         context, (values, read, rows, _) = cache
-        rows, crossing = self._row(
-            _with(values, t, previous), rows, t // self.grid_shape[1], context
-        )
         width = self.grid_shape[1]
+        rows, crossing = self._row(_with(values, t, previous), rows, t // width, context)
         own = tuple(jnp.zeros((width + 1, *each.shape[1:]), each.dtype) for each in (values, *read))
         return Cache((crossing, context), (own[0], own[1:], rows, previous))
 
