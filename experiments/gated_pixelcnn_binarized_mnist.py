@@ -7,7 +7,7 @@ Result: not recorded yet: needs an accelerator.
 
 The fixed binarization of Larochelle and Murray (2011): ``DIR`` holds ``binarized_mnist.npz`` with
 the arrays ``train`` (50000 images of 784 pixels), ``valid`` and ``test``. Log-likelihood in nats,
-exact. Not recorded yet: two candidates with dropout of 0.3, of one and of three minutes of one H200,
+exact. Not recorded yet: two candidates with dropout of 0.3, one and three minutes of one H200,
 reached -89.39 and -88.10 nats on the test split. The noise came before a nonlinearity, where it
 biases what follows: with it, the same parameters scored four nats better than without. It comes
 after that now; this candidate has none, more weight decay instead, and is smoke-tested only.
