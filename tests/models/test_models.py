@@ -190,3 +190,18 @@ def test_samplers_agree_for_parameters_of_float32_beside_values_of_float64(name,
     model = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), perturb(model, KEY))
     naive, incremental = (model.sample(KEY, 5, method=m) for m in ("naive", "incremental"))
     np.testing.assert_array_equal(naive, incremental)
+
+
+@pytest.mark.parametrize("levels", [2, 5])
+def test_noise_of_all_steps_at_once_is_the_noise_of_each(levels, monkeypatch, x64):
+    """Too much of it is drawn step by step; the samples and the completions are the same."""
+    model = perturb(zoo.made((6,), levels=levels, hidden=(8,), rngs=nnx.Rngs(0)), jax.random.key(1))
+    key, x = jax.random.key(2), jnp.zeros((3, 6), int)
+    masks = np.arange(6) < np.array([[1], [2], [4]])  # each a beginning
+    drawn = []
+    for most in (2**24, 0):
+        monkeypatch.setattr("jaxgen.models.autoregressive._NOISE_AT_ONCE", most)
+        drawn.append((model.sample(key, 20), model.complete(key, x, masks, 7)))
+    for at_once, by_steps in zip(*drawn, strict=True):
+        np.testing.assert_array_equal(at_once, by_steps)
+        assert len(np.unique(at_once)) == levels
