@@ -80,6 +80,12 @@ def _begin(network: Conditional, x: jax.Array, context: jax.Array | None) -> tup
 def _steps(network: Conditional, x: jax.Array, context: jax.Array | None) -> float:
     sequence, cache = jax.eval_shape(_begin, network, x, context)
     previous = jax.ShapeDtypeStruct(sequence.shape[1:], sequence.dtype)
+    if type(network).run is not Conditional.run:
+
+        def run(network: Conditional, cache: Any, first: jax.Array) -> jax.Array:
+            return network.run(cache, lambda t, params: (jnp.zeros_like(first), params), first)
+
+        return _count(run, network, cache, previous)
     window, size = network.window(), network.num_positions
     if window is None:
         return sum(_each_step(network.step, cache, previous, size))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from flax import nnx
 
-from jaxgen.conditionals import FVSBN, GatedPixelCNN, Recurrent
+from jaxgen.conditionals import FVSBN, GatedPixelCNN, PixelCNN, Recurrent
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SMALLEST = {
@@ -71,3 +71,12 @@ def test_operations_of_a_row_count_once_a_row(operations):
     network = GatedPixelCNN((4, 8), (1,), 1, width=4, depth=2, out_width=4, rngs=nnx.Rngs(0))
     counted = operations.network_operations(network, 2)
     assert counted.incremental == pytest.approx(counted.density, rel=0.05)
+
+
+def test_operations_of_pixels_drawn_together(operations):
+    """Each pixel's, and those of the slots that a wave has no pixel for."""
+    network = PixelCNN((8, 8, 1), 1, width=4, depth=2, first_size=3, out_width=4, rngs=nnx.Rngs(0))
+    counted = operations.network_operations(network, 2)
+    waves = 8 + 2 * 7
+    slots = waves * 4 / 64 * counted.density
+    assert slots <= counted.incremental <= 1.1 * slots  # and the arithmetic of indices

@@ -124,7 +124,8 @@ class Conditional(nnx.Module):
 
         Args:
             cache: what ``step(start, first)`` expects.
-            emit: ``(t, params_t) -> (value_t, output_t)``, see :meth:`generate`.
+            emit: ``(t, params_t) -> (value_t, output_t)``, see :meth:`generate`; under
+                ``jax.vmap`` where a network can run several steps together.
             first: the value of the step before; zeros at 0.
             start: the first step.
 

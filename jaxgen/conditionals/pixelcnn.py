@@ -6,6 +6,8 @@ channels of a pixel are generated one after the other: features come in as many 
 channels, and at the pixel itself group ``g`` sees the values of the channels before ``g`` (mask A),
 and the features of groups up to ``g`` (mask B).
 
+Pixels on a slanted line across the rows need nothing of each other and are drawn together.
+
 A residual block is ``h + U relu(W * relu(V relu(h)))`` with a ``3 x 3`` window ``W`` at half the
 width and maps ``V`` and ``U`` of each pixel alone.
 
@@ -24,7 +26,7 @@ from jax import Array
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, ShapeError, check_context
 from jaxgen.functional import masks
-from jaxgen.functional.autoregressive import Cache
+from jaxgen.functional.autoregressive import Cache, Emit, incremental
 from jaxgen.functional.windows import Offsets, neighbours, position_rows, square, union, windows
 from jaxgen.networks.blocks import check_hyperparameters, dropout
 
@@ -280,10 +282,13 @@ class PixelCNN(Conditional):
         params = self.last(self._mixed(h)[..., None, :])
         return params.reshape(*params.shape[:-1], -1, self.num_params)
 
-    # The incremental pass computes the features of one channel of one pixel. It keeps what the
-    # windows see, as (pixels, *batch, features), where a row of zeros stands for what lies beyond
-    # the edge; and of the pixel alone, for the maps across its channels, the features of the
-    # channels before. Those of the channels after it are left over from another pixel, and masked.
+    # The incremental pass computes one channel of the pixels of a wave: of a single pixel in
+    # ``step``, and in ``run`` of all that need nothing of each other, those a window's reach and
+    # one to the left for each row down. It keeps what the windows see as (rows, *batch, features):
+    # the pixels of all waves one after the other, then those known before, then a row of zeros for
+    # what lies beyond the edge. Of the wave alone it keeps, for the maps across its channels, the
+    # features of the channels before. Those of the channels after are left over from another wave,
+    # and masked.
 
     def init_cache(
         self, batch: Shape, context: Array | None = None, order: Array | None = None
@@ -291,72 +296,149 @@ class PixelCNN(Conditional):
         self.resolve_order(order)
         context = check_context(context, self.context_shape, batch, "PixelCNN.init_cache")
         height, width, channels = self.grid_shape
-        fixed = {
-            "first": jnp.asarray(neighbours(height, width, self._first_offsets)),
-            "windows": jnp.asarray(neighbours(height, width, self._offsets)),
-            "blocks": tuple(
-                jax.tree.map(lambda leaf, i=i: leaf[i], self.blocks) for i in range(self.depth)
-            ),
-            "context": context,
-        }
+        blocks = tuple(
+            jax.tree.map(lambda leaf, i=i: leaf[i], self.blocks) for i in range(self.depth)
+        )
         dtype = self.last.dtype or self.last.bias[...].dtype
 
         def zeros(*shape: int) -> Array:
             return jnp.zeros(shape, dtype)
 
         rows = height * width + 1
-        full, half = (channels * each for each in self.blocks.up.widths[::-1])
-        blocks = tuple(
-            (zeros(*batch, full), zeros(rows, *batch, half), zeros(*batch, half))
-            for _ in range(self.depth)
-        )
-        end = zeros(*batch, full), zeros(*batch, channels * self.last.widths[0])
-        return Cache(fixed, (zeros(rows, *batch, channels), blocks, end))
+        half = channels * self.blocks.up.widths[0]
+        kept = zeros(rows, *batch, channels), tuple(zeros(rows, *batch, half) for _ in blocks)
+        single = np.arange(height * width)[:, None]
+        return Cache((self._tables(single), blocks, context), (*kept, self._empty(batch, 1)))
+
+    def _tables(self, waves: np.ndarray) -> tuple[Array, Array]:
+        """For both kinds of windows, the rows of what each pixel sees, ``(*waves.shape, seen)``.
+
+        Args:
+            waves: the pixels of each wave, ``(waves, slots)``; those that none holds are known.
+        """
+        height, width, _ = self.grid_shape
+        row_of = np.full(height * width + 1, -1)
+        row_of[waves.ravel()] = np.arange(waves.size)
+        others = np.flatnonzero(row_of[:-1] < 0)
+        row_of[others] = waves.size + np.arange(len(others))
+        row_of[-1] = waves.size + len(others)  # beyond the edge, and of a slot without a pixel
+
+        def rows(offsets: Offsets) -> Array:
+            beyond = np.full((1, len(offsets)), height * width)
+            seen = np.concatenate([neighbours(height, width, offsets), beyond])
+            return jnp.asarray(row_of[seen[waves]])
+
+        return rows(self._first_offsets), rows(self._offsets)
+
+    def _empty(self, batch: Shape, slots: int) -> tuple[Any, ...]:
+        """Of a wave that begins: of every block the features it starts from and what its last map
+        reads, the last features, and those of the last layer but one."""
+        dtype = self.last.dtype or self.last.bias[...].dtype
+        channels = self.grid_shape[-1]
+
+        def zeros(width: int) -> Array:
+            return jnp.zeros((slots, *batch, channels * width), dtype)
+
+        half, full = self.blocks.up.widths
+        blocks = tuple((zeros(full), zeros(half)) for _ in range(self.depth))
+        return blocks, zeros(full), zeros(self.last.widths[0])
 
     def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
-        fixed, (values, blocks, (h_pixel, mixed_pixel)) = cache
-        # At t = 0 the driver's zero lands where the first value will.
-        pixel, group = jnp.divmod(jnp.maximum(t - 1, 0), self.grid_shape[-1])
-        values = values.at[pixel, ..., group].set(
-            x_previous.astype(values.dtype), mode="promise_in_bounds"
-        )
-        pixel, group = jnp.divmod(t, self.grid_shape[-1])
+        params, cache = self._wave(cache, t, x_previous[None])
+        return params[0], cache
+
+    def _wave(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
+        """:meth:`step` for a channel of a wave: values and parameters lead with its slots."""
+        ((first, others), blocks, context), (values, read, (pixels, h_end, mixed_end)) = cache
+        slots = len(x_previous)
+        # At t = 0 the driver's zeros land where the first values will.
+        wave, group = jnp.divmod(jnp.maximum(t - 1, 0), self.grid_shape[-1])
+        begin = [wave * slots, *[jnp.zeros_like(wave)] * (values.ndim - 2), group]
+        emitted = x_previous[..., None].astype(values.dtype)
+        values = jax.lax.dynamic_update_slice(values, emitted, begin)
+        wave, group = jnp.divmod(t, self.grid_shape[-1])
 
         def window(rows: Array, around: Array) -> Array:
-            return jnp.moveaxis(rows[around[pixel]], 0, -2)
+            return jnp.moveaxis(rows[around[wave]], 1, -2)
 
-        h = self.first(window(values, fixed["first"]), group)
-        new = []
-        for block, (started, read, ended) in zip(fixed["blocks"], blocks, strict=True):
+        h = self.first(window(values, first), group)
+        new_read, new_pixels = [], []
+        for block, rows, (started, ended) in zip(blocks, read, pixels, strict=True):
             started = _write(started, h, group)
-            own = _write(read[pixel], block.before(started, group), group)
-            read = read.at[pixel].set(own, mode="promise_in_bounds")
-            mixed = block.after(window(read, fixed["windows"]), fixed["context"], group)
+            own = jax.lax.dynamic_slice_in_dim(rows, wave * slots, slots)
+            own = _write(own, block.before(started, group), group)
+            rows = jax.lax.dynamic_update_slice_in_dim(rows, own, wave * slots, axis=0)
+            mixed = block.after(window(rows, others), context, group)
             ended = _write(ended, mixed, group)
             h = h + block.change(ended, group)
-            new.append((started, read, ended))
-        h_pixel = _write(h_pixel, h, group)
-        mixed_pixel = _write(mixed_pixel, self._mixed(h_pixel, group), group)
-        params = self.last(mixed_pixel[..., None, :], group)
-        return params, Cache(fixed, (values, tuple(new), (h_pixel, mixed_pixel)))
+            new_read.append(rows)
+            new_pixels.append((started, ended))
+        h_end = _write(h_end, h, group)
+        mixed_end = _write(mixed_end, self._mixed(h_end, group), group)
+        params = self.last(mixed_end[..., None, :], group)
+        state = values, tuple(new_read), (tuple(new_pixels), h_end, mixed_end)
+        return params, Cache(cache.fixed, state)
+
+    def run(self, cache: Cache, emit: Emit, first: Array, start: int = 0) -> Any:
+        pixels, channels = self.num_positions // self.grid_shape[-1], self.grid_shape[-1]
+        begin = start // channels
+        if start % channels or begin == pixels:  # the other channels of a pixel, or nothing
+            return super().run(cache, emit, first, start)
+        (_, blocks, context), (values, read, _) = cache
+        waves = self._waves(begin)
+        slots = waves.shape[1]
+        if begin:
+            values = values.at[begin - 1, ..., -1].set(first.astype(values.dtype))
+
+        def laid_out(rows: Array) -> Array:
+            to_come = jnp.zeros((waves.size, *rows.shape[1:]), rows.dtype)
+            return jnp.concatenate([to_come, rows[:begin], rows[-1:]])
+
+        read = tuple(laid_out(rows) for rows in read)
+        state = laid_out(values), read, self._empty(values.shape[1:-1], slots)
+        fixed = self._tables(waves), blocks, context
+        of_wave = jnp.asarray(waves)
+
+        def emit_wave(t: Array, params: Array) -> tuple[Array, Any]:
+            wave, group = jnp.divmod(t, channels)
+            return jax.vmap(emit)(of_wave[wave] * channels + group, params)
+
+        zeros = jnp.zeros((slots, *first.shape), first.dtype)
+        steps = len(waves) * channels
+        outputs = incremental(self._wave, Cache(fixed, state), emit_wave, zeros, steps)
+        # From (waves, channels, slots) to the pixels in raster order with their channels.
+        wave, slot = np.divmod(np.argsort(waves, axis=None)[: pixels - begin], slots)
+        index = ((wave[:, None] * channels + np.arange(channels)) * slots + slot[:, None]).ravel()
+        return jax.tree.map(lambda out: out.reshape(-1, *out.shape[2:])[index], outputs)
+
+    def _waves(self, start: int) -> np.ndarray:
+        """The pixels from ``start`` on, a row for each wave, filled up with the number beyond."""
+        height, width, _ = self.grid_shape
+        pixels = np.arange(start, height * width)
+        reach = max(self.first_size, self.kernel_size) // 2
+        number = (reach + 1) * (pixels // width) + pixels % width
+        waves = [pixels[number == each] for each in np.unique(number)]
+        filled = np.full((len(waves), max(map(len, waves))), height * width)
+        for row, wave in zip(filled, waves, strict=True):
+            row[: len(wave)] = wave
+        return filled
 
     def prefill(
         self, x: Array, n: int, context: Array | None = None, order: Array | None = None
     ) -> Cache:
         batch = x.shape[: x.ndim - len(self.event_shape)]
         fixed, (values, _, _) = self.init_cache(batch, context, order)
-        h, stacked = self._features(x, context, None)
+        h, (started, read, ended) = self._features(x, context, None)
         pixel = min(n // self.grid_shape[-1], len(values) - 2)
 
         def at_pixel(each: Array) -> Array:
-            return each.reshape(*batch, -1, each.shape[-1])[..., pixel, :].astype(values.dtype)
+            at = each.reshape(*batch, -1, each.shape[-1])[..., pixel, :]
+            return at[None].astype(values.dtype)
 
-        filled = tuple(
-            (at_pixel(started), position_rows(read, values.dtype), at_pixel(ended))
-            for started, read, ended in zip(*stacked, strict=True)
-        )
-        end = at_pixel(h), at_pixel(self._mixed(h))
-        return Cache(fixed, (position_rows(x, values.dtype), filled, end))
+        pixels = tuple((at_pixel(a), at_pixel(b)) for a, b in zip(started, ended, strict=True))
+        kept = tuple(position_rows(each, values.dtype) for each in read)
+        wave = pixels, at_pixel(h), at_pixel(self._mixed(h))
+        return Cache(fixed, (position_rows(x, values.dtype), kept, wave))
 
     def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
         height, width, channels = self.grid_shape

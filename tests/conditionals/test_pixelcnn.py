@@ -1,6 +1,7 @@
 """PixelCNN: what it sees, channel by channel, against the masks of the paper."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -66,9 +67,47 @@ def test_it_is_the_masked_convolution_of_the_whole_window(x64):
     np.testing.assert_allclose(got, expected[0] + first.bias[...], atol=1e-12)
 
 
-def test_the_wavefront_needs_fewer_passes(x64):
-    net = network((3, 6, 1))
-    assert net.parallel_depth() == 6 + 2 * 2
+@pytest.mark.parametrize("size", [3, 5])
+def test_the_wavefront_needs_fewer_passes(size, x64):
+    net = network((3, 6, 1), first_size=size)
+    depth = 6 + 2 * (size // 2 + 1)
+    assert net.parallel_depth() == depth
+    assert len(net._waves(0)) == depth
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_what_is_drawn_together_is_what_is_drawn_one_by_one(channels, kernel_size, x64):
+    """From every step on, against the steps one after the other."""
+    net = network((3, 7, channels), depth=2, first_size=3, kernel_size=kernel_size)
+    size = net.num_positions
+    noise = jax.random.normal(KEY, (size, 2))
+
+    def emit(t, params):
+        value = noise[t] + params[..., 0]
+        return value, (value, t)
+
+    x = net.generate(emit, (2,), method="naive", dtype=float)[0]
+    sequence = net.to_sequence(x, np.arange(size))
+
+    def together(start):
+        first = sequence[start - 1] if start else jnp.zeros(2)
+        return net.run(net.prefill(x, start), emit, first, start)
+
+    for start in (*range(2 * channels + 2), size // 2 + 1, size - channels, size - 1, size):
+        drawn, times = together(start)
+        np.testing.assert_allclose(drawn, sequence[start:], atol=1e-12)
+        np.testing.assert_array_equal(times, np.arange(start, size))
+
+
+def test_pixels_that_need_nothing_of_each_other_are_drawn_together(x64):
+    """As many emissions, one after the other, as the order is deep."""
+    net = network((3, 7, 2))
+    program = jax.make_jaxpr(
+        lambda net: net.generate(lambda t, params: (params[..., 0], params), ())
+    )(net)
+    lengths = [each.params["length"] for each in program.eqns if each.primitive.name == "scan"]
+    assert lengths == [net.parallel_depth()]
 
 
 @pytest.mark.parametrize(
