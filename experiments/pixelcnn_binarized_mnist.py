@@ -1,17 +1,17 @@
 """PixelCNN on statically binarized MNIST.
 
 Command: ``JAXGEN_DATA=DIR jaxgen train experiments/pixelcnn_binarized_mnist.py --out RUN``
-Cost: not measured yet.
+Cost: at most 52.3 minutes of training on 2 CPU cores (timed beside other work).
 Published: -81.30 nats (PixelCNN), as recalled.
-Result: not recorded yet.
+Result: -84.82 ± 0.20 nats (exact), test split of 10000 examples.
 
 The fixed binarization of Larochelle and Murray (2011): ``DIR`` holds ``binarized_mnist.npz`` with
 the arrays ``train`` (50000 images of 784 pixels), ``valid`` and ``test``. Log-likelihood in nats,
-exact. Small enough for two CPU cores: 32 features, and a first window of 27 x 27, so that every
-pixel sees thirteen rows back at once and none is in the blind spot nearby. A candidate of seven
-blocks of 96 features behind a window of 7 x 7 had stopped learning after three minutes of one H200,
-at -88.07 nats on the test split (88.50 in validation): it saw ten rows back, too few to know where
-in a digit it was.
+exact. One candidate of 30,433 parameters, not tuned, small enough for two CPU cores; its training
+loss (84.2) says that a wider one would do better. Its first window of 27 x 27 sees thirteen rows
+back at once, blind spot included. An earlier candidate, seven blocks of 96 features behind a window
+of 7 x 7, had stopped learning after three minutes of one H200, at -88.07 on the test split (88.50
+in validation): with a reach of ten rows it could not know where in a digit it was.
 """
 
 from jaxgen.training import Experiment, TrainSettings
