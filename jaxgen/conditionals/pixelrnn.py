@@ -39,7 +39,6 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.conditionals.pixelcnn import causal
 from jaxgen.conditionals.pixelrnn_layers import (
     DiagonalLayer,
     LSTMLayer,
@@ -52,7 +51,7 @@ from jaxgen.conditionals.pixelrnn_layers import (
 from jaxgen.core import Shape, ShapeError, check_context
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.functional.windows import neighbours, position_rows, union, windows
+from jaxgen.functional.windows import causal, neighbours, position_rows, union, windows
 from jaxgen.networks.blocks import (
     check_hyperparameters,
     dropout,

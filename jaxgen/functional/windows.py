@@ -22,6 +22,16 @@ def square(size: int) -> tuple[tuple[int, int], ...]:
     return tuple((row, column) for row in reach for column in reach)
 
 
+def causal(size: int) -> tuple[tuple[int, int], ...]:
+    """The offsets of a ``size x size`` window above and left of its middle.
+
+    >>> causal(3)
+    ((-1, -1), (-1, 0), (-1, 1), (0, -1))
+    """
+    offsets = square(size)
+    return offsets[: len(offsets) // 2]
+
+
 def neighbours(height: int, width: int, offsets: Offsets) -> np.ndarray:
     """The positions in every position's window, ``(D, len(offsets))``; ``D`` beyond the edge.
 

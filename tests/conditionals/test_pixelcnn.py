@@ -7,9 +7,8 @@ import pytest
 from flax import nnx
 
 from jaxgen.conditionals import PixelCNN
-from jaxgen.conditionals.pixelcnn import causal
 from jaxgen.core import ShapeError
-from jaxgen.functional.windows import windows
+from jaxgen.functional.windows import causal, windows
 from jaxgen.testing import perturb, to_float64
 
 KEY = jax.random.key(0)
