@@ -36,7 +36,7 @@ class Operations(NamedTuple):
 
 
 def network_operations(network: Conditional, batch: int) -> Operations:
-    """Of one parallel pass, and of all steps one after the other; counted from the shapes."""
+    """Of one parallel pass, and of all steps as the sampler takes them; counted from the shapes."""
     x, context = _inputs(network, batch)
     return Operations(_count(_density, network, x, context), _steps(network, x, context))
 
@@ -44,8 +44,9 @@ def network_operations(network: Conditional, batch: int) -> Operations:
 def xla_operations(network: Conditional, batch: int) -> float:
     """XLA's count of all steps, the loop unrolled, because XLA counts its body once.
 
-    For small networks. It holds what a sigmoid is made of and what fusions compute twice, too, so
-    it agrees with the first count roughly.
+    For small networks, and of single steps where a sampler takes several together. It holds what a
+    sigmoid is made of and what fusions compute twice, too, so it agrees with the first count
+    roughly.
     """
 
     def unrolled(network: Conditional, x: jax.Array, context: jax.Array | None) -> list[jax.Array]:

@@ -120,7 +120,7 @@ class Conditional(nnx.Module):
         return Cache(cache.fixed, state)
 
     def run(self, cache: Cache, emit: autoregressive.Emit, first: Array, start: int = 0) -> Any:
-        """Emits the steps from ``start`` on, one after the other.
+        """Emits the steps from ``start`` on, each after those that it needs.
 
         Args:
             cache: what ``step(start, first)`` expects.

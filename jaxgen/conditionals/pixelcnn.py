@@ -247,6 +247,7 @@ class PixelCNN(Conditional):
         return params, Cache(cache.fixed, state)
 
     def run(self, cache: Cache, emit: Emit, first: Array, start: int = 0) -> Any:
+        """See :meth:`Conditional.run`; the pixels of a wave are emitted together."""
         pixels, channels = self.num_positions // self.grid_shape[-1], self.grid_shape[-1]
         begin = start // channels
         if start % channels or begin == pixels:  # the other channels of a pixel, or nothing
@@ -279,7 +280,10 @@ class PixelCNN(Conditional):
         return jax.tree.map(lambda out: out.reshape(-1, *out.shape[2:])[index], outputs)
 
     def _waves(self, start: int) -> np.ndarray:
-        """The pixels from ``start`` on, a row for each wave, filled up with the number beyond."""
+        """The pixels from ``start`` on, a row for each wave, filled up with the number beyond.
+
+        The waves of :func:`~jaxgen.functional.masks.wave_numbers`, without a table of all pairs.
+        """
         height, width, _ = self.grid_shape
         pixels = np.arange(start, height * width)
         reach = max(self.first_size, self.kernel_size) // 2
