@@ -7,12 +7,12 @@ Result: -83.98 ± 0.20 nats (exact), test split of 10000 examples.
 
 The fixed binarization of Larochelle and Murray (2011): ``DIR`` holds ``binarized_mnist.npz`` with
 the arrays ``train`` (50000 images of 784 pixels), ``valid`` and ``test``. Log-likelihood in nats,
-exact. One candidate of 92,993 parameters, not tuned, small enough for two CPU cores: five epochs, at
-the end of which it was still improving (84.44 in validation). Its first window of 27 x 27 sees
+exact. One candidate of 92,993 parameters, not tuned, small enough for two CPU cores: five epochs,
+at the end of which it was still improving (84.44 in validation). Its first window of 27 x 27 sees
 thirteen rows back at once, blind spot included. Two earlier candidates scored less on the test
 split: half as wide, fifteen epochs, -84.82, limited by its size (its training loss was 84.2); and
-seven blocks of 96 features behind a window of 7 x 7, three minutes of one H200, -88.07: with a reach
-of ten rows it could not know where in a digit it was.
+seven blocks of 96 features behind a window of 7 x 7, three minutes of one H200, -88.07: with a
+reach of ten rows it could not know where in a digit it was.
 """
 
 from jaxgen.training import Experiment, TrainSettings
