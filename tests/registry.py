@@ -520,6 +520,12 @@ CONDITIONALS: dict[str, Example] = {
         (0.0, 1.0),
         options={"dense": np.array([[0, 1, 1, 0], [0, 0, 0, 1], [0] * 4, [0] * 4], bool)},
     ),
+    "markov, tables without parents": Example(
+        lambda r: Markov((3,), 1, parents=0, values=(0.0, 1.0)),
+        (3,),
+        (0.0, 1.0),
+        options={"dense": chain(3, 0)},
+    ),
     "markov, linear": Example(
         lambda r: Markov((5,), 2, parents=2), (5,), options={"dense": chain(5, 2)}
     ),

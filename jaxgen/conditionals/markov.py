@@ -27,7 +27,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, check_levels, replace
+from jaxgen.core import Shape, ShapeError, check_levels, replace
 from jaxgen.functional.autoregressive import Cache
 
 Graph = tuple[tuple[int, ...], ...]
@@ -74,11 +74,11 @@ class Markov(Conditional):
         self.grid_shape = tuple(grid_shape)
         self.num_params = num_params
         size = math.prod(self.grid_shape)
-        if isinstance(parents, int):
+        if isinstance(parents, int | np.integer):
             if parents < 0:
                 raise ValueError(f"Markov: expected an order of 0 or more, got {parents}")
             # A chain's graph is long and follows from its order, so it is not kept.
-            self.parents: int | Graph = parents
+            self.parents: int | Graph = int(parents)
             self.generation_order: tuple[int, ...] | None = None
         else:
             self.parents = _checked(parents, size)
@@ -155,7 +155,8 @@ class Markov(Conditional):
             return total + weight[..., None] * found, None
 
         # The corners of the cell that values between levels lie in, 2^k of them.
-        corners = np.indices((2,) * values.shape[-1]).reshape(values.shape[-1], -1).T
+        most = values.shape[-1]
+        corners = np.indices((2,) * most).reshape(most, 2**most).T
         total = jnp.zeros((*low.shape[:-1], self.num_params), jnp.result_type(share, table))
         return jax.lax.scan(add, total, jnp.asarray(corners, jnp.int32))[0]
 
@@ -223,6 +224,7 @@ class Markov(Conditional):
             backoff: whether ``q`` is the estimate from fewer parents.
 
         Raises:
+            ShapeError: if the examples have not the shape of the event.
             ValueError: if the model has no tables, or these are not of such a head; for levels or
                 lengths out of range.
 
@@ -241,6 +243,10 @@ class Markov(Conditional):
                 f"a Bernoulli head with 2 levels (1), got {self.num_params}"
             )
         x = np.asarray(x)
+        if x.shape[1:] != self.event_shape:
+            raise ShapeError(
+                f"Markov.estimate: expected examples (n, *{self.event_shape}), got {x.shape}"
+            )
         check_levels(x, levels, "Markov.estimate")
         flat = x.reshape(len(x), self.num_positions)
         lengths = np.full(len(x), self.num_positions) if lengths is None else np.asarray(lengths)
@@ -284,7 +290,8 @@ class Markov(Conditional):
         # One example after another where all positions share a table, else by position: the table
         # is added to as a whole, so it should be as seldom as memory allows.
         place = np.arange(self.num_positions)
-        for chunk in np.array_split(np.arange(len(flat)), -(-flat.size // _COUNTED_AT_ONCE)):
+        chunks = max(1, -(-flat.size // _COUNTED_AT_ONCE))
+        for chunk in np.array_split(np.arange(len(flat)), chunks):
             x = flat[chunk].astype(np.int64)
             within = place < lengths[chunk][:, None]
             row = np.zeros_like(x)

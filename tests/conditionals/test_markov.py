@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxgen.conditionals import Markov
+from jaxgen.core import ShapeError
 from jaxgen.likelihoods import Bernoulli, Categorical, Normal
 from jaxgen.models import Autoregressive
 from jaxgen.testing import check_conditional, perturb, to_float64
@@ -51,6 +52,32 @@ def test_a_pseudo_count_is_a_prior():
     np.testing.assert_allclose(np.exp(counted.table[...])[0, 0], [1 / 5, 4 / 5], rtol=1e-6)
     never = chain.estimate(np.ones((3, 1), int), pseudo_count=0.0)
     assert np.all(np.isfinite(never.table[...]))
+
+
+@pytest.mark.parametrize(
+    ("size", "arguments"),
+    [
+        (3, {"parents": 0}),
+        (3, {"parents": 0, "shared": True}),
+        (3, {"parents": [(), (), ()]}),
+        (1, {"parents": np.int64(2)}),
+    ],
+    ids=["k=0", "k=0, shared", "a graph without edges", "one position"],
+)
+def test_tables_without_parents_are_the_frequencies(size, arguments):
+    x = binary(200, size)
+    chain = Markov((size,), 1, values=(0.0, 1.0), **arguments).estimate(x, 0.0)
+    model = Autoregressive(chain, Bernoulli())
+    ones = x.mean(None if chain.shared else 0)
+    expected = np.log(np.where(x, ones, 1 - ones)).sum(1)
+    np.testing.assert_allclose(model.log_prob(jnp.asarray(x)), expected, rtol=1e-5)
+    keys = jax.random.key(0), 5
+    np.testing.assert_array_equal(model.sample(*keys), model.sample(*keys, method="naive"))
+
+
+def test_without_examples_the_prior_is_left():
+    counted = Markov((2,), 1, parents=1, values=(0.0, 1.0)).estimate(np.zeros((0, 2), int))
+    np.testing.assert_array_equal(counted.table[...], 0.0)
 
 
 def categorical(shared=True, parents=2, size=6):
@@ -148,6 +175,8 @@ def test_estimates_need_tables_of_a_choice():
         Markov((2,), 1, values=(0.0, 1.0)).estimate(np.zeros((1, 2), int), lengths=np.array([3]))
     with pytest.raises(ValueError, match="categorical head"):
         Markov((2,), 2, values=(0.0, 0.5, 1.0)).estimate(np.zeros((1, 2), int))
+    with pytest.raises(ShapeError, match=r"expected examples \(n, \*\(2,\)\), got \(4, 3\)"):
+        Markov((2,), 1, values=(0.0, 1.0)).estimate(np.zeros((4, 3), int))
     with pytest.raises(ValueError, match="expected levels from 0 to 1"):
         Markov((2,), 1, values=(0.0, 1.0)).estimate(np.full((1, 2), 2))
 
