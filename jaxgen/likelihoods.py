@@ -380,7 +380,8 @@ class DiscretizedLogisticMixture(Likelihood):
         )
 
     def log_prob(self, value: Array, params: Array) -> Array:
-        flat = value.reshape(*value.shape[: params.ndim - 1], -1)
+        entries = math.prod(value.shape[params.ndim - 1 :])
+        flat = value.reshape(*value.shape[: params.ndim - 1], entries)
         logits, means, log_scales, coefficients = self._mixture(params, flat.shape[-1])
         x = self.encode(flat)
         total = jax.nn.log_softmax(logits)

@@ -105,6 +105,11 @@ class NaNGradient(Scale):
         return z + safe, log_det
 
 
+class NoEmptyBatch(Scale):
+    def inverse_and_log_det(self, x, context=None):
+        return super().inverse_and_log_det(x.reshape(*x.shape[:-1], -1))
+
+
 def test_users_bijector_passes_in_single_precision():
     report = check_bijector(Scale(), X)
     assert set(report.values()) == {"passed"}
@@ -123,6 +128,7 @@ def test_users_bijector_passes_in_single_precision():
         (Idle, "parameter spare is zero everywhere"),
         (MixesBatch, "log-det"),
         (NaNGradient, "gradient of log_scale is not finite"),
+        (NoEmptyBatch, "inverse_and_log_det of an empty batch: raised ZeroDivisionError"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
@@ -191,6 +197,11 @@ class StaticOrder(MADE):
         return jnp.arange(3)
 
 
+class NoEmptyPrefill(MADE):
+    def prefill(self, x, n, context=None, order=None):
+        return super().prefill(x.reshape(*x.shape[:-1], -1), n, context, order)
+
+
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
@@ -201,6 +212,7 @@ class StaticOrder(MADE):
         (StaleStep, "step 2"),
         (StalePrefill, "prefill"),
         (StaticOrder, "a leak"),
+        (NoEmptyPrefill, "prefill and run of an empty batch: raised ZeroDivisionError"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
@@ -263,6 +275,12 @@ class IgnoresContext(Autoregressive):
         return None
 
 
+class NoSamples(Autoregressive):
+    def sample(self, key, num_samples, context=None, *, order=None, method="auto"):
+        drawn = super().sample(key, num_samples, context, order=order, method=method)
+        return drawn.reshape(*drawn.shape[:-1], -1)
+
+
 def test_models_to_be_broken_pass():
     check_model(Autoregressive(made(), Bernoulli()), BITS, eager=False)
     check_model(Flow(ActNorm((3,))), X, eager=False)
@@ -273,6 +291,7 @@ def test_models_to_be_broken_pass():
     [
         (lambda: Unnormalised(made(), Bernoulli()), "sum to"),
         (lambda: WrongSampler(made(), Bernoulli()), "do not follow|sample_and_log_prob"),
+        (lambda: NoSamples(made(), Bernoulli()), "sample of no samples: raised ZeroDivisionError"),
         (lambda: MethodMatters(made(), Bernoulli()), "method='jacobi'"),
         (lambda: IgnoresContext(made(), Bernoulli()), "expected a ShapeError"),
         (lambda: TooNarrow(ActNorm((3,))), "do not follow the density"),
@@ -284,6 +303,7 @@ def test_models_to_be_broken_pass():
     ids=[
         "unnormalised",
         "wrong sampler",
+        "no samples",
         "method matters",
         "ignores context",
         "too narrow",

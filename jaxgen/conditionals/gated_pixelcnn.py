@@ -28,7 +28,14 @@ from jax import Array
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, ShapeError, check_context
 from jaxgen.functional.autoregressive import Cache, Window
-from jaxgen.functional.windows import neighbours, position_rows, row_windows, union, windows
+from jaxgen.functional.windows import (
+    flat,
+    neighbours,
+    position_rows,
+    row_windows,
+    union,
+    windows,
+)
 from jaxgen.networks.blocks import check_hyperparameters, dropout, zero_linear
 
 Offsets = tuple[tuple[int, int], ...]
@@ -77,12 +84,12 @@ class GatedLayer(nnx.Module):
 
     def down(self, window: Array, context: Array | None) -> tuple[Array, Array]:
         """The vertical features from a window ``(..., above, in_width)``, and what crosses over."""
-        mixed = self.vertical(window.reshape(*window.shape[:-2], -1))
+        mixed = self.vertical(flat(window))
         return _gate(mixed + self._shifts(context)[0]), self.across(mixed)
 
     def right(self, window: Array, crossed: Array, h: Array, context: Array | None) -> Array:
         """The horizontal features from a window ``(..., left, in_width)``."""
-        mixed = self.horizontal(window.reshape(*window.shape[:-2], -1)) + crossed
+        mixed = self.horizontal(flat(window)) + crossed
         change = self.out(_gate(mixed + self._shifts(context)[1]))
         return h + change if self.residual else change
 
@@ -318,7 +325,7 @@ class GatedPixelCNN(Conditional):
         fixed, (values, _, rows, _) = self.init_cache(batch, context, order)
         (height, width), dtype = self.grid_shape, values.dtype
         vertical, crossed, horizontal = self._stacks(x, context)
-        pixels = x.reshape(*batch, height, width, -1)
+        pixels = x.reshape(*batch, height, width, math.prod(self.position_shape))
 
         def last_rows(old: Array, each: Array) -> Array:
             # At the beginning of a row its own features are still to be made.

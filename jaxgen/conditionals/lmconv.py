@@ -29,7 +29,7 @@ from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, ShapeError, check_context
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.functional.windows import neighbours, position_rows, square, windows
+from jaxgen.functional.windows import flat, neighbours, position_rows, square, windows
 from jaxgen.networks.blocks import activation, check_hyperparameters, dropout, zero_linear
 
 
@@ -77,7 +77,7 @@ class MaskedBlock(nnx.Module):
         ``context`` broadcasts against ``(..., context_features)``.
         """
         act = activation(self.activation)
-        mixed = self.window(window.reshape(*window.shape[:-2], -1))
+        mixed = self.window(flat(window))
         if self.project is not None and context is not None:
             mixed = mixed + self.project(context)
         value, gate = jnp.split(self.gate(dropout(act(mixed), self.dropout, key)), 2, axis=-1)
@@ -170,18 +170,19 @@ class LMConv(Conditional):
         """Features from the values in a window ``(..., size, entries)``, masked."""
         seen = jnp.broadcast_to(visible[..., None], (*window.shape[:-1], 1)).astype(window.dtype)
         both = jnp.concatenate([window * seen, seen], axis=-1)
-        return self.first(both.reshape(*both.shape[:-2], -1))
+        return self.first(flat(both))
 
     def _features(
         self, x: Array, context: Array | None, order: Array, key: Array | None
     ) -> tuple[Array, Array]:
         """The last features of all positions, and what every block's windows show, stacked."""
         batch = x.shape[: x.ndim - len(self.event_shape)]
-        x = x.reshape(-1, *self.grid_shape, math.prod(self.position_shape))
+        entries = math.prod(self.position_shape)
+        x = x.reshape(math.prod(batch), *self.grid_shape, entries)
         strict, causal = (each.reshape(*self.grid_shape, -1) for each in self._visible(order))
         h = self._first(windows(x, self._offsets), strict)
         if context is not None:
-            context = context.reshape(-1, 1, 1, context.shape[-1])
+            context = context.reshape(math.prod(batch), 1, 1, context.shape[-1])
 
         # The windows are many times the features, so the gradient makes them again.
         @jax.checkpoint
@@ -265,7 +266,7 @@ class LMConv(Conditional):
         batch = x.shape[: x.ndim - len(self.event_shape)]
         fixed, (values, _) = self.init_cache(batch, context, order)
         _, read = self._features(x, fixed["context"], order, None)
-        pixels = x.reshape(*batch, *self.grid_shape, -1)
+        pixels = x.reshape(*batch, *self.grid_shape, math.prod(self.position_shape))
         stored = tuple(position_rows(h, values.dtype) for h in read)
         return Cache(fixed, (position_rows(pixels, values.dtype), stored))
 

@@ -249,7 +249,7 @@ class MADE(Conditional):
             fixed["kernels"].append(jnp.pad(kernel.T, (above, below)))
             bias = bias[:, None]
             if i == 0 and self.context_kernel is not None and context is not None:
-                bias = bias + self._project(context, self.context_kernel).reshape(flat, -1).T
+                bias = bias + self._project(context, self.context_kernel).reshape(flat, len(bias)).T
             fixed["biases"].append(jnp.pad(bias, (above, (0, 0))))
             below = above
         times = np.arange(size + span)
@@ -276,7 +276,7 @@ class MADE(Conditional):
     def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
         fixed, (inputs, units) = cache
         act = activation(self.activation)
-        row = x_previous.reshape(1, -1).astype(inputs.dtype)
+        row = x_previous.reshape(1, inputs.shape[1]).astype(inputs.dtype)
         inputs = jax.lax.dynamic_update_slice(inputs, row, (t, 0))
         below, new_units = inputs, []
         for i, (layer, height) in enumerate(zip(units, self._block_heights(1), strict=True)):
@@ -343,7 +343,8 @@ class MADE(Conditional):
         batch = x.shape[: x.ndim - len(self.grid_shape)]
         order = self.resolve_order(order)
         fixed, (zeros, _) = self.init_cache(batch, context, order)
-        sequence = self.to_sequence(x, order).reshape(-1, zeros.shape[1]).astype(zeros.dtype)
+        sequence = self.to_sequence(x, order).astype(zeros.dtype)
+        sequence = sequence.reshape(self.num_positions, zeros.shape[1])
         inputs = jax.lax.dynamic_update_slice(zeros, sequence, (1, 0))
         act = activation(self.activation)
         below, new_units = inputs, []

@@ -173,14 +173,16 @@ def scan_in_segments(body: Any, carry: Array, steps: Any, length: int) -> Array:
     The steps that are left over stand before the segments.
     """
     segment = min(_SEGMENT, length)
-    rest = length % segment
+    segments, rest = divmod(length, segment)
 
     @jax.checkpoint
     def whole(carry: Array, steps: Any) -> tuple[Array, Array]:
         return jax.lax.scan(body, carry, steps)
 
     first = jax.tree.map(lambda each: each[:rest], steps)
-    others = jax.tree.map(lambda each: each[rest:].reshape(-1, segment, *each.shape[1:]), steps)
+    others = jax.tree.map(
+        lambda each: each[rest:].reshape(segments, segment, *each.shape[1:]), steps
+    )
     carry, before = jax.lax.scan(body, carry, first)
     _, after = jax.lax.scan(whole, carry, others)
-    return jnp.concatenate([before, after.reshape(-1, *after.shape[2:])])
+    return jnp.concatenate([before, after.reshape(length - rest, *after.shape[2:])])

@@ -147,7 +147,7 @@ class PixelCNN(Conditional):
     ) -> Array:
         h, _ = self._features(x, context, key)
         params = self.last(self._mixed(h)[..., None, :])
-        return params.reshape(*params.shape[:-1], -1, self.num_params)
+        return params.reshape(*params.shape[:-1], self.grid_shape[-1], self.num_params)
 
     # The incremental pass computes one channel of the pixels of a wave: of a single pixel in
     # ``step``, and in ``run`` of all that need nothing of each other, those a window's reach and
@@ -277,7 +277,7 @@ class PixelCNN(Conditional):
         # From (waves, channels, slots) to the pixels in raster order with their channels.
         wave, slot = np.divmod(np.argsort(waves, axis=None)[: pixels - begin], slots)
         index = ((wave[:, None] * channels + np.arange(channels)) * slots + slot[:, None]).ravel()
-        return jax.tree.map(lambda out: out.reshape(-1, *out.shape[2:])[index], outputs)
+        return jax.tree.map(lambda out: out.reshape(steps * slots, *out.shape[2:])[index], outputs)
 
     def _waves(self, start: int) -> np.ndarray:
         """The pixels from ``start`` on, a row for each wave, filled up with the number beyond.
@@ -303,8 +303,8 @@ class PixelCNN(Conditional):
         pixel = min(n // self.grid_shape[-1], len(values) - 2)
 
         def at_pixel(each: Array) -> Array:
-            at = each.reshape(*batch, -1, each.shape[-1])[..., pixel, :]
-            return at[None].astype(values.dtype)
+            row, column = divmod(pixel, self.grid_shape[1])
+            return each[None, ..., row, column, :].astype(values.dtype)
 
         pixels = tuple((at_pixel(a), at_pixel(b)) for a, b in zip(started, ended, strict=True))
         kept = tuple(position_rows(each, values.dtype) for each in read)

@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
+from jaxgen.functional.windows import flat
 from jaxgen.networks.blocks import dropout
 
 
@@ -78,8 +79,7 @@ class MaskedWindow(nnx.Module):
         kernel = self.kernel[...]
         if self.groups > 1:
             kernel = kernel * self._mask()
-        seen = window.reshape(*window.shape[:-2], -1)
-        seen = seen if self.dtype is None else seen.astype(self.dtype)
+        seen = flat(window if self.dtype is None else window.astype(self.dtype))
         return seen @ of_group(kernel) + of_group(self.bias[...])
 
 

@@ -40,11 +40,11 @@ from jax import Array
 
 from jaxgen.conditionals import unet_steps
 from jaxgen.conditionals.base import Conditional
-from jaxgen.conditionals.unet import DOWN, Stage, Trace, flat, normalised
+from jaxgen.conditionals.unet import DOWN, Stage, Trace, normalised
 from jaxgen.conditionals.unet_steps import Map
 from jaxgen.core import Shape, ShapeError, batch_shape, check_context, replace
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.functional.windows import neighbours, position_rows, union, windows
+from jaxgen.functional.windows import flat, neighbours, position_rows, union, windows
 from jaxgen.networks.blocks import check_hyperparameters, zero_linear
 
 # What the first layers see of the pixels: the same windows, shifted off the pixel itself.
@@ -211,7 +211,8 @@ class PixelCNNPP(Conditional):
         steps, (values, rows, pixels) = cache
         height, width = self.grid_shape
         row, column = jnp.divmod(t, width)
-        previous = x_previous.reshape(*values.shape[1:-1], -1).astype(values.dtype)
+        entries = math.prod(self.position_shape)
+        previous = x_previous.reshape(*values.shape[1:-1], entries).astype(values.dtype)
         # At t = 0 the driver's zero lands where the first value will.
         values = values.at[jnp.maximum(t - 1, 0)].set(_with_ones(previous))
 

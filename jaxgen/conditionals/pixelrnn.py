@@ -45,13 +45,12 @@ from jaxgen.conditionals.pixelrnn_layers import (
     Memory,
     RowLayer,
     States,
-    flat,
     in_row,
 )
 from jaxgen.core import Shape, ShapeError, check_context
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.functional.windows import causal, neighbours, position_rows, union, windows
+from jaxgen.functional.windows import causal, flat, neighbours, position_rows, union, windows
 from jaxgen.networks.blocks import (
     check_hyperparameters,
     dropout,

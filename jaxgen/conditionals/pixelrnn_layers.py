@@ -12,7 +12,7 @@ from jax import Array
 
 from jaxgen.core import Shape
 from jaxgen.functional.rearrange import skew, unskew
-from jaxgen.functional.windows import Offsets, windows
+from jaxgen.functional.windows import Offsets, flat, windows
 
 Pair = tuple[Array, Array]
 
@@ -266,11 +266,6 @@ def in_row(first: int, last: int) -> Offsets:
     ((0, -1), (0, 0), (0, 1))
     """
     return tuple((0, column) for column in range(first, last + 1))
-
-
-def flat(window: Array) -> Array:
-    """A window ``(..., size, features)`` as one vector."""
-    return window.reshape(*window.shape[:-2], -1)
 
 
 def _set(row: Array, column: Array, value: Array) -> Array:

@@ -15,7 +15,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.core import replace, split_key
-from jaxgen.functional.windows import neighbours, union, windows
+from jaxgen.functional.windows import flat, neighbours, union, windows
 from jaxgen.networks.blocks import WeightNorm, concat_elu, dropout
 
 Both = tuple[Array, Array]  # of the down and of the down-right stream
@@ -32,11 +32,6 @@ _SMALL = nnx.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
 def normalised(in_features: int, out_features: int, rngs: nnx.Rngs, **options: Any) -> WeightNorm:
     """A linear map with normalised weights; ``options`` are those of ``nnx.Linear``."""
     return WeightNorm(nnx.Linear(in_features, out_features, rngs=rngs, **options))
-
-
-def flat(window: Array) -> Array:
-    """Windows ``(..., size, features)`` as a linear map reads them."""
-    return window.reshape(*window.shape[:-2], -1)
 
 
 class GatedBlock(nnx.Module):

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxgen.conditionals.unet import Layer, Stage, Trace, beside, flat
+from jaxgen.conditionals.unet import Layer, Stage, Trace, beside
 from jaxgen.core import Shape
-from jaxgen.functional.windows import row_windows
+from jaxgen.functional.windows import flat, row_windows
 from jaxgen.networks.blocks import fold_weight_norm
 
 Map = Callable[[Array], Array]

@@ -28,6 +28,7 @@ from jax import Array
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, ShapeError, check_context
 from jaxgen.functional.autoregressive import Cache
+from jaxgen.functional.windows import flat
 from jaxgen.networks.blocks import check_hyperparameters, dropout, zero_linear
 
 
@@ -166,7 +167,7 @@ class WaveNet(Conditional):
         place = (jnp.clip(values, -1.0, 1.0) + 1.0) * ((self.levels - 1) / 2.0)
         distance = jnp.abs(place[..., None] - jnp.arange(self.levels, dtype=values.dtype))
         shares = jnp.maximum(1.0 - distance, 0.0)
-        return self.embed(shares.reshape(*values.shape[:-1], -1))
+        return self.embed(flat(shares))
 
     def _params(self, skips: Array) -> Array:
         return self.last(jax.nn.relu(self.mix(jax.nn.relu(skips))))

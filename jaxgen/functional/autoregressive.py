@@ -132,7 +132,7 @@ def windowed(
         carry, outputs = _steps(step, cache, emit, first, jnp.arange(start, start + lead))
         parts.append(outputs)
     _, outputs = jax.lax.scan(body, carry, jnp.arange(start + lead, num_steps, window.span))
-    flat = jax.tree.map(lambda o: o.reshape(-1, *o.shape[2:]), outputs)
+    flat = jax.tree.map(lambda o: o.reshape(o.shape[0] * window.span, *o.shape[2:]), outputs)
     parts.append(jax.tree.map(lambda o: o[: num_steps - start - lead], flat))
     return jax.tree.map(lambda *each: jnp.concatenate(each), *parts)
 

@@ -81,7 +81,7 @@ def merge_alternating(even: Array, odd: Array) -> Array:
     size = even.shape[-1] + odd.shape[-1]
     filled = jnp.pad(odd, [(0, 0)] * (odd.ndim - 1) + [(0, even.shape[-1] - odd.shape[-1])])
     pairs = jnp.stack([even, filled], axis=-1)
-    return pairs.reshape(*pairs.shape[:-2], -1)[..., :size]
+    return pairs.reshape(*pairs.shape[:-2], 2 * even.shape[-1])[..., :size]
 
 
 def checkerboard(height: int, width: int) -> np.ndarray:

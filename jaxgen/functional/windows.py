@@ -66,6 +66,15 @@ def windows(h: Array, offsets: Offsets) -> Array:
     return jnp.stack(shifts, axis=-2)
 
 
+def flat(window: Array) -> Array:
+    """A window ``(..., size, features)`` as one vector, as a linear map reads it.
+
+    >>> flat(jnp.zeros((0, 5, 4))).shape
+    (0, 20)
+    """
+    return window.reshape(*window.shape[:-2], window.shape[-2] * window.shape[-1])
+
+
 def row_windows(rows: Array, size: int) -> Array:
     """Windows as wide as ``size``, odd, and as high as all of some rows, around the last of them.
 
@@ -111,5 +120,6 @@ def position_rows(h: Array, dtype: jnp.dtype) -> Array:
     (7, 5, 4)
     """
     batch = h.ndim - 3
-    flat = h.reshape(*h.shape[:batch], -1, h.shape[-1]).astype(dtype)
-    return jnp.pad(jnp.moveaxis(flat, batch, 0), [(0, 1), *((0, 0) for _ in range(batch + 1))])
+    height, width, features = h.shape[batch:]
+    rows = h.reshape(*h.shape[:batch], height * width, features).astype(dtype)
+    return jnp.pad(jnp.moveaxis(rows, batch, 0), [(0, 1), *((0, 0) for _ in range(batch + 1))])

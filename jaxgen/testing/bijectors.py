@@ -49,10 +49,10 @@ def check_bijector(
               \text{forward log-det} = -l,
 
     the Jacobian by automatic differentiation; and for the same numbers from a single example, a
-    batch and a batch of batches, eagerly, under ``jax.jit`` and under ``jax.vmap``; for finite
-    gradients that reach every parameter and no buffer; for an ``initialize`` and a ``calibrate``
-    that change neither the bijector nor its structure; and for clean attributes
-    (:func:`~jaxgen.testing.check_attributes`).
+    batch and a batch of batches, eagerly, under ``jax.jit`` and under ``jax.vmap``; that an empty
+    batch goes through; for finite gradients that reach every parameter and no buffer; for an
+    ``initialize`` and a ``calibrate`` that change neither the bijector nor its structure; and for
+    clean attributes (:func:`~jaxgen.testing.check_attributes`).
 
     Args:
         bijector: what to check; its parameters are cast to the dtype of ``x``.
@@ -153,6 +153,11 @@ def _examine(bijector: Bijector, x: Array, context: Array | None) -> dict[str, A
         found["data"] = data
     with attempt(f"{name}.inverse_and_log_det of a batch of batches"):
         found["back"] = bijector.inverse_and_log_det(jnp.stack([x, data[1]]), pair)
+    none = None if context is None else context[:0]
+    with attempt(f"{name}.inverse_and_log_det of an empty batch"):
+        jax.eval_shape(lambda: bijector.inverse_and_log_det(x[:0], none))
+    with attempt(f"{name}.forward_and_log_det of an empty batch"):
+        jax.eval_shape(lambda: bijector.forward_and_log_det(z[:0], none))
     found["adapted"] = {}
     for method in adaptations(bijector, Bijector):
         with attempt(f"{name}.{method}"):

@@ -50,7 +50,7 @@ def check_conditional(
     parameters from ``step``, one position at a time, and from ``prefill`` and then ``step``; for
     the same values from every ``generate`` method; and, as
     :func:`~jaxgen.testing.check_bijector` does, for batches of any rank, ``jax.jit``,
-    ``jax.vmap`` (also over orders), gradients and clean attributes.
+    ``jax.vmap`` (also over orders), gradients and clean attributes; an empty batch goes through.
 
     Args:
         conditional: what to check; its parameters are cast to the dtype of ``x``.
@@ -154,6 +154,8 @@ def _examine(
     found["steps"] = conditional.to_sequence(params, resolved, params=True)
     with attempt(f"{name}.__call__, init_cache and step of one example, under jax.vmap"):
         found["one"], found["one, steps"] = jax.vmap(one, out_axes=(0, 1))(x, context)
+    with attempt(f"{name}.__call__, prefill and run of an empty batch"):
+        jax.eval_shape(lambda: _empty(conditional, x[:0], context, order))
     with attempt(f"{name}.__call__, init_cache and step of a batch of batches"):
         twice, both = jnp.stack([x, x]), None if context is None else jnp.stack([context, context])
         found["pair"] = conditional(twice, both, order)[1]
@@ -168,6 +170,18 @@ def _examine(
     _generate(found, conditional, x, context, order)
     found["jacobian"] = _jacobian(conditional, x, context, order)
     return found
+
+
+def _empty(
+    conditional: Conditional, x: Array, context: Array | None, order: Array | None
+) -> tuple[Array, Array]:
+    """An empty batch, in one pass and step by step."""
+    context = None if context is None else context[:0]
+    half = conditional.num_positions // 2
+    nothing = jnp.zeros((0, *conditional.position_shape), x.dtype)
+    cache = conditional.prefill(x, half, context, order)
+    ran = conditional.run(cache, lambda t, params: (nothing, nothing), nothing, half)
+    return conditional(x, context, order), ran
 
 
 def _steps(conditional: Conditional, cache: Cache, sequence: Array, start: int) -> Array:

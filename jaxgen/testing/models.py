@@ -62,8 +62,8 @@ def check_model(
       they hold between ``bounds`` too.
     - **Exactness**: a model that is not exact raises ``TypeError`` in ``log_prob``; ``elbo`` does
       not exceed ``log_prob``, or ``importance_log_prob``, on average.
-    - Batches of any rank, ``jax.jit``, ``jax.vmap``, finite gradients that reach every parameter,
-      ``initialize`` and ``calibrate``, contexts, and clean attributes, as for
+    - Batches of any rank, empty ones too, ``jax.jit``, ``jax.vmap``, finite gradients that reach
+      every parameter, ``initialize`` and ``calibrate``, contexts, and clean attributes, as for
       :func:`~jaxgen.testing.check_bijector`.
 
     Args:
@@ -143,6 +143,11 @@ def _examine(model: Model, x: Array, context: Array | None, key: Array) -> dict[
     with attempt(f"{name} of a batch of batches"):
         pair = None if context is None else jnp.stack([context, context])
         found["pair"] = _score(model, jnp.stack([x, x]), pair, key)
+    none = None if context is None else context[:0]
+    with attempt(f"{name} of an empty batch"):
+        jax.eval_shape(lambda: _score(model, x[:0], none, key))
+    with attempt(f"{kind}.sample of no samples"):
+        jax.eval_shape(lambda: model.sample(key, 0, context))
     if type(model).elbo is not Model.elbo:
         keys = jax.random.split(key, 64)
         with attempt(f"{kind}.elbo"):
