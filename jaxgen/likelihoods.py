@@ -65,26 +65,29 @@ class Likelihood(nnx.Pytree):
         raise NotImplementedError(f"{type(self).__name__} defines no sample")
 
     def temper(
-        self, params: Array, position_shape: Shape, temperature: float | Array, top_p: float | Array
-    ) -> Array:
-        """The parameters to sample from at a temperature and with nucleus sampling.
+        self,
+        params: Array,
+        noise: Array,
+        position_shape: Shape,
+        temperature: float | Array,
+        top_p: float | Array,
+    ) -> tuple[Array, Array]:
+        """Parameters and noise to :meth:`sample` from at a temperature and with nucleus sampling.
 
-        A temperature divides the logits of a choice and multiplies the deviation of a real value.
-        Nucleus sampling (Holtzman et al. 2020) keeps the most likely levels that together have a
-        probability of ``top_p`` or more, and gives the others none. At 1 and 1 the distribution is
-        the same.
+        A temperature multiplies the noise: the deviation of a real value, and, by the Gumbel-max
+        trick, as much as to divide the logits of a choice. Nucleus sampling (Holtzman et al. 2020)
+        keeps the most likely levels that together have a probability of ``top_p`` or more, and
+        gives the others none. At 1 and 1 the distribution is the same.
 
         Raises:
             ValueError: for a ``top_p`` of a likelihood that makes no choice among levels.
         """
-        raise NotImplementedError(f"{type(self).__name__} defines no temper")
-
-    def _no_nucleus(self, top_p: float | Array) -> None:
         if isinstance(top_p, jax.core.Tracer) or top_p != 1.0:
             raise ValueError(
                 f"{type(self).__name__}: top_p is for Bernoulli and Categorical heads, which have "
                 f"a logit for each level; use a temperature"
             )
+        return params, noise * temperature
 
     def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
         """The distrax distribution of the entries, with its mean, mode, entropy and friends."""
@@ -97,6 +100,11 @@ def _sum_position(log_prob: Array, params: Array) -> Array:
 
 def _position_shape(value: Array, params: Array) -> Shape:
     return value.shape[params.ndim - 1 :]
+
+
+def _cooled(logits: Array, temperature: float | Array) -> Array:
+    """Logits at a temperature, with 0 for the most likely: at a low one they must not overflow."""
+    return (logits - jnp.max(logits, axis=-1, keepdims=True)) / temperature
 
 
 class Bernoulli(Likelihood):
@@ -133,12 +141,17 @@ class Bernoulli(Likelihood):
         return f.bernoulli_sample(self.unpack(params, position_shape)[..., 0], noise)
 
     def temper(
-        self, params: Array, position_shape: Shape, temperature: float | Array, top_p: float | Array
-    ) -> Array:
-        logits = self.unpack(params, position_shape)[..., 0] / temperature
-        both = jnp.stack([jnp.zeros_like(logits), logits], axis=-1)
+        self,
+        params: Array,
+        noise: Array,
+        position_shape: Shape,
+        temperature: float | Array,
+        top_p: float | Array,
+    ) -> tuple[Array, Array]:
+        logits = self.unpack(params, position_shape)[..., 0]
+        both = _cooled(jnp.stack([jnp.zeros_like(logits), logits], axis=-1), temperature)
         zero, one = jnp.moveaxis(f.nucleus(both, top_p), -1, 0)
-        return (one - zero).reshape(params.shape)
+        return (one - zero).reshape(params.shape), noise
 
     def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
         import distrax
@@ -183,10 +196,16 @@ class Categorical(Likelihood):
         return f.categorical_sample(self.unpack(params, position_shape), noise)
 
     def temper(
-        self, params: Array, position_shape: Shape, temperature: float | Array, top_p: float | Array
-    ) -> Array:
-        logits = self.unpack(params, position_shape) / temperature
-        return f.nucleus(logits, top_p).reshape(params.shape)
+        self,
+        params: Array,
+        noise: Array,
+        position_shape: Shape,
+        temperature: float | Array,
+        top_p: float | Array,
+    ) -> tuple[Array, Array]:
+        logits = self.unpack(params, position_shape)
+        kept = f.nucleus(_cooled(logits, temperature), top_p) > -jnp.inf
+        return jnp.where(kept, logits, -jnp.inf).reshape(params.shape), noise * temperature
 
     def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
         import distrax
@@ -229,14 +248,6 @@ class Normal(Likelihood):
     def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
         mean, log_scale = self._mean_and_log_scale(params, position_shape)
         return f.normal_sample(mean, log_scale, noise)
-
-    def temper(
-        self, params: Array, position_shape: Shape, temperature: float | Array, top_p: float | Array
-    ) -> Array:
-        self._no_nucleus(top_p)
-        mean, log_scale = self._mean_and_log_scale(params, position_shape)
-        tempered = jnp.stack([mean, log_scale + jnp.log(temperature)], axis=-1)
-        return tempered.reshape(params.shape)
 
     def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
         import distrax
@@ -292,14 +303,6 @@ class GaussianMixture(Likelihood):
     def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
         logits, means, log_scales = self._mixture(params, position_shape)
         return f.normal_mixture_sample(logits, means, log_scales, noise[..., :-1], noise[..., -1])
-
-    def temper(
-        self, params: Array, position_shape: Shape, temperature: float | Array, top_p: float | Array
-    ) -> Array:
-        self._no_nucleus(top_p)
-        logits, means, log_scales = jnp.split(self.unpack(params, position_shape), 3, axis=-1)
-        parts = [logits / temperature, means, log_scales + jnp.log(temperature)]
-        return jnp.concatenate(parts, axis=-1).reshape(params.shape)
 
     def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
         import distrax
@@ -421,17 +424,6 @@ class DiscretizedLogisticMixture(Likelihood):
                 f.discretized_logistic_sample(mean, log_scale, noise[..., c, -1], self.levels)
             )
         return jnp.stack(values, axis=-1).reshape(*params.shape[:-1], *position_shape)
-
-    def temper(
-        self, params: Array, position_shape: Shape, temperature: float | Array, top_p: float | Array
-    ) -> Array:
-        self._no_nucleus(top_p)
-        entries = math.prod(position_shape)
-        rows = unpack_params(params, (params.shape[-1] // self.components,), self.components)
-        logits, means, log_scales, rest = jnp.split(rows, [1, 1 + entries, 1 + 2 * entries], -2)
-        log_scales = jnp.maximum(log_scales, self.min_log_scale) + jnp.log(temperature)
-        parts = [logits / temperature, means, log_scales, rest]
-        return jnp.concatenate(parts, axis=-2).reshape(params.shape)
 
     def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
         """The categorical distribution over the levels of a position with one entry.

@@ -166,9 +166,10 @@ class Autoregressive(Model):
         drawn = every(positions) if at_once else None
 
         def draw(position: Array, params: Array) -> Array:
-            if tempered:
-                params = self.likelihood.temper(params, position_shape, temperature, top_p)
             now = noise(position) if drawn is None else drawn[position]
+            if tempered:
+                temper = self.likelihood.temper
+                params, now = temper(params, now, position_shape, temperature, top_p)
             return self.likelihood.sample(params, now, position_shape)
 
         return draw
@@ -177,11 +178,15 @@ class Autoregressive(Model):
         """The checked probability of the nucleus, as a Python number where it is known."""
         if isinstance(top_p, jax.core.Tracer):
             return top_p
-        if not 0.0 < float(top_p) <= 1.0:
+        try:
+            value = float(top_p)
+        except (TypeError, ValueError):
+            value = np.nan
+        if not 0.0 < value <= 1.0:
             raise ValueError(
                 f"{type(self).__name__}.sample: expected 0 < top_p <= 1, got {top_p!r}"
             )
-        return float(top_p)
+        return value
 
     def complete(
         self,

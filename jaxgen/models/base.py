@@ -261,9 +261,11 @@ class Model(nnx.Module):
             value = float(temperature)
         except (TypeError, ValueError):
             value = np.nan
-        if not 0.0 < value < np.inf:
+        # Beyond single precision, it would be 0 or infinite where it is used.
+        low, high = float(jnp.finfo(jnp.float32).tiny), float(jnp.finfo(jnp.float32).max)
+        if not low <= value <= high:
             raise ValueError(
-                f"{type(self).__name__}.sample: expected a positive, finite temperature, got "
-                f"{temperature!r}"
+                f"{type(self).__name__}.sample: expected a positive, finite temperature, from "
+                f"{low:.3g} to {high:.3g}, got {temperature!r}"
             )
         return value

@@ -80,11 +80,11 @@ class Mixture(Model):
         temperature = self._temperature(temperature)
         pick_key, noise_key = jax.random.split(key)
         picks = jax.random.categorical(pick_key, self.logits[...] / temperature, shape=batch)
-        params = self.likelihood.temper(self.params[...][picks], (), temperature, 1.0)
-        noise = self.likelihood.noise(
-            noise_key, (*batch, *self.event_shape), float_dtype(params.dtype)
-        )
-        return self.likelihood.sample(params, noise, ())
+        params = self.params[...][picks]
+        shape = (*batch, *self.event_shape)
+        noise = self.likelihood.noise(noise_key, shape, float_dtype(params.dtype))
+        tempered = self.likelihood.temper(params, noise, (), temperature, 1.0)
+        return self.likelihood.sample(*tempered, ())
 
     def check_data(self, x: Array) -> None:
         super().check_data(x)

@@ -233,10 +233,11 @@ def test_the_nucleus_is_the_smallest_set_with_that_probability(top_p):
 def test_a_head_with_a_nucleus(head):
     params = jax.random.normal(jax.random.key(0), (2000, 3, head.num_params(())))
     noise = head.noise(jax.random.key(1), params.shape[:-1], params.dtype)
-    all_levels = head.sample(head.temper(params, (), 1.0, 1.0), noise, ())
+    all_levels = head.sample(*head.temper(params, noise, (), 1.0, 1.0), ())
     np.testing.assert_array_equal(all_levels, head.sample(params, noise, ()))
     mode = head.distribution(params).mode()
-    np.testing.assert_array_equal(head.sample(head.temper(params, (), 1.0, 1e-6), noise, ()), mode)
+    top = head.sample(*head.temper(params, noise, (), 1.0, 1e-6), ())
+    np.testing.assert_array_equal(top, mode)
 
 
 @pytest.mark.parametrize(
@@ -244,4 +245,4 @@ def test_a_head_with_a_nucleus(head):
 )
 def test_no_nucleus_without_logits_of_levels(head):
     with pytest.raises(ValueError, match="top_p is for Bernoulli and Categorical heads"):
-        head.temper(jnp.zeros(head.num_params(())), (), 1.0, 0.9)
+        head.temper(jnp.zeros(head.num_params(())), jnp.zeros(3), (), 1.0, 0.9)

@@ -11,7 +11,13 @@ from flax import nnx
 
 from jaxgen.cli import main
 from jaxgen.conditionals.base import METHODS
-from jaxgen.likelihoods import Bernoulli, Categorical, GaussianMixture, Normal
+from jaxgen.likelihoods import (
+    Bernoulli,
+    Categorical,
+    DiscretizedLogisticMixture,
+    GaussianMixture,
+    Normal,
+)
 from jaxgen.models import (
     Autoregressive,
     ClassConditionalNormal,
@@ -92,8 +98,8 @@ def test_a_head_at_a_temperature(name):
     noise = head.noise(KEY, shape, jnp.float32)
 
     def draw(temperature=1.0):
-        tempered = head.temper(params, (size,), temperature, 1.0)
-        return np.asarray(head.sample(tempered, noise, (size,)))
+        tempered = head.temper(params, noise, (size,), temperature, 1.0)
+        return np.asarray(head.sample(*tempered, (size,)))
 
     np.testing.assert_array_equal(draw(), head.sample(params, noise, (size,)))
     cold = draw(0.5)
@@ -172,9 +178,41 @@ def test_it_may_be_traced():
     np.testing.assert_array_equal(draw(1.0), StandardNormal((2,)).sample(KEY, 3))
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan, np.inf, "hot", None])
+@pytest.mark.parametrize("scale", [-3.0, -9.0])
+def test_a_discretized_mixture_narrows_below_its_smallest_scale(scale):
+    head = DiscretizedLogisticMixture(256, 1, min_log_scale=-3.0)
+    params = jnp.broadcast_to(jnp.array([0.0, 0.2, scale]), (20_000, 3))
+    noise = head.noise(KEY, (20_000,), jnp.float32)
+
+    def spread(temperature):
+        return float(jnp.std(head.sample(*head.temper(params, noise, (), temperature, 1.0), ())))
+
+    assert spread(1.0) == pytest.approx(np.pi / np.sqrt(3) * np.exp(-3.0) * 127.5, rel=0.03)
+    assert spread(0.1) == pytest.approx(0.1 * spread(1.0), rel=0.05)
+    assert spread(1e-6) == 0.0
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.9])
+@pytest.mark.parametrize("name", ["bernoulli", "categorical"])
+def test_the_smallest_temperature_gives_the_most_likely_level(name, top_p):
+    head, size = HEADS[name]
+    params = 5.0 * jnp.asarray(PARAMS)
+    noise = head.noise(KEY, (5, size), jnp.float32)
+    frozen = head.sample(*head.temper(params, noise, (size,), 1.2e-38, top_p), (size,))
+    mode = params > 0 if name == "bernoulli" else params.argmax(-1, keepdims=True)
+    np.testing.assert_array_equal(frozen, mode)
+
+
+@pytest.mark.parametrize("top_p", [0.0, 1.1, np.nan, "a", None, [0.5, 0.5]])
+def test_a_nonsensical_nucleus_is_refused(top_p):
+    model, _ = member("made binary")
+    with pytest.raises(ValueError, match="expected 0 < top_p <= 1, got"):
+        model.sample(KEY, 2, top_p=top_p)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan, np.inf, 1e-39, 1e39, "hot", None])
 def test_nonsense_is_refused(temperature):
-    with pytest.raises(ValueError, match="expected a positive, finite temperature, got"):
+    with pytest.raises(ValueError, match="expected a positive, finite temperature, from"):
         StandardNormal((2,)).sample(KEY, 2, temperature=temperature)
 
 
@@ -207,7 +245,8 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert main(["sample", "run", "--temperature", "-1"]) == 1
     assert capsys.readouterr().err == (
-        "jaxgen: StandardNormal.sample: expected a positive, finite temperature, got -1.0\n"
+        "jaxgen: StandardNormal.sample: expected a positive, finite temperature, from 1.18e-38 to "
+        "3.4e+38, got -1.0\n"
     )
     assert main(["sample", "run", "--top-p", "0.5"]) == 1
     assert capsys.readouterr().err == (
