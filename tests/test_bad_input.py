@@ -214,6 +214,23 @@ MODELS = {
         ShapeError,
         "Markov: its generation order is fixed, but an order was given",
     ),
+    "an order of another length, in waves": (
+        lambda: MADE((2,), 1, hidden=(4,), rngs=rngs()).generate(
+            lambda t, params: (params[..., 0],) * 2, (), order=jnp.arange(3), method="wavefront"
+        ),
+        ShapeError,
+        r"MADE: expected an order of 2 integers, got int32\(3,\)",
+    ),
+    "an order for a fixed one, in waves": (
+        lambda: zoo.markov((2,), levels=None, rngs=rngs()).conditional.generate(
+            lambda t, params: (params[..., 0],) * 2,
+            (),
+            order=jnp.array([1, 0]),
+            method="wavefront",
+        ),
+        ShapeError,
+        "Markov: its generation order is fixed, but an order was given",
+    ),
     "a prefix longer than the event": (
         lambda: MADE((2,), 1, hidden=(4,), rngs=rngs()).prefill(points(), 3),
         ShapeError,

@@ -35,7 +35,8 @@ def _checked_prefill(prefill: Callable[..., Cache]) -> Callable[..., Cache]:
     ) -> Cache:
         x = jnp.asarray(x)
         name = f"{type(self).__name__}.prefill"
-        batch_shape(x, self.event_shape, name)
+        batch = batch_shape(x, self.event_shape, name)
+        context = check_context(context, self.context_shape, batch, name)
         if not 0 <= n <= self.num_positions:
             raise ShapeError(
                 f"{name}: expected a prefix of 0 to {self.num_positions} positions, got {n}"
@@ -161,7 +162,9 @@ class Conditional(nnx.Module):
         Raises:
             TypeError: if the network has one connectivity only.
         """
-        raise TypeError(f"{type(self).__name__} has one connectivity only; MADE has many")
+        raise TypeError(
+            f"{type(self).__name__} has one connectivity only; a MADE with hidden layers has many"
+        )
 
     def predict(
         self, x: Array, seen: Array, context: Array | None = None, *, key: Array | None = None
@@ -210,8 +213,8 @@ class Conditional(nnx.Module):
             return self.generate_with_certificate(emit, batch, context, order, dtype=dtype)[0]
         where = f"{type(self).__name__}.generate"
         context = check_context(context, self.context_shape, batch, where)
-        depth = self.parallel_depth(order) if method == "wavefront" else 0
-        order = self.resolve_order(order)
+        given, order = order, self.resolve_order(order)
+        depth = self.parallel_depth(given) if method == "wavefront" else 0
         zeros = self._zeros(batch, dtype)
         if method == "naive":
             initial = jnp.broadcast_to(zeros, (self.num_positions, *zeros.shape))
@@ -291,6 +294,7 @@ class Conditional(nnx.Module):
         Returns:
             ``(*batch, *grid_shape, num_params)``.
         """
+        x = jnp.asarray(x)
         batch = batch_shape(x, self.event_shape, f"{type(self).__name__}.__call__")
         context = check_context(context, self.context_shape, batch, type(self).__name__)
         order = self.resolve_order(order)
@@ -402,6 +406,6 @@ def _checked(call: Callable[..., Array]) -> Callable[..., Array]:
         batch = batch_shape(x, self.event_shape, name)
         context = check_context(context, self.context_shape, batch, name)
         options = {"key": key} if takes_key else {}
-        return call(self, x, context, self.resolve_order(order), **options)
+        return call(self, x, context, self._given(self.resolve_order(order)), **options)
 
     return checked

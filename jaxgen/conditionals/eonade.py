@@ -155,7 +155,8 @@ class EoNADE(Conditional):
         def body(pre: Array, step: Any) -> tuple[Array, Array]:
             value, weights = step
             params = self._hidden(pre, key) @ weights["out_kernel"] + weights["out_bias"]
-            return pre + value[..., None] * weights["kernel"] + weights["seen"], params
+            value = value[..., None].astype(pre.dtype)
+            return pre + value * weights["kernel"] + weights["seen"], params
 
         start = self._start(sequence.shape[1:], context)
         steps = (sequence, self._weights(order))

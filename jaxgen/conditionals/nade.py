@@ -132,7 +132,8 @@ class NADE(Conditional):
         def body(pre: Array, step: Any) -> tuple[Array, Array]:
             value, weights, shift = step
             params = self._params(pre, weights, shift, keep)
-            return pre + value[..., None] * weights["kernel"], params
+            value = value[..., None].astype(pre.dtype)
+            return pre + value * weights["kernel"], params
 
         # The weights of the steps are scanned over, and not looked up by step, because the gradient
         # of a lookup is an array of all weights, once for every step.

@@ -199,8 +199,6 @@ class _PixelRNN(Conditional):
     def prefill(
         self, x: Array, n: int, context: Array | None = None, order: Array | None = None
     ) -> Cache:
-        batch = x.shape[: x.ndim - len(self.event_shape)]
-        context = check_context(context, self.context_shape, batch, type(self).__name__)
         _, (reads, states) = self._features(x, context)
         layers, width = self._fixed(context), self.grid_shape[1]
         memories = []

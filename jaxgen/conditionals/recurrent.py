@@ -92,9 +92,10 @@ class Recurrent(Conditional):
     def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
         context = cache.fixed
         batch = x_previous.shape[: x_previous.ndim - len(self.position_shape)]
-        h = x_previous.reshape(*batch, math.prod(self.position_shape))
+        dtype = jax.tree.leaves(cache.state)[0].dtype
+        h = x_previous.reshape(*batch, math.prod(self.position_shape)).astype(dtype)
         if context is not None:
-            h = jnp.concatenate([h, context.astype(h.dtype)], axis=-1)
+            h = jnp.concatenate([h, context.astype(dtype)], axis=-1)
         carries = []
         for cell, carry in zip(self.cells, cache.state, strict=True):
             new, h = cell(carry, h)

@@ -23,7 +23,7 @@ def square(size: int) -> tuple[tuple[int, int], ...]:
 
 
 def causal(size: int) -> tuple[tuple[int, int], ...]:
-    """The offsets of a ``size x size`` window above and left of its middle.
+    """The offsets of a ``size x size`` window, of an odd size, above and left of its middle.
 
     >>> causal(3)
     ((-1, -1), (-1, 0), (-1, 1), (0, -1))

@@ -248,7 +248,9 @@ class Autoregressive(Model):
         num_samples = self._count(num_samples, "Autoregressive.complete")
         x, known = self._seen(x, observed), self._num_leading(observed, order)
         observed = jnp.asarray(observed)
-        x = x.astype(float_dtype(x.dtype) if self.levels is None else jnp.result_type(int))
+        # As the noise of a sample, and as the levels that are drawn.
+        real = jnp.promote_types(x.dtype, jnp.result_type(float))
+        x = x.astype(real if self.levels is None else jnp.int32)
 
         # Events with masks of their own are filled side by side.
         copies = 1 if observed.ndim == 1 else math.prod(x.shape[: x.ndim - len(self.event_shape)])

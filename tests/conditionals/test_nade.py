@@ -11,7 +11,7 @@ from flax import nnx
 from jaxgen.conditionals import FVSBN, MADE, NADE, EoNADE, Growing
 from jaxgen.likelihoods import Bernoulli
 from jaxgen.models import Autoregressive, Ensemble
-from jaxgen.testing import perturb, to_float64
+from jaxgen.testing import cast, perturb, to_float64
 
 
 def member(kind, *args, **options):
@@ -32,6 +32,16 @@ def test_nade_is_its_equations(x64):
         hidden = sigmoid(bias + x[order[:t]] @ kernel[order[:t]])
         expected = nade.out_bias[...][i] + hidden @ nade.out_kernel[...][i]
         np.testing.assert_allclose(got[i], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [NADE, EoNADE])
+@pytest.mark.parametrize("narrow", ["bfloat16", "float32"])
+def test_what_is_read_may_be_of_a_wider_dtype_than_the_parameters(kind, narrow, x64):
+    options = {"width": 3} if kind is NADE else {"hidden": (3,)}
+    network = cast(member(kind, (3,), 1, **options), narrow)
+    x = jnp.array([[0.0, 1.0, 1.0]], jnp.float64)
+    np.testing.assert_array_equal(network(x), network(x.astype(narrow)))
+    assert np.all(np.isfinite(Autoregressive(network, Bernoulli()).log_prob(x.astype(int))))
 
 
 def test_dropout_drops_units_for_all_positions_of_an_event(x64):

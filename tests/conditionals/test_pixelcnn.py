@@ -27,6 +27,31 @@ def jacobian(net):
     return np.abs(jax.vmap(jax.jacrev(net))(x)).reshape(40, size, size).max(0)
 
 
+class Scaled(PixelCNN):
+    """A user's network, which is another of fixed order on other inputs."""
+
+    def __call__(self, x, context=None, order=None, *, key=None):
+        return super().__call__(2.0 * x - 1.0, context, order, key=key)
+
+
+def test_it_may_be_subclassed():
+    options = {"width": 4, "depth": 1, "first_size": 3, "out_width": 4, "rngs": nnx.Rngs(0)}
+    net = perturb(Scaled((2, 2, 1), 1, **options), KEY)
+    x = jax.random.normal(KEY, (2, 2, 1))
+    np.testing.assert_array_equal(net(x), PixelCNN.__call__(net, 2.0 * x - 1.0))
+
+
+def test_a_context_may_be_a_list(x64):
+    net = network((2, 2, 1), context_features=2)
+    x, context = jnp.zeros((2, 2, 1), net.last.bias[...].dtype), [0.5, -1.0]
+    for listed, array in zip(
+        jax.tree.leaves(net.prefill(x, 2, context)),
+        jax.tree.leaves(net.prefill(x, 2, jnp.array(context))),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(listed, array)
+
+
 @pytest.mark.parametrize("depth", [1, 2])
 def test_the_receptive_field_is_what_the_masks_say(depth, x64):
     net = network(depth=depth)

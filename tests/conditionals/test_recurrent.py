@@ -33,6 +33,17 @@ def test_a_padded_sequence_is_scored_as_the_short_one(cell, x64):
         np.testing.assert_allclose(got[i], expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_the_context_keeps_its_digits_whatever_is_read(cell):
+    network = Recurrent((3,), (), 1, cell=cell, width=5, context_features=2, rngs=nnx.Rngs(0))
+    network = perturb(network, KEY)
+    context = jnp.array([0.4, 0.9])
+    expected = network(jnp.array([1.0, 0.0, 1.0]), context)
+    assert not np.array_equal(network(jnp.zeros(3), 0.0 * context), expected)
+    for x in ([1, 0, 1], jnp.array([1, 0, 1]), jnp.array([1, 0, 1], jnp.float16)):
+        np.testing.assert_array_equal(network(x, context), expected)
+
+
 def test_padding_may_be_anything(x64):
     sequences = model(Normal(), position=(2,))
     x = jax.random.normal(KEY, (2, 6, 2))

@@ -89,6 +89,10 @@ def test_draws_have_the_dtype_of_samples_whatever_that_of_the_events(x64):
     drawn = many.complete(KEY, jnp.array([7, 0, 0, 0], jnp.uint8), mask, 200)
     assert drawn.max() > 255  # beyond what the events' dtype holds
     np.testing.assert_array_equal(drawn[:, 0], 7)
+    assert drawn.dtype == many.sample(KEY, 1).dtype == jnp.int32
+    real = member(levels=None)
+    drawn = real.complete(KEY, jnp.array([0.5, 0.0, 0.0, 0.0], jnp.float32), mask, 2)
+    assert drawn.dtype == real.sample(KEY, 1).dtype == jnp.float64
 
 
 def test_what_is_observed_must_be_in_the_support(x64):
