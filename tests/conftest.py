@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import gc
 import os
 
 import jax
@@ -49,6 +50,12 @@ def pytest_configure(config):
         _compile_with("--xla_cpu_use_fusion_emitters=false")
     config.addinivalue_line("filterwarnings", _TFP)
     config.pluginmanager.register(_ClearCaches())
+
+
+def pytest_collection_finish():
+    # Tracing makes objects by the million, none of which are in a cycle with what was imported.
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 50)
 
 
 @pytest.fixture

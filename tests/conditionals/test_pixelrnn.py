@@ -27,7 +27,7 @@ def seen(net):
     """Which pixels the parameters of which depend on, at any of some inputs."""
     size = net.num_positions
     x = 2.0 * jax.random.normal(KEY, (20, *net.event_shape))
-    jacobian = jax.vmap(jax.jacrev(lambda x: net(x)[..., 0]))(x)
+    jacobian = jax.jit(jax.vmap(jax.jacrev(lambda x: net(x)[..., 0])))(x)
     return np.abs(jacobian).reshape(20, size, size).max(0) > 0
 
 
@@ -95,11 +95,11 @@ def test_prefilled_up_to_any_step_it_goes_on_as_in_one_pass(kind, grid, x64):
     net = network(kind, grid, depth=2, context_features=2, context_grid=grid)
     size = net.num_positions
     x, context = jax.random.normal(KEY, net.event_shape), jax.random.normal(KEY, (*grid, 2))
-    params = net(x, context).reshape(size)
+    params = jax.jit(kind.__call__)(net, x, context).reshape(size)
     flat = x.reshape(size, 1)
-    step = jax.jit(lambda net, cache, t, previous: net.step(cache, t, previous))
+    prefill, step = jax.jit(kind.prefill, static_argnums=2), jax.jit(kind.step)
     for n in range(size):
-        cache = net.prefill(x, n, context)
+        cache = prefill(net, x, n, context)
         for t in range(n, size):
             previous = flat[t - 1] if t else jnp.zeros(1)
             got, cache = step(net, cache, jnp.asarray(t), previous)
@@ -166,7 +166,7 @@ def test_in_bfloat16(kind):
     net = perturb(kind((3, 4), (1,), 1, **options, rngs=nnx.Rngs(0)), KEY)
     half = compute_in(net, jnp.bfloat16)
     x = jax.random.normal(KEY, (5, 3, 4, 1))
-    params, expected = jax.jit(kind.__call__)(half, x), net(x)
+    params, expected = jax.jit(kind.__call__)(half, x), jax.jit(kind.__call__)(net, x)
     assert params.dtype == jnp.bfloat16
     assert 0 < np.abs(params - expected).max() < 0.1
 

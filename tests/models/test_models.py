@@ -188,7 +188,9 @@ def test_samplers_agree_for_parameters_of_float32_beside_values_of_float64(name,
     options = {"lmconv": {"width": 4, "depth": 1}, "made": {"hidden": (9,)}}.get(name, {})
     model = getattr(zoo, name)((3, 3, 1), levels=4, **options, rngs=nnx.Rngs(0))
     model = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), perturb(model, KEY))
-    naive, incremental = (model.sample(KEY, 5, method=m) for m in ("naive", "incremental"))
+    naive, incremental = jax.jit(
+        lambda model: [model.sample(KEY, 5, method=m) for m in ("naive", "incremental")]
+    )(model)
     np.testing.assert_array_equal(naive, incremental)
 
 
@@ -201,7 +203,8 @@ def test_noise_of_all_steps_at_once_is_the_noise_of_each(levels, monkeypatch, x6
     drawn = []
     for most in (2**24, 0):
         monkeypatch.setattr("jaxgen.models.autoregressive._NOISE_AT_ONCE", most)
-        drawn.append((model.sample(key, 20), model.complete(key, x, masks, 7)))
+        both = jax.jit(lambda model: (model.sample(key, 20), model.complete(key, x, masks, 7)))
+        drawn.append(both(model))
     for at_once, by_steps in zip(*drawn, strict=True):
         np.testing.assert_array_equal(at_once, by_steps)
         assert len(np.unique(at_once)) == levels

@@ -134,11 +134,13 @@ def runs(tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_the_process_was_killed_in_mid_training(runs):
     assert runs.killed == -signal.SIGKILL
     assert 0 < max(runs.steps_when_killed) < STEPS
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_with_a_line_and_a_checkpoint(runs):
     assert runs.interrupted.returncode == 130
     assert runs.interrupted.stdout == ""
@@ -151,6 +153,7 @@ def test_an_interrupt_ends_with_a_line_and_a_checkpoint(runs):
     assert "record.json" not in runs.files_when_interrupted
 
 
+@pytest.mark.slow
 def test_killed_and_interrupted_equals_uninterrupted_bit_for_bit(runs):
     """Parameters, averages, optimizer state, best parameters, step and key; the final model."""
     whole, broken = arrays(runs.whole, STEPS), arrays(runs.broken, STEPS)
@@ -162,6 +165,7 @@ def test_killed_and_interrupted_equals_uninterrupted_bit_for_bit(runs):
         np.testing.assert_array_equal(broken[name], array, err_msg=name, strict=True)
 
 
+@pytest.mark.slow
 def test_metrics_have_no_step_twice_and_none_missing(runs):
     whole, broken = rows(runs.whole / "metrics.jsonl"), rows(runs.broken / "metrics.jsonl")
     assert [row["step"] for row in broken] == list(range(5, STEPS + 1, 5))
@@ -169,6 +173,7 @@ def test_metrics_have_no_step_twice_and_none_missing(runs):
     assert [row["step"] for row in broken if "valid_loss" in row] == list(range(50, STEPS + 1, 50))
 
 
+@pytest.mark.slow
 def test_the_loaded_models_and_records_are_equal(runs):
     for one, other in zip(
         jax.tree.leaves(jaxgen.load(runs.whole)),

@@ -23,7 +23,7 @@ def parts(model, kind):
 
 
 def test_an_image_meets_three_stages_of_couplings():
-    flow = zoo.flowpp((4, 4, 3), steps=(2, 1, 3), **TINY, rngs=nnx.Rngs(0))
+    flow = jax.eval_shape(lambda: zoo.flowpp((4, 4, 3), steps=(2, 1, 3), **TINY, rngs=nnx.Rngs(0)))
     assert [scan.num_steps for scan in parts(flow, Scan)] == [3, 1, 2]  # from base to data
     networks = [coupling.network for coupling in parts(flow, Coupling)]
     assert [net.positions.shape[1:3] for net in networks] == [(2, 2)] * 4 + [(4, 4)] * 2
