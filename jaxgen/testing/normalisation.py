@@ -75,11 +75,12 @@ def _enumerate(
 
     with attempt(f"{name}: the mass of all {len(events)} events"):
         mass = score(model, jnp.asarray(events.reshape(-1, *model.event_shape)))
+    tolerance = (1e-10 if mass.dtype == jnp.float64 else 1e-5) if exact else 0.1
     mass = np.exp(np.asarray(mass, np.float64))
     total = mass.sum()
-    if abs(total - 1.0) > (1e-4 if exact else 0.1):
+    if not abs(total - 1.0) <= tolerance:
         raise AssertionError(
-            f"{name}: the probabilities of all {len(events)} events sum to {total:.6g}, expected 1"
+            f"{name}: the probabilities of all {len(events)} events sum to {total:.12g}, expected 1"
         )
     index = samples.reshape(len(samples), size).astype(int) @ (
         model.levels ** np.arange(size)[::-1]
