@@ -53,7 +53,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_finish():
-    # Tracing makes objects by the million, none of which are in a cycle with what was imported.
+    # Tracing makes objects by the million, and each collection walks all that was imported.
     gc.freeze()
     gc.set_threshold(200_000, 20, 50)
 
