@@ -74,7 +74,7 @@ class PixelCNNPP(Conditional):
         ValueError: for no block or no resolution.
 
     >>> network = PixelCNNPP((4, 4), (1,), 2, width=4, blocks=1, resolutions=2, rngs=nnx.Rngs(0))
-    >>> network(jnp.ones((5, 4, 4, 1))).shape
+    >>> jax.jit(PixelCNNPP.__call__)(network, jnp.ones((5, 4, 4, 1))).shape
     (5, 4, 4, 2)
     """
 

@@ -43,7 +43,8 @@ class MultiScale(Model):
     >>> options = {"width": 4, "depth": 1, "context_features": 3, "context_grid": (4, 4)}
     >>> large = Autoregressive(RowLSTM((4, 4), (1,), 1, **options, rngs=rngs), Bernoulli())
     >>> model = MultiScale(small, Embedded(large, Upsampling((2, 2, 1), 2, 3, rngs=rngs)))
-    >>> round(float(model.log_prob(jnp.zeros((4, 4, 1), int))), 4)  # sixteen fair coins at first
+    >>> log_prob = jax.jit(MultiScale.log_prob)
+    >>> round(float(log_prob(model, jnp.zeros((4, 4, 1), int))), 4)  # sixteen fair coins at first
     -11.0904
     """
 

@@ -71,9 +71,9 @@ def glow(
         ShapeError: if a side is not divisible by ``2 ** levels``.
         ValueError: for ``marginal_bins`` without ``bounds``.
 
-    >>> import jax.numpy as jnp
+    >>> import jax, jax.numpy as jnp
     >>> flow = glow((8, 8, 1), levels=2, steps=2, width=8, rngs=nnx.Rngs(0))
-    >>> flow.log_prob(jnp.zeros((4, 8, 8, 1))).shape
+    >>> jax.jit(type(flow).log_prob)(flow, jnp.zeros((4, 8, 8, 1))).shape
     (4,)
     """
     scales = multi_scale(

@@ -51,7 +51,7 @@ def pixelcnnpp(
         ShapeError: if the event is no image, or its sides are not divisible by
             ``2 ** (resolutions - 1)``.
 
-    >>> import jax.numpy as jnp
+    >>> import jax, jax.numpy as jnp
     >>> model = pixelcnnpp(
     ...     (4, 4, 1),
     ...     levels=2,
@@ -61,7 +61,8 @@ def pixelcnnpp(
     ...     resolutions=2,
     ...     rngs=nnx.Rngs(0),
     ... )
-    >>> round(float(model.log_prob(jnp.zeros((4, 4, 1), int))), 4)  # sixteen fair coins at first
+    >>> log_prob = jax.jit(type(model).log_prob)
+    >>> round(float(log_prob(model, jnp.zeros((4, 4, 1), int))), 4)  # sixteen fair coins at first
     -11.0904
     """
     event_shape = tuple(event_shape)

@@ -67,9 +67,10 @@ def pixelrnn(
         ShapeError: if the event is no image.
         ValueError: for an unknown layer, naming the known ones.
 
-    >>> import jax.numpy as jnp
+    >>> import jax, jax.numpy as jnp
     >>> model = pixelrnn((4, 4, 1), levels=2, width=4, depth=2, rngs=nnx.Rngs(0))
-    >>> round(float(model.log_prob(jnp.zeros((4, 4, 1), int))), 4)  # sixteen fair coins at first
+    >>> log_prob = jax.jit(type(model).log_prob)
+    >>> round(float(log_prob(model, jnp.zeros((4, 4, 1), int))), 4)  # sixteen fair coins at first
     -11.0904
     """
     grid, position = _image("pixelrnn", event_shape)
@@ -128,10 +129,11 @@ def multiscale_pixelrnn(
         ShapeError: if the event is no image, or its sides are not divisible by the factor.
         ValueError: for an unknown layer, naming the known ones.
 
-    >>> import jax.numpy as jnp
+    >>> import jax, jax.numpy as jnp
     >>> options = {"levels": 2, "width": 4, "depth": 1, "upsampled": 2}
     >>> model = multiscale_pixelrnn((4, 4, 1), **options, rngs=nnx.Rngs(0))
-    >>> round(float(model.log_prob(jnp.zeros((4, 4, 1), int))), 4)  # sixteen fair coins at first
+    >>> log_prob = jax.jit(type(model).log_prob)
+    >>> round(float(log_prob(model, jnp.zeros((4, 4, 1), int))), 4)  # sixteen fair coins at first
     -11.0904
     """
     (height, columns), position = _image("multiscale_pixelrnn", event_shape)
