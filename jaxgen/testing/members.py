@@ -39,13 +39,14 @@ def perturb(module: M, key: Array, scale: float = 0.3) -> M:
     """
     params, rebuild = partition(module)
     leaves, tree = jax.tree.flatten(params)
+    ends = np.cumsum([leaf.size for leaf in leaves], dtype=int)
     noise = np.asarray(jax.random.normal(key, (sum(leaf.size for leaf in leaves),)))
-    new, start = [], 0
-    for leaf in leaves:  # in NumPy, which has no program to compile for every shape
+    new = []
+    # In NumPy, which has no program to compile for every shape.
+    for leaf, own in zip(leaves, np.split(noise, ends)[:-1], strict=True):
         inputs = max(math.prod(leaf.shape[:-1]), 1)
-        own = noise[start : start + leaf.size].reshape(leaf.shape) * (scale / inputs**0.5)
+        own = own.reshape(leaf.shape) * (scale / inputs**0.5)
         new.append(jnp.asarray(np.asarray(leaf) + own.astype(leaf.dtype)))
-        start += leaf.size
     return rebuild(jax.tree.unflatten(tree, new))
 
 
