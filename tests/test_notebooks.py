@@ -10,7 +10,6 @@ from nbclient import NotebookClient
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
-FIRST = "01_first_steps"
 by_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
 
 
@@ -41,7 +40,7 @@ def kinds(cell) -> list[str]:
 
 
 def test_there_is_a_first_notebook():
-    assert FIRST in [path.stem for path in NOTEBOOKS]
+    assert "01_first_steps" in [path.stem for path in NOTEBOOKS]
 
 
 @pytest.mark.parametrize(
@@ -68,13 +67,8 @@ def test_outputs_are_committed(path):
     assert "image/png" in shown, "a notebook shows a plot"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, id=path.stem, marks=() if path.stem == FIRST else pytest.mark.slow)
-        for path in NOTEBOOKS
-    ],
-)
+@pytest.mark.slow
+@by_notebook
 def test_runs_and_shows_what_was_committed(path, tmp_path):
     committed = nbformat.read(path, as_version=4)
     fresh = nbformat.read(path, as_version=4)

@@ -13,65 +13,82 @@ from jaxgen.testing import check_bijector, check_conditional, check_model
 EAGER = {"scan", "maf context", "chain of mixed event_ndims", "made context", "made ensemble"}
 
 
-# The dearest to compile, of members that have other examples.
+# The dearest to compile. What they are made of has cheaper examples here, or tests of its own.
 SLOW = {
-    "attention binary",
-    "attention categorical",
-    "attention context",
-    "attention image, entries",
-    "attention image, pixels",
-    "attention one position",
-    "attention rotary",
-    "attention rotary image",
-    "coupling gated",
-    "coupling gated, image context",
-    "coupling tokens, checkerboard",
-    "dequantized image, variational",
-    "dequantized, variational",
-    "dequantized, variational without context",
-    "dequantizer",
-    "diagonal bilstm, context",
-    "embedded bound",
-    "flowpp",
-    "flowpp image",
-    "gated pixelcnn",
-    "glow",
-    "jet",
-    "jet tokens, context",
-    "lmconv of channels",
-    "lmconv, all in reach, context, dropout",
-    "made ensemble",
-    "made ensemble of masks",
-    "maf attention, tokens",
-    "maf_mog context",
-    "multi-scale",
-    "multiscale_pixelrnn",
-    "nsf autoregressive, context",
-    "nsf context",
-    "nsf image",
-    "pixelcnn of channels",
-    "pixelcnn of channels, context, dropout",
-    "pixelcnnpp of channels",
-    "pixelcnnpp of channels, context, dropout",
-    "pixelcnnpp of two resolutions",
-    "pixelrnn",
-    "pixelrnn row, categorical",
-    "pixelrnn row, of channels",
-    "realnvp image",
-    "realnvp random",
-    "row lstm of channels, image context, dropout",
-    "tarflow vector",
-    "tarflow vector, context",
-    "wavenet, local context",
+    "bijector coupling gated",
+    "bijector coupling gated, image context",
+    "bijector coupling tokens, checkerboard",
+    "bijector coupling tokens, rows, context",
+    "bijector maf attention, tokens",
+    "conditional attention context",
+    "conditional attention image, entries",
+    "conditional attention image, pixels",
+    "conditional attention one position",
+    "conditional attention rotary",
+    "conditional attention rotary image",
+    "conditional diagonal bilstm, context",
+    "conditional gated pixelcnn",
+    "conditional lmconv of channels",
+    "conditional lmconv, all in reach, context, dropout",
+    "conditional made narrow",
+    "conditional markov, a chain of tables",
+    "conditional pixelcnn of channels, context, dropout",
+    "conditional pixelcnnpp of channels, context, dropout",
+    "conditional pixelcnnpp of two resolutions",
+    "conditional row lstm of channels, image context, dropout",
+    "conditional wavenet of vectors, local context, dropout",
+    "model attention",
+    "model attention binary",
+    "model attention categorical",
+    "model dequantized",
+    "model dequantized image, variational",
+    "model dequantized, variational",
+    "model dequantized, variational without context",
+    "model dequantizer",
+    "model embedded bound",
+    "model eonade",
+    "model flow of a circular spline",
+    "model flowpp",
+    "model flowpp image",
+    "model glow",
+    "model jet",
+    "model jet tokens, context",
+    "model lmconv",
+    "model lmconv of channels",
+    "model made ensemble",
+    "model made ensemble of masks",
+    "model maf one dimension",
+    "model maf_mog context",
+    "model multi-scale",
+    "model multiscale_pixelrnn",
+    "model nade logistic mixture",
+    "model nsf autoregressive, context",
+    "model nsf context",
+    "model nsf image",
+    "model pixelcnn of channels",
+    "model pixelcnnpp of channels",
+    "model pixelcnnpp of two resolutions",
+    "model pixelrnn",
+    "model pixelrnn row, categorical",
+    "model pixelrnn row, of channels",
+    "model realnvp image",
+    "model realnvp random",
+    "model tarflow vector",
+    "model tarflow vector, context",
+    "model wavenet of logistics, global context",
+    "model wavenet, local context",
 }
 
 
-def each(examples):
-    """The names of examples, the dearest marked."""
-    return [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in examples]
+def each(kind, examples):
+    """The names of examples of a kind, the dearest marked."""
+    return [
+        pytest.param(name, marks=pytest.mark.slow if f"{kind} {name}" in SLOW else ())
+        for name in examples
+    ]
 
 
-@pytest.mark.parametrize("name", each(registry.BIJECTORS))
+@pytest.mark.parametrize("name", each("bijector", registry.BIJECTORS))
 def test_bijector(name, x64):
     example = registry.BIJECTORS[name]
     bijector = example.make(nnx.Rngs(0))
@@ -80,7 +97,7 @@ def test_bijector(name, x64):
     )
 
 
-@pytest.mark.parametrize("name", each(registry.CONDITIONALS))
+@pytest.mark.parametrize("name", each("conditional", registry.CONDITIONALS))
 def test_conditional(name, x64):
     example = registry.CONDITIONALS[name]
     conditional = example.make(nnx.Rngs(0))
@@ -93,7 +110,7 @@ def test_conditional(name, x64):
     )
 
 
-@pytest.mark.parametrize("name", each(registry.MODELS))
+@pytest.mark.parametrize("name", each("model", registry.MODELS))
 def test_model(name, x64):
     example = registry.MODELS[name]
     model = example.make(nnx.Rngs(0))
@@ -149,3 +166,12 @@ def test_every_family_is_registered(module, base, entries):
 def test_every_constructor_of_the_zoo_is_registered():
     for name, _ in zoo.names():
         assert any(entry.split()[0] == name for entry in registry.MODELS), name
+
+
+def test_what_is_slow_is_registered():
+    kinds = {
+        "bijector": registry.BIJECTORS,
+        "conditional": registry.CONDITIONALS,
+        "model": registry.MODELS,
+    }
+    assert {f"{kind} {name}" for kind, names in kinds.items() for name in names} >= SLOW

@@ -104,7 +104,7 @@ def test_the_wavefront_needs_fewer_passes(size, x64):
 
 @pytest.mark.parametrize(("channels", "kernel_size"), [(1, 3), (2, 5)])
 def test_what_is_drawn_together_is_what_is_drawn_one_by_one(channels, kernel_size, x64):
-    """From every step on, against the steps one after the other."""
+    """From a step on, against the steps one after the other."""
     net = network((3, 7, channels), depth=2, first_size=3, kernel_size=kernel_size)
     size = net.num_positions
     noise = jax.random.normal(KEY, (size, 2))

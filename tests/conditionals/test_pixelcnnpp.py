@@ -60,6 +60,7 @@ def broken_spread(h, intact=unet._spread):
     return jnp.roll(intact(h), -1, axis=-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "name", "value"),
     [

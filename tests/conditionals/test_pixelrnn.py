@@ -72,6 +72,7 @@ def unmoved(maps, axis):
     return maps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "module", "name", "broken"),
     [

@@ -36,8 +36,13 @@ def example(likelihood, grid=(3,), seed=0):
 def test_log_prob_is_distrax_summed_over_the_position(name, x64):
     likelihood = registry.LIKELIHOODS[name]()
     value, params = example(likelihood)
-    expected = likelihood.distribution(params, position_of(likelihood)).log_prob(value).sum(-1)
-    np.testing.assert_allclose(likelihood.log_prob(value, params), expected, rtol=1e-9)
+
+    @jax.jit
+    def theirs(value, params):
+        return likelihood.distribution(params, position_of(likelihood)).log_prob(value).sum(-1)
+
+    ours = jax.jit(likelihood.log_prob)(value, params)
+    np.testing.assert_allclose(ours, theirs(value, params), rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", registry.LIKELIHOODS)
@@ -46,7 +51,8 @@ def test_samples_have_distrax_means(name):
     (_, params), position = example(likelihood), position_of(likelihood)
     many = jnp.broadcast_to(params, (20000, *params.shape))
     noise = likelihood.noise(jax.random.key(0), (20000, 3, *position), params.dtype)
-    samples = np.asarray(likelihood.sample(many, noise, position), np.float64)
+    sample = jax.jit(likelihood.sample, static_argnums=2)
+    samples = np.asarray(sample(many, noise, position), np.float64)
     distribution = likelihood.distribution(params, position)
     if isinstance(distribution, distrax.Categorical):
         probs = np.asarray(distribution.probs)
@@ -197,7 +203,8 @@ def test_channels_of_a_discretized_logistic_mixture_sum_to_one_and_depend_in_ord
     head = DiscretizedLogisticMixture(4, components=2)
     params = jax.random.normal(jax.random.key(0), (head.num_params((3,)),))
     pixels = jnp.stack(jnp.meshgrid(*[jnp.arange(4)] * 3, indexing="ij"), -1)
-    table = jnp.exp(head.log_prob(pixels, jnp.broadcast_to(params, (4, 4, 4, params.size))))
+    log_prob = jax.jit(head.log_prob)
+    table = np.exp(log_prob(pixels, jnp.broadcast_to(params, (4, 4, 4, params.size))))
     np.testing.assert_allclose(table.sum(), 1.0, rtol=1e-12)
     # The law of the second channel given the first moves with the first, and so on.
     second = table.sum(2) / table.sum((1, 2))[:, None]
@@ -208,7 +215,7 @@ def test_channels_of_a_discretized_logistic_mixture_sum_to_one_and_depend_in_ord
     # What is drawn has these frequencies.
     many = jnp.broadcast_to(params, (200_000, params.size))
     noise = head.noise(jax.random.key(1), (200_000, 3), params.dtype)
-    drawn = np.asarray(head.sample(many, noise, (3,)))
+    drawn = np.asarray(jax.jit(head.sample, static_argnums=2)(many, noise, (3,)))
     counts = np.zeros((4, 4, 4))
     np.add.at(counts, tuple(drawn.T), 1.0 / len(drawn))
     error = np.sqrt(np.asarray(table) * (1 - np.asarray(table)) / len(drawn))

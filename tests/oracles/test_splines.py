@@ -31,13 +31,13 @@ def distrax_maps(params):
     spline = distrax.RationalQuadraticSpline(
         raw, -BOUND, BOUND, "identity", min_bin_size=2 * BOUND * FLOOR, min_knot_slope=FLOOR
     )
-    return spline.forward_and_log_det, spline.inverse_and_log_det
+    return jax.jit(spline.forward_and_log_det), jax.jit(spline.inverse_and_log_det)
 
 
 def tfp_maps(params):
     from tensorflow_probability.substrates import jax as tfp
 
-    x, y, slopes = splines.knots(params, OPTIONS)
+    x, y, slopes = jax.jit(lambda params: splines.knots(params, OPTIONS))(params)
 
     def spline():
         return tfp.bijectors.RationalQuadraticSpline(
@@ -61,7 +61,7 @@ def flowjax_maps(params):
             lambda spline: (spline.x_pos, spline.y_pos, spline.derivatives), spline, (x, y, slopes)
         )
 
-    knots = splines.knots(params, OPTIONS)
+    knots = jax.jit(lambda params: splines.knots(params, OPTIONS))(params)
     return (
         lambda x: jax.vmap(lambda x, *k: build(*k).transform_and_log_det(x))(x, *knots),
         lambda y: jax.vmap(lambda y, *k: build(*k).inverse_and_log_det(y))(y, *knots),
@@ -94,6 +94,7 @@ def test_spline(library, maps, x64):
             # one of a ratio of differences of knots, which takes a few roundings more.
             steepness = np.maximum(1.0, np.exp(log_derivative))
             np.testing.assert_array_less(abs(found - value), tolerance * BOUND * steepness)
-            steepness = np.abs(jax.vmap(jax.grad(lambda *a, f=direction: f(*a)[1]))(*exact))
+            slope = jax.jit(jax.vmap(jax.grad(lambda *a, f=direction: f(*a)[1])))
+            steepness = np.abs(slope(*exact))
             error = abs(found_log - log_derivative)
             np.testing.assert_array_less(error, tolerance * (10 + BOUND * steepness))
