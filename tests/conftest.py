@@ -12,7 +12,7 @@ _TFP = "ignore:jax.core.* is deprecated:DeprecationWarning"
 
 # Every compiled program holds memory maps, of which Linux gives a process 65530; a worker that
 # keeps those of a thousand tests dies inside the compiler.
-_TESTS_BETWEEN_CLEARINGS = 100
+_TESTS_BETWEEN_CLEARINGS = 400
 
 
 class _ClearCaches:

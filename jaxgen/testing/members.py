@@ -40,14 +40,15 @@ def perturb(module: M, key: Array, scale: float = 0.3) -> M:
     params, rebuild = partition(module)
     leaves, tree = jax.tree.flatten(params)
     ends = np.cumsum([leaf.size for leaf in leaves], dtype=int)
-    noise = np.asarray(jax.random.normal(key, (sum(leaf.size for leaf in leaves),)))
+    # In NumPy, which has no program to compile for every shape, and in few sizes for one.
+    size = sum(leaf.size for leaf in leaves)
+    noise = np.asarray(jax.random.normal(key, (max(4096, 1 << size.bit_length()),)))
     new = []
-    # In NumPy, which has no program to compile for every shape.
     for leaf, own in zip(leaves, np.split(noise, ends)[:-1], strict=True):
         inputs = max(math.prod(leaf.shape[:-1]), 1)
         own = own.reshape(leaf.shape) * (scale / inputs**0.5)
-        new.append(jnp.asarray(np.asarray(leaf) + own.astype(leaf.dtype)))
-    return rebuild(jax.tree.unflatten(tree, new))
+        new.append(np.asarray(leaf) + own.astype(leaf.dtype))
+    return rebuild(jax.tree.unflatten(tree, jax.device_put(new)))
 
 
 def cast(module: M, dtype: Any) -> M:
@@ -57,7 +58,8 @@ def cast(module: M, dtype: Any) -> M:
     dtype(bfloat16)
     """
     params, rebuild = partition(module)
-    return rebuild(jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf).astype(dtype)), params))
+    new = jax.tree.map(lambda leaf: np.asarray(leaf).astype(dtype), params)
+    return rebuild(jax.device_put(new))
 
 
 def to_float64(module: M) -> M:

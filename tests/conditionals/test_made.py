@@ -158,7 +158,7 @@ def emission(noise, order):
     return emit
 
 
-@pytest.mark.parametrize("hidden", [(), (300, 40), (20, 700)])
+@pytest.mark.parametrize("hidden", [(), (300, 40), pytest.param((20, 700), marks=pytest.mark.slow)])
 def test_windows_of_steps_follow_the_parallel_pass(hidden, x64):
     made = windowed(hidden=hidden, direct=True)
     noise, context = (jax.random.normal(jax.random.key(i), (4, n)) for i, n in ((1, SIZE), (2, 3)))

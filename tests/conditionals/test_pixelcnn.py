@@ -102,7 +102,9 @@ def test_the_wavefront_needs_fewer_passes(size, x64):
         np.testing.assert_array_equal(wave[wave < 18], np.flatnonzero(numbers == number))
 
 
-@pytest.mark.parametrize(("channels", "kernel_size"), [(1, 3), (2, 5)])
+@pytest.mark.parametrize(
+    ("channels", "kernel_size"), [(1, 3), pytest.param(2, 5, marks=pytest.mark.slow)]
+)
 def test_what_is_drawn_together_is_what_is_drawn_one_by_one(channels, kernel_size, x64):
     """From a step on, against the steps one after the other."""
     net = network((3, 7, channels), depth=2, first_size=3, kernel_size=kernel_size)

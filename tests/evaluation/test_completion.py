@@ -113,6 +113,7 @@ def digits_run(path, **options):
     return experiment
 
 
+@pytest.mark.slow
 def test_a_model_of_classes_completes_given_the_labels(tmp_path, monkeypatch):
     run, drawn = tmp_path / "run", []
 

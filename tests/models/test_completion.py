@@ -87,13 +87,17 @@ def test_what_stands_at_missing_positions_is_not_read(x64):
 def test_draws_have_the_dtype_of_samples_whatever_that_of_the_events(x64):
     mask = np.array([True, False, False, False])
     many = member(levels=300)
-    drawn = many.complete(KEY, jnp.array([7, 0, 0, 0], jnp.uint8), mask, 200)
+    draw = jax.jit(lambda x: (many.complete(KEY, x, mask, 200), many.sample(KEY, 1)))
+    drawn, sampled = draw(jnp.array([7, 0, 0, 0], jnp.uint8))
     assert drawn.max() > 255  # beyond what the events' dtype holds
     np.testing.assert_array_equal(drawn[:, 0], 7)
-    assert drawn.dtype == many.sample(KEY, 1).dtype == jnp.int32
+    assert drawn.dtype == sampled.dtype == jnp.int32
     real = member(levels=None)
-    drawn = real.complete(KEY, jnp.array([0.5, 0.0, 0.0, 0.0], jnp.float32), mask, 2)
-    assert drawn.dtype == real.sample(KEY, 1).dtype == jnp.float64
+    x = jnp.array([0.5, 0.0, 0.0, 0.0], jnp.float32)
+    drawn, sampled = jax.eval_shape(
+        lambda x: (real.complete(KEY, x, mask, 2), real.sample(KEY, 1)), x
+    )
+    assert drawn.dtype == sampled.dtype == jnp.float64
 
 
 def test_what_is_observed_must_be_in_the_support(x64):

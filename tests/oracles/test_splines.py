@@ -28,10 +28,16 @@ def distrax_maps(params):
 
     zeros = jnp.zeros_like(params[:, :1])  # slopes at the ends, which "identity" replaces
     raw = jnp.concatenate([params[:, : 2 * BINS], zeros, params[:, 2 * BINS :], zeros], axis=-1)
-    spline = distrax.RationalQuadraticSpline(
-        raw, -BOUND, BOUND, "identity", min_bin_size=2 * BOUND * FLOOR, min_knot_slope=FLOOR
+
+    def spline():
+        return distrax.RationalQuadraticSpline(
+            raw, -BOUND, BOUND, "identity", min_bin_size=2 * BOUND * FLOOR, min_knot_slope=FLOOR
+        )
+
+    return (
+        jax.jit(lambda x: spline().forward_and_log_det(x)),
+        jax.jit(lambda y: spline().inverse_and_log_det(y)),
     )
-    return jax.jit(spline.forward_and_log_det), jax.jit(spline.inverse_and_log_det)
 
 
 def tfp_maps(params):

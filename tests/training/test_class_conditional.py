@@ -47,6 +47,7 @@ def trained(data, tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_samples_follow_their_class(trained):
     model = jaxgen.load(trained)
     assert isinstance(model, Embedded)

@@ -21,7 +21,7 @@ def make(event=(2,), **options):
     return zoo.dequantizer(event, **options, rngs=nnx.Rngs(0))
 
 
-@pytest.mark.parametrize("event", [(2,), (2, 2, 2)])
+@pytest.mark.parametrize("event", [(2,), pytest.param((2, 2, 2), marks=pytest.mark.slow)])
 def test_it_starts_as_uniform_dequantization(event, x64):
     noise = to_float64(make(event))
     assert noise.context_shape == event
@@ -34,6 +34,7 @@ def test_it_starts_as_uniform_dequantization(event, x64):
     np.testing.assert_allclose(u.mean(), 0.5, atol=0.02)
 
 
+@pytest.mark.slow
 def test_it_sees_the_whole_image(x64):
     """Every entry of the levels moves every entry of the noise, whose draw is kept."""
     noise = perturb(to_float64(make((2, 2, 1), features=6, attention=False)), KEY, 1.0)

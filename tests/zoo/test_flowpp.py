@@ -31,7 +31,7 @@ def test_an_image_meets_three_stages_of_couplings():
     assert all(isinstance(net, GatedResNet) for net in networks)
 
 
-@pytest.mark.parametrize("event", [(3,), (4, 2, 1)])
+@pytest.mark.parametrize("event", [(3,), pytest.param((4, 2, 1), marks=pytest.mark.slow)])
 def test_it_starts_as_its_base(event, x64):
     options = {**TINY, "components": 5, "attention": False}
     flow = to_float64(zoo.flowpp(event, steps=(1, 1, 1), **options, rngs=nnx.Rngs(0)))
