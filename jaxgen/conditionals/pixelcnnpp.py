@@ -73,7 +73,7 @@ class PixelCNNPP(Conditional):
         ShapeError: if the grid has not two axes, or its sides cannot be halved so often.
         ValueError: for no block or no resolution.
 
-    >>> network = PixelCNNPP((4, 4), (1,), 2, width=4, blocks=1, resolutions=2, rngs=nnx.Rngs(0))
+    >>> network = PixelCNNPP((4, 4), (1,), 2, width=4, blocks=1, resolutions=1, rngs=nnx.Rngs(0))
     >>> jax.jit(PixelCNNPP.__call__)(network, jnp.ones((5, 4, 4, 1))).shape
     (5, 4, 4, 2)
     """

@@ -19,7 +19,7 @@ def network(grid=(4, 5), depth=2, **options):
     return to_float64(perturb(net, KEY))
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("depth", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_receptive_field_is_what_the_windows_say(depth, x64):
     net = network(depth=depth)
     x = 2.0 * jax.random.normal(KEY, (20, 4, 5, 1))

@@ -88,6 +88,7 @@ def test_only_autoregressive_models_have_a_missing_part():
         evaluate(StandardNormal((2,)), data, observed=np.zeros(2, bool))
 
 
+@pytest.mark.slow
 def test_the_picture_keeps_what_is_observed():
     model, x = made(), images(2)
     masks = np.stack([observed_around(hole, (4, 4)) for hole in ("top", "left")])

@@ -228,6 +228,7 @@ def test_a_density_of_samples_has_no_temperature():
         StandardNormal((2,)).sample_and_log_prob(KEY, 2, temperature=0.5)
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     settings = TrainSettings(steps=1, batch_size=16, steps_per_dispatch=1)

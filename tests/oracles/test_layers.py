@@ -20,7 +20,7 @@ SIZE, HALF = 5, 2
 TOLERANCES = {"float32": 1e-6, "float64": 1e-12}
 
 
-@pytest.fixture(params=TOLERANCES)
+@pytest.fixture(params=[pytest.param("float32", marks=pytest.mark.slow), "float64"])
 def tolerance(request):
     with jax.enable_x64(request.param == "float64"):
         yield TOLERANCES[request.param]

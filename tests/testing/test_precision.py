@@ -112,7 +112,7 @@ def direct(model, x, context=None):
     return [np.abs(value - np.asarray(exact)).max() / bits for value in (single, coarse)]
 
 
-@pytest.mark.parametrize("name", ["realnvp", "glow", "maf"])
+@pytest.mark.parametrize("name", [pytest.param("realnvp", marks=pytest.mark.slow), "glow", "maf"])
 def test_the_totals_are_those_of_the_whole_model(name):
     rngs, context = nnx.Rngs(0), None
     if name == "realnvp":

@@ -62,6 +62,7 @@ def test_maf_mog_is_the_flow_on_its_base():
     np.testing.assert_allclose(flow.log_prob(X), flow.base.log_prob(z) + log_det, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_mixture_learns_two_modes_that_a_normal_cannot():
     rng = np.random.default_rng(0)
     x = (rng.normal(size=(256, 1)) * 0.2 + rng.choice([-1.5, 1.5], (256, 1))).astype(np.float32)
