@@ -42,7 +42,7 @@ def _compile_with(flag):
 
 def pytest_configure(config):
     # The tests are small programs and many, whose cost is compiling. What runs in a process of its
-    # own (the notebooks, resuming, the command line) is compiled as for a user.
+    # own (the notebooks, resuming) is compiled as for a user, unless it asks for less as well.
     jax.config.update("jax_disable_most_optimizations", True)
     # XLA's older way to emit loops compiles in two thirds of the time. jaxlib 0.11 has it no more,
     # and ends a process that asks for it.

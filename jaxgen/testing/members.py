@@ -39,12 +39,13 @@ def perturb(module: M, key: Array, scale: float = 0.3) -> M:
     """
     params, rebuild = partition(module)
     leaves, tree = jax.tree.flatten(params)
-    ends = np.cumsum([leaf.size for leaf in leaves], dtype=int)
-    # In NumPy, which has no program to compile for every shape, and in few sizes for one.
-    size = sum(leaf.size for leaf in leaves)
-    noise = np.asarray(jax.random.normal(key, (max(4096, 1 << size.bit_length()),)))
+    sizes = [leaf.size for leaf in leaves]
+    # Compiling is what noise costs: more than is needed is drawn, so that few programs do, and
+    # NumPy adds it, which compiles none.
+    noise = np.asarray(jax.random.normal(key, (max(4096, 1 << sum(sizes).bit_length()),)))
+    parts = np.split(noise, np.cumsum(sizes, dtype=int))[:-1]
     new = []
-    for leaf, own in zip(leaves, np.split(noise, ends)[:-1], strict=True):
+    for leaf, own in zip(leaves, parts, strict=True):
         inputs = max(math.prod(leaf.shape[:-1]), 1)
         own = own.reshape(leaf.shape) * (scale / inputs**0.5)
         new.append(np.asarray(leaf) + own.astype(leaf.dtype))
