@@ -1,0 +1,167 @@
+"""What methods are given: shapes, dtypes, contexts, levels and keys, checked, and the errors."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+Shape = tuple[int, ...]
+
+
+class ShapeError(ValueError):
+    """An array of the wrong rank, shape or kind met a module."""
+
+
+def unknown(
+    what: str, got: str, available: Iterable[str], described: str | None = None
+) -> ValueError:
+    """The error to raise for an unknown name: it says the nearest match and what is available.
+
+    Args:
+        what: the kind of thing that was named, e.g. ``"split"``.
+        got: the name that was given.
+        available: the names that would have been accepted.
+        described: what to say of ``available`` where it is too long to list.
+
+    >>> print(unknown("split", "tran", ["train", "valid", "test"]))
+    unknown split 'tran': did you mean 'train'? Available: train, valid, test.
+    """
+    available = list(available)
+    near = difflib.get_close_matches(got, available, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    listed = ", ".join(available) if described is None else described
+    return ValueError(f"unknown {what} {got!r}: {hint}Available: {listed}.")
+
+
+@contextmanager
+def within(layer: str) -> Iterator[None]:
+    """Names the enclosing layer in a shape error raised further in."""
+    try:
+        yield
+    except ShapeError as error:
+        raise ShapeError(f"in {layer}: {error}") from None
+
+
+def batch_shape(value: Array | np.ndarray, event_shape: Shape, where: str) -> Shape:
+    """The leading axes of an array whose trailing axes must be ``event_shape``.
+
+    >>> batch_shape(jnp.zeros((5, 2)), (2,), "Flow.log_prob")
+    (5,)
+    """
+    batch_ndims = value.ndim - len(event_shape)
+    if batch_ndims < 0 or value.shape[batch_ndims:] != event_shape:
+        expected = ", ".join(["*batch", *map(str, event_shape)])
+        raise ShapeError(f"{where}: expected shape ({expected}), got {value.shape}")
+    return value.shape[:batch_ndims]
+
+
+def check_context(
+    context: Array | None, context_shape: Shape | None, batch: Shape, where: str
+) -> Array | None:
+    """The context as an array ``(*batch, *context_shape)``, or None where none is expected.
+
+    A context with fewer batch axes is broadcast, so one context can serve a whole batch.
+    """
+    if context_shape is None:
+        return None
+    if context is None:
+        expected = ", ".join(["*batch", *map(str, context_shape)])
+        raise ShapeError(
+            f"{where}: this is a conditional model; expected a context of shape ({expected}), got "
+            f"None"
+        )
+    context = jnp.asarray(context)
+    own = batch_shape(context, context_shape, f"{where}, context")
+    try:
+        return jnp.broadcast_to(context, batch + context_shape)
+    except ValueError:
+        raise ShapeError(
+            f"{where}: the context's batch shape {own} does not broadcast to the data's {batch}"
+        ) from None
+
+
+def common_context(where: str, *shapes: Shape | None) -> Shape | None:
+    """The one context shape that the parts of a module expect; None if none of them does."""
+    wanted = {shape for shape in shapes if shape is not None}
+    if len(wanted) > 1:
+        raise ShapeError(f"{where}: its parts expect contexts of different shapes: {wanted}")
+    return wanted.pop() if wanted else None
+
+
+def float_dtype(dtype: Any) -> jnp.dtype:
+    """The dtype that log-densities of values of this dtype are computed in: float32 or better."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def is_concrete(value: Array | np.ndarray) -> bool:
+    """Whether the numbers in an array can be looked at: False under ``jit``, ``grad``, ``vmap``.
+
+    Ask before ``jnp.asarray``, which makes a traced array of a constant where anything is traced.
+    """
+    return not isinstance(value, jax.core.Tracer)
+
+
+def check_levels(value: Array | np.ndarray, levels: int, where: str) -> None:
+    """Refuses anything but integers from 0 to ``levels - 1``.
+
+    Under a trace only the dtype can be seen.
+    """
+    advice = "; quantize the data, or use a model of real values"
+    _check_integers(value, levels, where, "levels", advice)
+
+
+def check_labels(value: Array | np.ndarray, num_classes: int, where: str) -> None:
+    """Refuses anything but integer class labels from 0 to ``num_classes - 1``.
+
+    Under a trace only the dtype can be seen.
+    """
+    _check_integers(value, num_classes, where, "labels", "; number the classes")
+
+
+def take_class(table: Array, labels: Array, where: str) -> Array:
+    """The rows of a table ``(num_classes, ...)`` for integer labels ``(*batch,)``.
+
+    Labels outside the range are refused where they can be seen; under a trace they give NaN, and
+    never another class's row.
+    """
+    check_labels(labels, len(table), where)
+    # Negative labels would count from the end of the table.
+    labels = jnp.where(labels < 0, len(table), labels)
+    return jnp.take(table, labels, axis=0, mode="fill", fill_value=jnp.nan)
+
+
+def _check_integers(
+    value: Array | np.ndarray, count: int, where: str, what: str, advice: str
+) -> None:
+    if not jnp.issubdtype(value.dtype, jnp.integer):
+        raise ValueError(
+            f"{where}: expected integer {what} 0..{count - 1}, got {value.dtype}{advice}"
+        )
+    if is_concrete(value) and value.size:
+        # numpy, because inside a scan jax would trace even the minimum of a concrete array
+        values = np.asarray(value)
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high >= count:
+            raise ValueError(
+                f"{where}: expected {what} from 0 to {count - 1}, got values from {low} to {high}"
+            )
+
+
+def unpack_params(params: Array, position_shape: Shape, params_per_value: int) -> Array:
+    """Parameters ``(*grid, num_params)`` of positions as ``(*grid, *position, per value)``.
+
+    This is the one place that knows the layout of what a network gives for a position; and that
+    takes it to float32 or better, whatever the network computes in.
+    """
+    params = params.astype(float_dtype(params.dtype))
+    return params.reshape(*params.shape[:-1], *position_shape, params_per_value)
+
+
+def split_key(key: Array | None, num: int) -> Sequence[Array | None]:
+    """``num`` independent keys, or as many times None: no key means evaluation."""
+    return [None] * num if key is None else list(jax.random.split(key, num))
