@@ -22,23 +22,22 @@ Loaded = tuple[np.ndarray, np.ndarray | None, int | None]
 def as_events(
     arrays: Mapping[str, np.ndarray], source: str
 ) -> tuple[dict[str, np.ndarray], int | None]:
-    """Converts the arrays of one data set; `levels` is one number for all of them.
+    """Converts the arrays of one data set; ``levels`` is one number for all of them.
 
     Args:
-      arrays: the arrays by name, each (n, *stored_shape), alike but for n.
-      source: what to call the data set in errors.
+        arrays: the arrays by name, each (n, *stored_shape), alike but for n.
+        source: what to call the data set in errors.
 
     Returns:
-      The converted arrays by name, each (n, *event_shape), and `levels`.
+        The converted arrays by name, each (n, *event_shape), and ``levels``.
 
     Raises:
-      ValueError: the arrays differ in dtype or event shape, have no axis of rows, are negative
-        integers, or are not numbers.
+        ValueError: the arrays differ in dtype or event shape, have no axis of rows, are negative
+            integers, or are not numbers.
 
-    Example:
-      >>> x, levels = as_events({"train": np.zeros((5, 28, 28), bool)}, "example")
-      >>> x["train"].shape, x["train"].dtype.name, levels
-      ((5, 28, 28, 1), 'uint8', 2)
+    >>> x, levels = as_events({"train": np.zeros((5, 28, 28), bool)}, "example")
+    >>> x["train"].shape, x["train"].dtype.name, levels
+    ((5, 28, 28, 1), 'uint8', 2)
     """
     for name, array in arrays.items():
         if array.ndim == 0:

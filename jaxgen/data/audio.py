@@ -1,14 +1,14 @@
-"""`audio:PATH[:LABELS]`: sound clips of a numpy archive as mu-law codes, one clip an example.
+"""``audio:PATH[:LABELS]``: sound clips of a numpy archive as mu-law codes, one clip an example.
 
 The archive holds clips of one channel, end to end:
 
-- `audio`: int16, all clips one after another;
-- `length`: integers, the samples of each clip; their sum is the length of `audio`;
-- `index`: integers, optional: the number of the take. Takes 0 to 4 are the test split, 5 to 9 the
+- ``audio``: int16, all clips one after another;
+- ``length``: integers, the samples of each clip; their sum is the length of ``audio``;
+- ``index``: integers, optional: the number of the take. Takes 0 to 4 are the test split, 5 to 9 the
   validation split and all others the training split, the rule of the Free Spoken Digit Dataset
   (whose authors name the first five; the next five are ours). Without it, clips are shuffled and
-  cut 80/10/10 as `shuffled_rows` does;
-- `rate`: optional, samples a second; 8000 without it, mu-law's home;
+  cut 80/10/10 as ``shuffled_rows`` does;
+- ``rate``: optional, samples a second; 8000 without it, mu-law's home;
 - LABELS names the array that becomes y, one entry a clip: integers as they are, text numbered in
   alphabetical order. Without LABELS there are no labels.
 
@@ -16,7 +16,7 @@ x is uint8 (n, longest), with 256 levels (`jaxgen.functional.companding`). `long
 clip of the whole archive; shorter ones end in the code of silence, and `lengths` says where. A clip
 stays whole, so that a likelihood is that of the clip: `Dataset.windows` cuts pieces to train on.
 
-`npz:PATH` says where files are looked up.
+``npz:PATH`` says where files are looked up.
 """
 
 import numpy as np
@@ -36,24 +36,23 @@ def load_audio(path_and_labels: str, split: str) -> LoadedAudio:
     """One split of an archive of clips.
 
     Args:
-      path_and_labels: `PATH` or `PATH:LABELS`.
-      split: `"train"`, `"valid"` or `"test"`.
+        path_and_labels: ``PATH`` or ``PATH:LABELS``.
+        split: ``"train"``, ``"valid"`` or ``"test"``.
 
     Returns:
-      x uint8 (n, longest), y (n,) or None, 256 levels, lengths (n,), and the samples a second.
+        x uint8 (n, longest), y (n,) or None, 256 levels, lengths (n,), and the samples a second.
 
     Raises:
-      FileNotFoundError: no such file; the places tried are named.
-      ValueError: the file is damaged or no such archive, or its arrays do not fit each other.
+        FileNotFoundError: no such file; the places tried are named.
+        ValueError: the file is damaged or no such archive, or its arrays do not fit each other.
 
-    Example:
-      >>> import tempfile, pathlib
-      >>> path = pathlib.Path(tempfile.mkdtemp()) / "clips.npz"
-      >>> sound = np.array([0, 500, -500, 32767, -32768], np.int16)
-      >>> np.savez(path, audio=sound, length=[2, 3], index=[7, 0], word=["yes", "no"])
-      >>> x, y, levels, lengths, rate = load_audio(f"{path}:word", "valid")
-      >>> x.tolist(), y.tolist(), levels, lengths.tolist(), rate
-      ([[128, 164, 128]], [1], 256, [2], 8000)
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "clips.npz"
+    >>> sound = np.array([0, 500, -500, 32767, -32768], np.int16)
+    >>> np.savez(path, audio=sound, length=[2, 3], index=[7, 0], word=["yes", "no"])
+    >>> x, y, levels, lengths, rate = load_audio(f"{path}:word", "valid")
+    >>> x.tolist(), y.tolist(), levels, lengths.tolist(), rate
+    ([[128, 164, 128]], [1], 256, [2], 8000)
     """
     given_path, _, labels = path_and_labels.partition(":")
     if not given_path:

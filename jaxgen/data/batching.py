@@ -1,11 +1,9 @@
 """Which rows form which batch: a pure function of seed and step, so that a run can resume anywhere.
 
-Epoch e visits the rows in the order `np.random.default_rng([seed, e]).permutation(num_examples)`,
-in `num_examples // batch_size` whole batches. The rows left over differ from epoch to epoch with
+Epoch e visits the rows in the order ``np.random.default_rng([seed, e]).permutation(num_examples)``,
+in ``num_examples // batch_size`` whole batches. The rows left over differ from epoch to epoch with
 the permutation, so none is left out for good.
 """
-
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -16,23 +14,22 @@ def batch_indices(
     """The rows of the batches of steps start, ..., stop - 1.
 
     Args:
-      seed: not negative; chooses the permutations.
-      start: the first step, counted from 0 over all epochs.
-      stop: the step after the last.
-      num_examples: rows in the data set.
-      batch_size: rows in a batch.
+        seed: not negative; chooses the permutations.
+        start: the first step, counted from 0 over all epochs.
+        stop: the step after the last.
+        num_examples: rows in the data set.
+        batch_size: rows in a batch.
 
     Returns:
-      int32 (stop - start, batch_size), values in [0, num_examples).
+        int32 (stop - start, batch_size), values in [0, num_examples).
 
     Raises:
-      ValueError: the batch is larger than the data set, or an argument is out of range.
+        ValueError: the batch is larger than the data set, or an argument is out of range.
 
-    Example:
-      >>> batch_indices(seed=0, start=0, stop=3, num_examples=5, batch_size=2)
-      array([[2, 4],
-             [3, 0],
-             [1, 4]], dtype=int32)
+    >>> batch_indices(seed=0, start=0, stop=3, num_examples=5, batch_size=2)
+    array([[2, 4],
+           [3, 0],
+           [1, 4]], dtype=int32)
     """
     if seed < 0:
         raise ValueError(f"expected a seed that is not negative, got {seed}; use 0 or more")
@@ -59,25 +56,3 @@ def batch_indices(
         batches[step - start : step - start + count] = rows.reshape(count, batch_size)
         step += count
     return batches
-
-
-def chunks(num_examples: int, size: int) -> Iterator[slice]:
-    """Slices that cover all rows in order, the last one short where `size` does not divide.
-
-    Args:
-      num_examples: how many rows to cover.
-      size: rows in a slice.
-
-    Returns:
-      An iterator over slices.
-
-    Raises:
-      ValueError: the size is less than 1.
-
-    Example:
-      >>> list(chunks(5, 2))
-      [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
-    """
-    if size < 1:
-        raise ValueError(f"expected a chunk size of at least 1, got {size}")
-    return (slice(i, min(i + size, num_examples)) for i in range(0, num_examples, size))

@@ -1,4 +1,4 @@
-"""A validated data set, and the table of specs that `load` understands."""
+"""A validated data set, and the table of specs that ``load`` understands."""
 
 import functools
 import hashlib
@@ -24,25 +24,25 @@ class Dataset:
     """One split of a data set, checked when it is made.
 
     Args:
-      name: the spec that it was loaded from, or any name.
-      split: `"train"`, `"valid"` or `"test"`.
-      x: (n, *event_shape), integers in [0, levels) or finite floats; kept contiguous and read-only.
-      y: integer labels (n,), kept as int32, or None.
-      levels: the number of values that an integer dimension can take: 17 for digits, 2 for binary
-        data, 256 for 8-bit images; None for real-valued data.
-      lengths: integers (n,) from 1 to `length`, for examples of shape `(length,)` that end before:
-        so many values are data, and padding follows. None where all are whole.
-      rate: for sound as mu-law codes, the samples a second; None for other data.
+        name: the spec that it was loaded from, or any name.
+        split: ``"train"``, ``"valid"`` or ``"test"``.
+        x: (n, *event_shape), integers in [0, levels) or finite floats; kept contiguous and
+            read-only.
+        y: integer labels (n,), kept as int32, or None.
+        levels: the number of values that an integer dimension can take: 17 for digits, 2 for binary
+            data, 256 for 8-bit images; None for real-valued data.
+        lengths: integers (n,) from 1 to ``length``, for examples of shape ``(length,)`` that end
+            before: so many values are data, and padding follows. None where all are whole.
+        rate: for sound as mu-law codes, the samples a second; None for other data.
 
     Raises:
-      ValueError: the parts do not fit, or real values are not finite.
+        ValueError: the parts do not fit, or real values are not finite.
 
-    Example:
-      >>> data = Dataset("bits", "train", np.array([[0, 1], [1, 1], [0, 0]]), levels=2)
-      >>> data
-      Dataset('bits', 'train', x=int64(3, 2), y=None, levels=2)
-      >>> len(data), data.event_shape, data.sha256[:8]
-      (3, (2,), 'acf1a054')
+    >>> data = Dataset("bits", "train", np.array([[0, 1], [1, 1], [0, 0]]), levels=2)
+    >>> data
+    Dataset('bits', 'train', x=int64(3, 2), y=None, levels=2)
+    >>> len(data), data.event_shape, data.sha256[:8]
+    (3, (2,), 'acf1a054')
     """
 
     name: str
@@ -90,9 +90,9 @@ class Dataset:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Hex digest of x: its dtype (as `<f4`) and shape as text, then its bytes in C order.
+        """Hex digest of x: its dtype (as ``<f4``) and shape as text, then its bytes in C order.
 
-        The bytes of the lengths follow, as `<i4`, where there are lengths.
+        The bytes of the lengths follow, as ``<i4``, where there are lengths.
         """
         x = self.x.astype(self.x.dtype.newbyteorder("<"), copy=False)
         digest = hashlib.sha256(f"{x.dtype.str}{x.shape}".encode())
@@ -105,12 +105,11 @@ class Dataset:
         """The same data with examples of another shape of the same size.
 
         Raises:
-          ValueError: the sizes differ, or the examples have lengths.
+            ValueError: the sizes differ, or the examples have lengths.
 
-        Example:
-          >>> flat = Dataset("digits", "train", np.zeros((5, 64), np.uint8), levels=17)
-          >>> flat.reshaped((8, 8, 1)).x.shape
-          (5, 8, 8, 1)
+        >>> flat = Dataset("digits", "train", np.zeros((5, 64), np.uint8), levels=17)
+        >>> flat.reshaped((8, 8, 1)).x.shape
+        (5, 8, 8, 1)
         """
         if math.prod(event_shape) != math.prod(self.event_shape):
             raise ValueError(
@@ -271,29 +270,28 @@ def load(spec: str, split: str = "train") -> Dataset:
 
     | spec | data |
     |---|---|
-    | `digits` | scikit-learn's 8x8 digits with 17 levels (`jaxgen.data.digits`) |
-    | `toy:NAME` | a density in the plane (`jaxgen.data.toy`) |
-    | `npz:PATH[:KEY]` | arrays of a numpy archive (`jaxgen.data.npz`) |
-    | `tfds:NAME` | a prepared TensorFlow Datasets data set (`jaxgen.data.tfds`) |
-    | `audio:PATH[:LABELS]` | sound clips of an archive as mu-law codes (`jaxgen.data.audio`) |
+    | ``digits`` | scikit-learn's 8x8 digits with 17 levels (``jaxgen.data.digits``) |
+    | ``toy:NAME`` | a density in the plane (``jaxgen.data.toy``) |
+    | ``npz:PATH[:KEY]`` | arrays of a numpy archive (``jaxgen.data.npz``) |
+    | ``tfds:NAME`` | a prepared TensorFlow Datasets data set (``jaxgen.data.tfds``) |
+    | ``audio:PATH[:LABELS]`` | sound clips of an archive as mu-law codes (``jaxgen.data.audio``) |
 
     Args:
-      spec: one of the forms above; `names()` lists them all.
-      split: `"train"`, `"valid"` or `"test"`.
+        spec: one of the forms above; ``names()`` lists them all.
+        split: ``"train"``, ``"valid"`` or ``"test"``.
 
     Returns:
-      The data set; the same spec and split give the same rows in the same order, always.
+        The data set; the same spec and split give the same rows in the same order, always.
 
     Raises:
-      ValueError: the spec or the split is unknown, or the data are not valid.
-      FileNotFoundError: the data are not on this machine; nothing is ever downloaded.
-      ImportError: a package that this data set needs is not installed.
+        ValueError: the spec or the split is unknown, or the data are not valid.
+        FileNotFoundError: the data are not on this machine; nothing is ever downloaded.
+        ImportError: a package that this data set needs is not installed.
 
-    Example:
-      >>> load("digits")
-      Dataset('digits', 'train', x=uint8(1437, 8, 8, 1), y=int32(1437,), levels=17)
-      >>> load("toy:two_moons", "test")
-      Dataset('toy:two_moons', 'test', x=float32(5000, 2), y=int32(5000,), levels=None)
+    >>> load("digits")
+    Dataset('digits', 'train', x=uint8(1437, 8, 8, 1), y=int32(1437,), levels=17)
+    >>> load("toy:two_moons", "test")
+    Dataset('toy:two_moons', 'test', x=float32(5000, 2), y=int32(5000,), levels=None)
     """
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
@@ -304,16 +302,15 @@ def load(spec: str, split: str = "train") -> Dataset:
 
 
 def names() -> list[tuple[str, str]]:
-    """What `load` accepts: each spec with a line that describes it.
+    """What ``load`` accepts: each spec with a line that describes it.
 
     Returns:
-      Pairs (spec, description); in the last three, the capitals are yours to fill in.
+        Pairs (spec, description); in the last three, the capitals are yours to fill in.
 
-    Example:
-      >>> for spec, description in names()[:2]:
-      ...     print(f"{spec:15} {description}")
-      digits          1797 handwritten digits, 8x8 pixels with 17 levels
-      toy:two_moons   two interleaved half circles of radius 1, noise 0.1
+    >>> for spec, description in names()[:2]:
+    ...     print(f"{spec:15} {description}")
+    digits          1797 handwritten digits, 8x8 pixels with 17 levels
+    toy:two_moons   two interleaved half circles of radius 1, noise 0.1
     """
     return [
         ("digits", "1797 handwritten digits, 8x8 pixels with 17 levels"),

@@ -1,14 +1,15 @@
-"""`npz:PATH[:KEY]`: arrays from a numpy `.npz` archive; pickles are refused.
+"""``npz:PATH[:KEY]``: arrays from a numpy ``.npz`` archive; pickles are refused.
 
-- With a key: that one array, cut into 80/10/10 as `shuffled_rows` does.
-- Without a key: the arrays `train`, `valid`, `test`, or `train_x`, `valid_x`, `test_x`. If there is
-  no validation array, it is the last tenth of train, and train is the rest. If no array is named
-  after a split, `x`, or else the only array in the file, is taken as if it had been the key.
-- Labels, where they exist: `train_y` beside `train` or `train_x`, `y` beside `x`, `KEY_y` beside
-  `KEY`.
+- With a key: that one array, cut into 80/10/10 as ``shuffled_rows`` does.
+- Without a key: the arrays ``train``, ``valid``, ``test``, or ``train_x``, ``valid_x``, ``test_x``.
+  If there is no validation array, it is the last tenth of train, and train is the rest. If no array
+  is named after a split, ``x``, or else the only array in the file, is taken as if it had been the
+  key.
+- Labels, where they exist: ``train_y`` beside ``train`` or ``train_x``, ``y`` beside ``x``,
+  ``KEY_y`` beside ``KEY``.
 
 A relative path is looked up in the current directory, then in the folder that the environment
-variable JAXGEN_DATA names. Dtypes are converted as `jaxgen.data.arrays` says.
+variable JAXGEN_DATA names. Dtypes are converted as ``jaxgen.data.arrays`` says.
 """
 
 import contextlib
@@ -29,23 +30,22 @@ def load_npz(path_and_key: str, split: str) -> Loaded:
     """One split of an archive.
 
     Args:
-      path_and_key: `PATH` or `PATH:KEY`.
-      split: `"train"`, `"valid"` or `"test"`.
+        path_and_key: ``PATH`` or ``PATH:KEY``.
+        split: ``"train"``, ``"valid"`` or ``"test"``.
 
     Returns:
-      x (n, *event_shape), y (n,) or None, levels or None.
+        x (n, *event_shape), y (n,) or None, levels or None.
 
     Raises:
-      FileNotFoundError: no such file; the places tried are named.
-      ValueError: the file is damaged or no archive, has no such array, or its arrays do not fit.
+        FileNotFoundError: no such file; the places tried are named.
+        ValueError: the file is damaged or no archive, has no such array, or its arrays do not fit.
 
-    Example:
-      >>> import tempfile
-      >>> path = Path(tempfile.mkdtemp()) / "images.npz"
-      >>> np.savez(path, train=np.zeros((50, 4, 4), np.uint8), test=np.zeros((9, 4, 4), np.uint8))
-      >>> x, y, levels = load_npz(str(path), "valid")
-      >>> x.shape, y, levels
-      ((5, 4, 4, 1), None, 256)
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "images.npz"
+    >>> np.savez(path, train=np.zeros((50, 4, 4), np.uint8), test=np.zeros((9, 4, 4), np.uint8))
+    >>> x, y, levels = load_npz(str(path), "valid")
+    >>> x.shape, y, levels
+    ((5, 4, 4, 1), None, 256)
     """
     given_path, _, key = path_and_key.partition(":")
     path = find(given_path)
@@ -59,20 +59,19 @@ def find(given: str) -> Path:
     """The existing file that a path of a spec means.
 
     Args:
-      given: an absolute path, or one relative to the current directory or to `$JAXGEN_DATA`.
+        given: an absolute path, or one relative to the current directory or to ``$JAXGEN_DATA``.
 
     Returns:
-      The path of the file.
+        The path of the file.
 
     Raises:
-      ValueError: the path is empty.
-      FileNotFoundError: there is no such file in the places that were tried.
+        ValueError: the path is empty.
+        FileNotFoundError: there is no such file in the places that were tried.
 
-    Example:
-      >>> find("/absent.npz")
-      Traceback (most recent call last):
-      ...
-      FileNotFoundError: expected a file, found none at /absent.npz
+    >>> find("/absent.npz")
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: expected a file, found none at /absent.npz
     """
     if not given:
         raise ValueError("expected npz:PATH or npz:PATH:KEY, got no path; e.g. npz:images.npz")
@@ -98,7 +97,7 @@ def open_archive(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
     """An archive, open while the context lasts.
 
     Raises:
-      ValueError: the file is damaged, or no archive.
+        ValueError: the file is damaged, or no archive.
     """
     # Opened here, not by np.load, which leaves the file open when it turns out to be damaged.
     with path.open("rb") as stream:
@@ -119,7 +118,7 @@ def read_array(file: np.lib.npyio.NpzFile, path: Path, key: str) -> np.ndarray:
     """The array of this name, which the archive has.
 
     Raises:
-      ValueError: it is damaged, or pickled.
+        ValueError: it is damaged, or pickled.
     """
     try:
         return file[key]

@@ -1,12 +1,13 @@
-"""`tfds:NAME`: data sets that TensorFlow Datasets has prepared, read as tfds data sources.
+"""``tfds:NAME``: data sets that TensorFlow Datasets has prepared, read as tfds data sources.
 
-Reading needs `tensorflow-datasets` and `array_record`, not TensorFlow; *preparing* most data sets
-needs TensorFlow, once. Nothing is ever downloaded here: a data set that is not prepared is an error
-that says what to run. As for tfds itself, the environment variable TFDS_DATA_DIR names the folder.
+Reading needs ``tensorflow-datasets`` and ``array_record``, not TensorFlow; *preparing* most data
+sets needs TensorFlow, once. Nothing is ever downloaded here: a data set that is not prepared is an
+error that says what to run. As for tfds itself, the environment variable TFDS_DATA_DIR names the
+folder.
 
-x is the feature `image`, or the only array among the features; y is `label` if there is one. The
-split `valid` is tfds's `validation`, or the last tenth of its `train` (train is then the rest).
-Dtypes are converted as `jaxgen.data.arrays` says.
+x is the feature ``image``, or the only array among the features; y is ``label`` if there is one.
+The split ``valid`` is tfds's ``validation``, or the last tenth of its ``train`` (train is then the
+rest). Dtypes are converted as ``jaxgen.data.arrays`` says.
 """
 
 import os
@@ -28,24 +29,23 @@ def load_tfds(name: str, split: str) -> Loaded:
     """One split of a prepared data set.
 
     Args:
-      name: tfds's name, `NAME`, `NAME/CONFIG` or `NAME:VERSION`.
-      split: `"train"`, `"valid"` or `"test"`.
+        name: tfds's name, ``NAME``, ``NAME/CONFIG`` or ``NAME:VERSION``.
+        split: ``"train"``, ``"valid"`` or ``"test"``.
 
     Returns:
-      x (n, *event_shape), y (n,) or None, levels or None.
+        x (n, *event_shape), y (n,) or None, levels or None.
 
     Raises:
-      ImportError: tensorflow-datasets or array_record is not installed, or the data set's features
-        need TensorFlow.
-      FileNotFoundError: the data set is not prepared.
-      ValueError: the name is unknown, or the data set has no such split, no usable feature, or a
-        file format without random access.
+        ImportError: tensorflow-datasets or array_record is not installed, or the data set's
+            features need TensorFlow.
+        FileNotFoundError: the data set is not prepared.
+        ValueError: the name is unknown, or the data set has no such split, no usable feature, or a
+            file format without random access.
 
-    Example:
-      >>> load_tfds("hub:mnist", "train")
-      Traceback (most recent call last):
-      ...
-      ValueError: expected tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:VERSION, got 'tfds:hub:mnist'
+    >>> load_tfds("hub:mnist", "train")
+    Traceback (most recent call last):
+    ...
+    ValueError: expected tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:VERSION, got 'tfds:hub:mnist'
     """
     if not _NAME.fullmatch(name):
         raise ValueError(

@@ -1,11 +1,11 @@
-"""`toy:NAME`: six densities in the plane, the usual first look at a flow.
+"""``toy:NAME``: six densities in the plane, the usual first look at a flow.
 
 The shapes are those that FFJORD (Grathwohl et al., 2019, https://arxiv.org/abs/1810.01367) made
 customary; the pinwheel is from Johnson et al. (2016, https://arxiv.org/abs/1603.06277). Ours differ
 in scale: the mean is about zero and each standard deviation between 0.4 and 2, so that a flow needs
 no standardisation. Rows are independent draws, so the first rows of any number are a fair sample.
 
-Split `s` of every set is `draw(name, np.random.default_rng(SEEDS[s]), SIZES[s])`.
+Split ``s`` of every set is ``draw(name, np.random.default_rng(SEEDS[s]), SIZES[s])``.
 """
 
 from collections.abc import Callable
@@ -83,21 +83,20 @@ def draw(name: str, rng: np.random.Generator, num_examples: int) -> Draw:
     """Fresh independent draws from one of the densities.
 
     Args:
-      name: a key of `TOYS`.
-      rng: a numpy generator; it is advanced.
-      num_examples: how many rows.
+        name: a key of ``TOYS``.
+        rng: a numpy generator; it is advanced.
+        num_examples: how many rows.
 
     Returns:
-      x float32 (num_examples, 2), and y (num_examples,), the component that each row came from, or
-      None where the density has no components (checkerboard).
+        x float32 (num_examples, 2), and y (num_examples,), the component that each row came from,
+        or None where the density has no components (checkerboard).
 
     Raises:
-      ValueError: the name is unknown.
+        ValueError: the name is unknown.
 
-    Example:
-      >>> x, y = draw("eight_gaussians", np.random.default_rng(7), 1000)
-      >>> x.shape, x.dtype.name, int(y.max())
-      ((1000, 2), 'float32', 7)
+    >>> x, y = draw("eight_gaussians", np.random.default_rng(7), 1000)
+    >>> x.shape, x.dtype.name, int(y.max())
+    ((1000, 2), 'float32', 7)
     """
     if name not in TOYS:
         raise unknown("toy data set", name, TOYS)
@@ -109,19 +108,18 @@ def load_toy(name: str, split: str) -> Loaded:
     """One split of a toy set: 10000 rows to train, 2000 to validate, 5000 to test.
 
     Args:
-      name: a key of `TOYS`.
-      split: `"train"`, `"valid"` or `"test"`.
+        name: a key of ``TOYS``.
+        split: ``"train"``, ``"valid"`` or ``"test"``.
 
     Returns:
-      x float32 (n, 2), y (n,) or None, and no levels.
+        x float32 (n, 2), y (n,) or None, and no levels.
 
     Raises:
-      ValueError: the name is unknown.
+        ValueError: the name is unknown.
 
-    Example:
-      >>> x, y, levels = load_toy("rings", "valid")
-      >>> x.shape, y.shape, levels
-      ((2000, 2), (2000,), None)
+    >>> x, y, levels = load_toy("rings", "valid")
+    >>> x.shape, y.shape, levels
+    ((2000, 2), (2000,), None)
     """
     x, y = draw(name, np.random.default_rng(SEEDS[split]), SIZES[split])
     return x, y, None

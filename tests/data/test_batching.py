@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxgen.data import batch_indices, chunks
+from jaxgen.data import batch_indices
 
 
 def test_values_are_fixed():
@@ -63,17 +63,3 @@ def test_refuses(change, said):
     arguments = {"seed": 0, "start": 0, "stop": 5, "num_examples": 10, "batch_size": 3} | change
     with pytest.raises(ValueError, match=said):
         batch_indices(**arguments)
-
-
-@pytest.mark.parametrize(("num_examples", "size"), [(10, 3), (9, 3), (2, 3), (0, 3), (5, 1)])
-def test_chunks_cover_everything_in_order(num_examples, size):
-    slices = list(chunks(num_examples, size))
-    rows = [row for part in slices for row in range(num_examples)[part]]
-    assert rows == list(range(num_examples))
-    assert all(part.stop - part.start == size for part in slices[:-1])
-    assert all(0 < part.stop - part.start <= size for part in slices)
-
-
-def test_chunks_refuses_at_the_call():
-    with pytest.raises(ValueError, match="at least 1, got 0"):
-        chunks(10, 0)
