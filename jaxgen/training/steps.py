@@ -94,9 +94,41 @@ def make_pmap_step(
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """A step under ``jax.pmap``: state and batch carry a leading axis of devices.
 
-    Replicate the state with ``jax.device_put_replicated`` or by broadcasting; every device keeps an
-    equal copy and draws its own noise. (``pmap`` is in maintenance upstream; :func:`make_steps` is
-    what :func:`~jaxgen.training.fit` uses.)
+    Every device keeps an equal copy of the state, sees its own part of the batch and draws its own
+    noise; gradients and losses are averaged over the devices, so the copies stay equal. The state
+    is donated. (``pmap`` is in maintenance upstream; :func:`make_steps` is what
+    :func:`~jaxgen.training.fit` uses.)
+
+    Args:
+        objective: ``(model, batch, key) -> loss``.
+        optimizer: an optax optimizer of the model's ``nnx.Param`` leaves.
+        ema_decay: decay of the moving average of the parameters.
+
+    Returns:
+        The step, compiled when it is first called. Every leaf of its state, batch and metrics has
+        the shape ``(devices, ...)``.
+
+    Sharding over the leading axis puts each copy, and each part of the batch, where it is used:
+
+    >>> from jaxgen.models import DiagonalNormal
+    >>> from jaxgen.training.objectives import negative_log_likelihood
+    >>> devices = jax.local_devices()
+    >>> sharding = NamedSharding(Mesh(devices, ("devices",)), PartitionSpec("devices"))
+    >>> def replicate(leaf):
+    ...     return jax.device_put(jnp.broadcast_to(leaf, (len(devices), *leaf.shape)), sharding)
+    >>> def split(array):
+    ...     return jax.device_put(array.reshape(len(devices), -1, *array.shape[1:]), sharding)
+    >>> optimizer = optax.adam(1e-2)
+    >>> state = TrainState.create(DiagonalNormal((2,)), optimizer, jax.random.key(0))
+    >>> batch = Batch(jnp.ones((4 * len(devices), 2)))
+    >>> step = make_pmap_step(negative_log_likelihood, optimizer)
+    >>> replicas, metrics = step(jax.tree.map(replicate, state), jax.tree.map(split, batch))
+
+    The copies are equal, so the first of each is the result:
+
+    >>> state, metrics = jax.tree.map(lambda leaf: leaf[0], (replicas, metrics))
+    >>> int(state.step), round(float(metrics["loss"]), 4)  # log 2 pi + 1
+    (1, 2.8379)
     """
     step = make_step(objective, optimizer, ema_decay, axis_name="devices")
     return jax.pmap(step, axis_name="devices", donate_argnums=0)

@@ -56,7 +56,7 @@ def x():
 # --- several devices ---
 
 FOUR_DEVICES = """
-import json
+import doctest, json
 import jax, jax.numpy as jnp, numpy as np
 from flax import nnx
 from jaxgen import zoo
@@ -64,9 +64,12 @@ from jaxgen.training import (
     Batch, TrainSettings, TrainState, fit, make_optimizer, make_pmap_step, make_step, make_steps,
     negative_log_likelihood,
 )
+from jaxgen.training import steps
 from jaxgen.training.steps import data_mesh
 
 assert jax.device_count() == 4
+failed, attempted = doctest.testmod(steps)
+assert attempted
 
 def difference(a, b):
     a, b = jax.tree.leaves(a), jax.tree.leaves(b)
@@ -99,7 +102,7 @@ for rows in indices:
     pmapped, of_step = pmap_step(pmapped, Batch(x[rows].reshape(4, 8, 2)))
     losses.append(float(of_step["loss"][0]))
 replicas = [jax.tree.map(lambda leaf: leaf[i], pmapped) for i in range(4)]
-result = {"pmap and mesh": difference(jitted, replicas[0])}
+result = {"pmap and mesh": difference(jitted, replicas[0]), "failed examples": failed}
 result["replicas"] = max(difference(replicas[0], other) for other in replicas[1:])
 result["losses"] = float(np.abs(np.asarray(metrics["loss"]) - losses).max())
 result["moved"] = difference(jitted.model, state.model)
@@ -167,6 +170,10 @@ def test_pmap_and_mesh_give_the_same_parameters(four):
 
 def test_pmap_keeps_its_replicas_equal(four):
     assert four["replicas"] == 0.0
+
+
+def test_the_documented_idiom_runs_on_four_devices(four):
+    assert four["failed examples"] == 0
 
 
 def test_fit_on_four_devices_equals_one(four):
