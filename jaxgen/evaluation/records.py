@@ -134,9 +134,10 @@ def evaluate(
     in_bits = data.levels is not None and data.levels > 2
     value = float(scores.mean())
     if in_bits:
-        sizes = math.prod(data.event_shape) if data.lengths is None else data.lengths
+        whole = math.prod(data.event_shape) if data.lengths is None else data.lengths
+        sizes = np.asarray(whole, np.float64)
         if observed is not None:
-            sizes *= 1.0 - observed.mean()
+            sizes = sizes * (1.0 - observed.mean())
         mean_size = float(np.mean(sizes))
         value = -value / (mean_size * math.log(2.0))
         # Their deviations are what each example adds to that of the ratio.

@@ -10,9 +10,10 @@ mass of the integers below, by Jensen's inequality (Theis et al. 2016; Ho et al.
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
 
 
-def uniform_noise(key: Array, shape: tuple[int, ...], dtype: jnp.dtype | None = None) -> Array:
+def uniform_noise(key: Array, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
     """Noise on ``(0, 1)``, whose log-density is 0: uniform dequantization."""
     dtype = dtype or jnp.result_type(float)
     return jax.random.uniform(key, shape, dtype, minval=float(jnp.finfo(dtype).tiny))
