@@ -2,7 +2,7 @@
 
     python benchmarks/audio.py [--small] [--rounds 5]
 
-The network of ``experiments/wavenet_fsdd.py`` without its context, perturbed weights, float32, one
+The network of ``experiments/fsdd.py:wavenet`` without its context, perturbed weights, float32, one
 signal of 8000, 16000 and 32000 mu-law codes (8 kHz). Every step reads what earlier layers kept, so
 the time is proportional to the length: the ratios should be 2 and 4. The lengths take turns in
 every round; printed are medians and spreads, and the ratios of calls of the same round. Absolute
@@ -19,10 +19,10 @@ from timing import interleaved, milliseconds, ratio
 
 from jaxgen import zoo
 from jaxgen.models import Autoregressive
+from jaxgen.runs import load_recipe
 from jaxgen.testing import perturb
-from jaxgen.training.experiment import load_experiment
 
-EXPERIMENT = Path(__file__).parents[1] / "experiments" / "wavenet_fsdd.py"
+EXPERIMENT = f"{Path(__file__).parents[1]}/experiments/fsdd.py:wavenet"
 SECONDS = (1, 2, 4)
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--small", action="store_true", help="tiny sizes: does it run?")
     options = parser.parse_args()
-    rate, network = 8000, load_experiment(EXPERIMENT).model_args
+    rate, network = 8000, load_recipe(EXPERIMENT)[0].model_args
     if options.small:
         rate, network = 8, network | {"dilations": [1, 2]}
     sample = jax.jit(Autoregressive.sample, static_argnums=2)

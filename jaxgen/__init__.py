@@ -22,6 +22,7 @@ _SUBMODULES = (
     "likelihoods",
     "models",
     "networks",
+    "runs",
     "testing",
     "training",
     "transforms",
@@ -43,7 +44,7 @@ def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"jaxgen.{name}")
     if name == "load":
-        return importlib.import_module("jaxgen.training.run").load
+        return importlib.import_module("jaxgen.runs").load
     raise AttributeError(f"module 'jaxgen' has no attribute {name!r}")
 
 

@@ -1,4 +1,4 @@
-"""Floor 8: the command line, ``jaxgen`` or ``python -m jaxgen``."""
+"""Floor 9: the command line, ``jaxgen`` or ``python -m jaxgen``."""
 
 import argparse
 import sys
@@ -34,7 +34,11 @@ def _parser() -> argparse.ArgumentParser:
         help="train an experiment; the same command again goes on where it stopped",
         description="Trains an experiment into a run directory. The same command again continues.",
     )
-    train.add_argument("file", metavar="FILE", help="a Python file that defines an Experiment")
+    train.add_argument(
+        "experiment",
+        metavar="FILE[:NAME]",
+        help="a Python file that defines a Recipe, or several by name",
+    )
     train.add_argument("--out", required=True, metavar="RUN", help="the run directory")
     train.add_argument("--steps", type=int, help="short for --set train.steps=STEPS")
     train.add_argument("--seed", type=int, help="short for --set train.seed=SEED")
@@ -56,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--samples", type=int, help="importance samples for a model without an exact likelihood"
     )
+    _add_file(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
     sample = commands.add_parser(
@@ -84,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument(
         "--length", type=int, help="values of a signal, for a model that fits any length"
     )
+    _add_file(sample)
     sample.set_defaults(run=_sample)
 
     interpolate = commands.add_parser(
@@ -96,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out", default="interpolation.png", help="the picture (default interpolation.png)"
     )
     interpolate.add_argument("--seed", type=int, default=0)
+    _add_file(interpolate)
     interpolate.set_defaults(run=_interpolate)
 
     complete = commands.add_parser(
@@ -113,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out", default="completion.png", help="the picture (default completion.png)"
     )
     complete.add_argument("--seed", type=int, default=0)
+    _add_file(complete)
     complete.set_defaults(run=_complete)
 
     listing = commands.add_parser("list", help="list models, data sets and experiments")
@@ -120,20 +128,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _train(options: argparse.Namespace) -> int:
-    from jaxgen.training.experiment import load_experiment
-    from jaxgen.training.run import train
+def _add_file(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--file", metavar="FILE", help="the experiment file, for a run whose model is defined there"
+    )
 
-    experiment = load_experiment(options.file)
+
+def _train(options: argparse.Namespace) -> int:
+    from jaxgen.runs import load_recipe, train
+
+    recipe, file = load_recipe(options.experiment)
     assignments = list(options.assignments)
     if options.steps is not None:
         assignments.append(f"train.steps={options.steps}")
     if options.seed is not None:
         assignments.append(f"train.seed={options.seed}")
-    experiment = experiment.override(assignments)
-    result = train(
-        experiment, options.out, name=Path(options.file).stem, progress=not options.quiet
-    )
+    recipe = recipe.override(assignments, file.functions)
+    result = train(recipe, options.out, file=file, progress=not options.quiet)
     if result.interrupted:
         step = result.history[-1]["step"] if result.history else 0
         print(
@@ -145,14 +156,17 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from jaxgen.training.run import evaluate_run
+    from jaxgen.runs import evaluate_run
 
-    print(evaluate_run(options.run_dir, split=options.split, num_samples=options.samples))
+    record = evaluate_run(
+        options.run_dir, split=options.split, num_samples=options.samples, file=options.file
+    )
+    print(record)
     return 0
 
 
 def _sample(options: argparse.Namespace) -> int:
-    from jaxgen.training.run import sample
+    from jaxgen.runs import sample
 
     sample(
         options.run_dir,
@@ -162,23 +176,29 @@ def _sample(options: argparse.Namespace) -> int:
         temperature=options.temperature,
         top_p=options.top_p,
         length=options.length,
+        file=options.file,
     )
     print(options.out)
     return 0
 
 
 def _interpolate(options: argparse.Namespace) -> int:
-    from jaxgen.training.run import interpolate_run
+    from jaxgen.runs import interpolate_run
 
     interpolate_run(
-        options.run_dir, options.out, num=options.num, pairs=options.pairs, seed=options.seed
+        options.run_dir,
+        options.out,
+        num=options.num,
+        pairs=options.pairs,
+        seed=options.seed,
+        file=options.file,
     )
     print(options.out)
     return 0
 
 
 def _complete(options: argparse.Namespace) -> int:
-    from jaxgen.training.run import complete_run
+    from jaxgen.runs import complete_run
 
     records = complete_run(
         options.run_dir,
@@ -187,6 +207,7 @@ def _complete(options: argparse.Namespace) -> int:
         num=options.num,
         examples=options.examples,
         seed=options.seed,
+        file=options.file,
     )
     print(*records, options.out, sep="\n")
     return 0
@@ -195,11 +216,11 @@ def _complete(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     from jaxgen import data, zoo
 
-    experiments = sorted(Path("experiments").glob("*.py"))
+    paths = sorted(Path("experiments").glob("*.py"))
     for title, rows in (
         ("models", zoo.names()),
         ("data sets", data.names()),
-        ("experiments", [(str(path), _summary(path)) for path in experiments]),
+        ("experiments", [row for path in paths for row in _recipes(path)]),
     ):
         print(f"{title}:")
         width = max((len(name) for name, _ in rows), default=0)
@@ -208,8 +229,12 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
-def _summary(path: Path) -> str:
-    """The first line of a file's docstring, read without executing it."""
-    import ast
+def _recipes(path: Path) -> list[tuple[str, str]]:
+    """The recipes of an experiment file, each with a line about it."""
+    from jaxgen.runs import ExperimentFile
 
-    return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+    try:
+        recipes = ExperimentFile.load(path).recipes
+    except Exception as error:  # whatever a file may raise that is executed
+        return [(str(path), f"cannot be loaded: {type(error).__name__}: {error}")]
+    return [(f"{path}:{name}", recipe.summary) for name, recipe in recipes.items()]

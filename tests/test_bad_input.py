@@ -25,9 +25,9 @@ from jaxgen.data import Dataset
 from jaxgen.evaluation import evaluate
 from jaxgen.models import Autoregressive, Dequantized, Ensemble, Flow, StandardNormal
 from jaxgen.models.scoring import score
-from jaxgen.training import Experiment, TrainSettings, fit
+from jaxgen.runs import Recipe, RunError, train
+from jaxgen.training import TrainSettings, fit
 from jaxgen.training.checkpoints import CheckpointError
-from jaxgen.training.run import RunError, train
 
 SETTINGS = TrainSettings(steps=2, batch_size=4, steps_per_dispatch=1, checkpoint_every=1)
 
@@ -327,7 +327,7 @@ MODELS = {
         "unknown maf hyperparameter 'layer': did you mean 'layers'",
     ),
     "an unknown key": (
-        lambda: Experiment.from_dict({"model": "maf", "data": "digits", "trian": {}}),
+        lambda: Recipe.from_dict({"model": "maf", "data": "digits", "trian": {}}),
         ValueError,
         "unknown configuration key 'trian': did you mean 'train'",
     ),
@@ -496,7 +496,7 @@ def archive(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def experiment(archive):
-    return Experiment(
+    return Recipe(
         model="made",
         data=f"npz:{archive}",
         model_args={"levels": None, "hidden": [4]},
@@ -590,23 +590,23 @@ DAMAGED = {
         write("config.json", '{"name": "made"}'),
         "config.json is damaged: KeyError",
     ),
-    "no experiment": (write_config(experiment=None), "config.json is damaged.*got None"),
+    "no experiment": (write_config(recipe=None), "config.json is damaged.*got None"),
     "an unknown setting": (
-        write_config(experiment={**OTHER_MODEL, "train": {"stepz": 1}}),
+        write_config(recipe={**OTHER_MODEL, "train": {"stepz": 1}}),
         "config.json is damaged.*unknown training setting 'stepz'",
     ),
     "a setting of another type": (
-        write_config(experiment={**OTHER_MODEL, "train": {"steps": "x"}}),
+        write_config(recipe={**OTHER_MODEL, "train": {"steps": "x"}}),
         "config.json is damaged.*steps: expected int, got 'x'",
     ),
     "no event": (write_config(event_shape=None), "config.json is damaged"),
     "an event that is none": (write_config(event_shape=["a"]), "config.json is damaged"),
     "another model": (
-        write_config(experiment=OTHER_MODEL),
+        write_config(recipe=OTHER_MODEL),
         r"checkpoints/2 belongs to another model: expected shape \(5,\) at .*, got shape \(4,\)",
     ),
     "a deeper model": (
-        write_config(experiment={**OTHER_MODEL, "model_args": {"levels": None, "hidden": [4, 4]}}),
+        write_config(recipe={**OTHER_MODEL, "model_args": {"levels": None, "hidden": [4, 4]}}),
         r"belongs to another model: expected shape \(4,\) at .*, got nothing",
     ),
     "no checkpoints": (remove("checkpoints"), "no checkpoint has been written yet; train it first"),
@@ -660,14 +660,14 @@ def test_a_damaged_checkpoint_is_not_trained_over(damage, run, experiment):
 
 
 OTHER_CONFIGURATIONS = {
-    "another setting": (["steps=3"], r"experiment\.train\.steps: 2 there, 3 now"),
-    "another seed": (["seed=1"], r"experiment\.train\.seed: 0 there, 1 now"),
+    "another setting": (["steps=3"], r"recipe\.train\.steps: 2 there, 3 now"),
+    "another seed": (["seed=1"], r"recipe\.train\.seed: 0 there, 1 now"),
     "another size": (
         ["hidden=[5]"],
-        r"experiment\.model_args\.hidden: \[4\] there, \[5\] now",
+        r"recipe\.model_args\.hidden: \[4\] there, \[5\] now",
     ),
-    "a setting more": (["dropout=0.5"], r"experiment\.model_args\.dropout: None there, 0\.5 now"),
-    "another data set": (["data=toy:rings"], r"experiment\.data: npz:.* there, toy:rings now"),
+    "a setting more": (["dropout=0.5"], r"recipe\.model_args\.dropout: None there, 0\.5 now"),
+    "another data set": (["data=toy:rings"], r"recipe\.data: npz:.* there, toy:rings now"),
     "two things": (["seed=1", "steps=3"], r"train\.seed: 0 there, 1 now; .*steps: 2 there, 3 now"),
 }
 

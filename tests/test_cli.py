@@ -20,11 +20,13 @@ EXPERIMENT = '''"""A small flow of points.
 
 More about it.
 """
-from jaxgen.training import Experiment, TrainSettings
+from jaxgen.runs import Recipe
+from jaxgen.training import TrainSettings
 
-experiment = Experiment(
+recipe = Recipe(
     model="maf",
     data="toy:rings",
+    summary="A small flow of points.",
     model_args={"layers": 1, "hidden": [4]},
     train=TrainSettings(steps=100, batch_size=16, steps_per_dispatch=2, seed=7),
 )
@@ -56,7 +58,7 @@ def _in_tmp_path(monkeypatch, tmp_path):
 def test_train_takes_overrides(run):
     config = json.loads((run / "config.json").read_text())
     assert config["name"] == "maf_rings"
-    train = config["experiment"]["train"]
+    train = config["recipe"]["train"]
     assert {name: train[name] for name in ("steps", "seed", "eval_every", "learning_rate")} == {
         "steps": 4,
         "seed": 1,
@@ -64,7 +66,7 @@ def test_train_takes_overrides(run):
         "learning_rate": 0.5,
     }
     assert train["batch_size"] == 16
-    assert config["experiment"]["model_args"] == {"layers": 1, "hidden": [4], "bound": 2.0}
+    assert config["recipe"]["model_args"] == {"layers": 1, "hidden": [4], "bound": 2.0}
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [2, 4]
     assert json.loads((run / "record.json").read_text())["seed"] == 1
@@ -113,13 +115,23 @@ def test_the_run_is_a_model_in_a_notebook(run):
 def test_list(tmp_path, capsys):
     experiments = tmp_path / "experiments"
     experiments.mkdir()
-    (experiments / "b.py").write_text('"""Second."""\nraise SystemExit("it was executed")\n')
-    (experiments / "a.py").write_text('"""First.\n\nRest."""\n')
+    (experiments / "b.py").write_text(EXPERIMENT)
+    (experiments / "a.py").write_text("raise RuntimeError('broken')\n")
+    several = "\n".join(
+        f"{name} = Recipe(model='maf', data='toy:rings', summary='The {name}.')"
+        for name in ("one", "other")
+    )
+    (experiments / "c.py").write_text(f"from jaxgen.runs import Recipe\n{several}\n")
     assert main(["list"]) == 0
     models, data, listed = re.split(r"^\S.*:\n", capsys.readouterr().out, flags=re.M)[1:]
     assert [line.split()[0] for line in models.splitlines()] == [name for name, _ in zoo.names()]
     assert [line.split()[0] for line in data.splitlines()] == [name for name, _ in names()]
-    assert listed == "  experiments/a.py  First.\n  experiments/b.py  Second.\n"
+    assert [line.split(maxsplit=1) for line in listed.splitlines()] == [
+        ["experiments/a.py", "cannot be loaded: RuntimeError: broken"],
+        ["experiments/b.py:recipe", "A small flow of points."],
+        ["experiments/c.py:one", "The one."],
+        ["experiments/c.py:other", "The other."],
+    ]
 
 
 def test_list_without_experiments(capsys):

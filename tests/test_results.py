@@ -1,5 +1,6 @@
 """Numbers in the README are those of the committed records."""
 
+import ast
 import dataclasses
 import json
 from pathlib import Path
@@ -8,8 +9,12 @@ import pytest
 
 from jaxgen.evaluation import Record
 from jaxgen.evaluation.table import insert_table, markdown_table, over_seeds
+from jaxgen.runs import ExperimentFile
 
 ROOT = Path(__file__).parents[1]
+FILES = [ExperimentFile.load(path) for path in sorted((ROOT / "experiments").glob("*.py"))]
+# Of every run by its name, the file of its recipe and the recipe's name there.
+RECIPES = {file.recipe(name).name: (file.path, name) for file in FILES for name in file.recipes}
 RECORDS = sorted((ROOT / "experiments" / "records").glob("*.json"))
 
 
@@ -22,13 +27,14 @@ def test_readme_shows_the_records() -> None:
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
-def test_record_is_complete_and_has_its_experiment(path: Path) -> None:
+def test_record_is_complete_and_has_its_recipe(path: Path) -> None:
     record = json.loads(path.read_text())
     fields = dataclasses.fields(Record)
     assert set(record) <= {field.name for field in fields}
     assert set(record) >= {f.name for f in fields if f.default is dataclasses.MISSING}
     stem = path.stem.partition(".")[0]  # what follows tells estimators and seeds apart
     assert record["model"] == stem
+    assert stem in RECIPES
     assert record["split"] == "test"
 
 
@@ -37,9 +43,12 @@ def rows() -> list[dict]:
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row['model']}, {row['estimator']}")
-def test_the_docstring_of_the_experiment_states_the_result(row: dict) -> None:
-    source = (ROOT / "experiments" / f"{row['model']}.py").read_text()
-    assert f"{row['value']:.2f}" in source
+def test_the_row_of_the_recipe_states_the_result(row: dict) -> None:
+    """In the table of the file's docstring."""
+    path, name = RECIPES[row["model"]]
+    lines = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()
+    own = [line for line in lines if line.split()[:1] == [name]]
+    assert any(f"{row['value']:.2f}" in line for line in own)
 
 
 def test_the_trainings_of_an_experiment_have_seeds_of_their_own() -> None:

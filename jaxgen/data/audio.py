@@ -14,7 +14,7 @@ The archive holds clips of one channel, end to end:
 
 x is uint8 (n, longest), with 256 levels (`jaxgen.functional.companding`). `longest` is the longest
 clip of the whole archive; shorter ones end in the code of silence, and `lengths` says where. A clip
-stays whole, so that a likelihood is that of the clip: `Dataset.windows` cuts pieces to train on.
+stays whole, so that a likelihood is that of the clip: `Dataset.crops` cuts pieces to train on.
 
 ``npz:PATH`` says where files are looked up.
 """

@@ -124,13 +124,13 @@ class Dataset:
             )
         return replace(self, x=self.x.reshape(len(self), *event_shape))
 
-    def windows(self, size: int) -> "Dataset":
-        """The same values in shorter examples: every one is cut into consecutive windows.
+    def crops(self, size: int) -> "Dataset":
+        """The same values in shorter examples: every one is cut into consecutive crops.
 
-        The last window of an example is padded, and `lengths` says where; nothing is left out.
+        The last crop of an example is padded, and `lengths` says where; nothing is left out.
 
         Args:
-          size: values in a window, at most those of an example.
+          size: values in a crop, at most those of an example.
 
         Returns:
           A data set of examples `(size,)`, each with its example's label.
@@ -140,19 +140,19 @@ class Dataset:
 
         Example:
           >>> x = np.array([[1, 2, 3, 4, 5], [6, 7, 0, 0, 0]])
-          >>> data = Dataset("bits", "train", x, levels=8, lengths=np.array([5, 2])).windows(3)
+          >>> data = Dataset("bits", "train", x, levels=8, lengths=np.array([5, 2])).crops(3)
           >>> data.x.tolist(), data.lengths.tolist()
           ([[1, 2, 3], [4, 5, 5], [6, 7, 0]], [3, 2, 2])
         """
         where = f"data set {self.name!r}, split {self.split!r}"
         if self.x.ndim != 2:
             raise ValueError(
-                f"{where}: expected examples of shape (length,) to cut into windows, got "
+                f"{where}: expected examples of shape (length,) to cut into crops, got "
                 f"{self.event_shape}"
             )
         longest = self.x.shape[1]
         if not 1 <= size <= longest:
-            raise ValueError(f"{where}: expected windows of 1 to {longest} values, got {size}")
+            raise ValueError(f"{where}: expected crops of 1 to {longest} values, got {size}")
         lengths = np.full(len(self), longest) if self.lengths is None else self.lengths
         counts = -(-lengths // size)
         rows = np.repeat(np.arange(len(self)), counts)
@@ -161,7 +161,7 @@ class Dataset:
         columns = np.minimum(first[:, None] + np.arange(size), longest - 1)
         return replace(
             self,
-            name=f"{self.name} in windows of {size}",
+            name=f"{self.name} in crops of {size}",
             x=self.x[rows[:, None], columns],
             y=None if self.y is None else self.y[rows],
             lengths=np.minimum(lengths[rows] - first, size),

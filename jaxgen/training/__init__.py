@@ -1,6 +1,5 @@
-"""Floor 7: objectives, the training state, jitted and pmapped steps, the loop, runs."""
+"""Floor 7: objectives, the training state, jitted and pmapped steps, the loop, procedures."""
 
-from jaxgen.training.experiment import Experiment
 from jaxgen.training.loop import FitResult, NonFiniteLossError, fit
 from jaxgen.training.objectives import Batch, negative_log_likelihood, reverse_kl
 from jaxgen.training.optimizers import make_optimizer
@@ -10,7 +9,6 @@ from jaxgen.training.steps import make_pmap_step, make_step, make_steps
 
 __all__ = [
     "Batch",
-    "Experiment",
     "FitResult",
     "NonFiniteLossError",
     "TrainSettings",

@@ -14,22 +14,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
-from jaxgen.core import ShapeError, needs_calibration
+from jaxgen.core import needs_calibration
 from jaxgen.data.batching import batch_indices
 from jaxgen.models import Model
 from jaxgen.models.scoring import score
 from jaxgen.training.checkpoints import Checkpoints
+from jaxgen.training.inputs import as_batch, check_inputs, mean_size, num_examples, take_rows
 from jaxgen.training.metrics import MetricsLog
-from jaxgen.training.objectives import Batch, negative_log_likelihood
+from jaxgen.training.objectives import Batch, Objective, negative_log_likelihood
 from jaxgen.training.optimizers import make_optimizer
 from jaxgen.training.settings import TrainSettings
 from jaxgen.training.state import TrainState, with_params
-from jaxgen.training.steps import Objective, data_mesh, make_step, make_steps
+from jaxgen.training.steps import data_mesh, make_step, make_steps
 
 # Data up to this size live on the device; larger sets are sent a dispatch at a time.
 DEVICE_DATA_BYTES = 2 * 1024**3
@@ -69,6 +71,7 @@ def fit(
     *,
     out: Path | str | None = None,
     objective: Objective = negative_log_likelihood,
+    optimizer: optax.GradientTransformation | None = None,
     mesh: Mesh | None = None,
     progress: bool = True,
 ) -> FitResult:
@@ -90,6 +93,9 @@ def fit(
         settings: see :class:`TrainSettings`.
         out: the run directory, or None to keep nothing.
         objective: ``(model, batch, key) -> loss``.
+        optimizer: any optax transformation of gradients into updates, complete with its learning
+            rate, in place of the one that the settings name: their ``learning_rate``, ``schedule``,
+            ``clip_norm`` and ``weight_decay`` play no role then. None for theirs.
         mesh: devices to use, with the axis ``"data"``; all that divide the batch if None.
         progress: shows a progress bar.
 
@@ -98,7 +104,7 @@ def fit(
 
     Raises:
         ValueError: if the data are missing, empty, not finite, outside the model's support, or
-            fewer than a batch.
+            fewer than a batch; or the optimizer asks for more than gradients (``optax.lbfgs``).
         NonFiniteLossError: if the loss stops being finite; the last good checkpoint stays.
 
     >>> from jaxgen import zoo
@@ -109,27 +115,27 @@ def fit(
     2
     """
     settings = settings if settings is not None else TrainSettings()
-    train, valid = _as_batch(train) or Batch(), _as_batch(valid)
+    train, valid = as_batch(train) or Batch(), as_batch(valid)
     if train.x is None and objective is negative_log_likelihood:
         raise ValueError(
             "fit: expected training data, got None; maximum likelihood needs them, an objective "
             "like reverse_kl does not"
         )
-    check_inputs(model, train, valid, settings)  # before anything is written
-    num_examples = _num_examples(train, settings)
+    check_inputs(model, train, valid, settings, optimizer)  # before anything is written
+    count = num_examples(train, settings)
     seed = settings.seed
-    optimizer = make_optimizer(settings)
+    optimizer = make_optimizer(settings) if optimizer is None else optimizer
     mesh = mesh if mesh is not None else data_mesh(settings.batch_size)
     step = make_step(objective, optimizer, settings.ema_decay)
     run_steps = make_steps(step, mesh)
     key = jax.random.key(seed)
     init_key, train_key, valid_key = jax.random.split(key, 3)
 
-    rows = np.random.default_rng(seed).permutation(num_examples)
-    first = _rows(train, rows[: settings.init_batch_size])
+    rows = np.random.default_rng(seed).permutation(count)
+    first = take_rows(train, rows[: settings.init_batch_size])
     if first.x is not None:
         model = jax.jit(type(model).initialize)(model, first.x, init_key, first.context)
-    calibrate = _calibration(model, _rows(train, rows[:CALIBRATION_EXAMPLES]), init_key)
+    calibrate = _calibration(model, take_rows(train, rows[:CALIBRATION_EXAMPLES]), init_key)
     state = TrainState.create(model, optimizer, train_key)
     best = _Best(params=jax.tree.map(jnp.copy, state.ema))
 
@@ -167,11 +173,11 @@ def fit(
     with bar, _Interrupt() as interrupt, checkpoints or contextlib.nullcontext():
         while done < settings.steps and not interrupt.requested and not best.stop(settings):
             stop = min(_next_multiple(done, settings.steps_per_dispatch), settings.steps)
-            indices = batch_indices(seed, done, stop, num_examples, settings.batch_size)
+            indices = batch_indices(seed, done, stop, count, settings.batch_size)
             if data is not None:
                 state, metrics = run_steps(state, data, jnp.asarray(indices))
             else:
-                part = _rows(train, indices.ravel())
+                part = take_rows(train, indices.ravel())
                 state, metrics = run_steps(
                     state, part, jnp.arange(indices.size).reshape(indices.shape)
                 )
@@ -259,72 +265,6 @@ class _Interrupt:
     def __exit__(self, *exception: Any) -> None:
         if self._installed:
             signal.signal(signal.SIGINT, self._previous)
-
-
-def _as_batch(data: Any) -> Any:
-    if data is None:
-        return None
-    parts = data if isinstance(data, tuple) else (data,)
-    return Batch(*(None if part is None else np.asarray(part) for part in parts))
-
-
-def _num_examples(data: Batch, settings: TrainSettings) -> int:
-    """How many rows there are to draw batches from; one batch of nothing if there are no data."""
-    arrays = jax.tree.leaves(data)
-    return len(arrays[0]) if arrays else settings.batch_size
-
-
-def _rows(data: Batch, rows: np.ndarray) -> Batch:
-    return jax.tree.map(lambda array: array[rows], data)
-
-
-def mean_size(model: Model, data: Batch) -> float:
-    """The mean number of values that an example holds, padding left out."""
-    return math.prod(model.event_shape) if data.lengths is None else float(np.mean(data.lengths))
-
-
-def check_inputs(model: Model, train: Batch, valid: Batch | None, settings: TrainSettings) -> None:
-    """Refuses what :func:`fit` cannot train on.
-
-    Raises:
-        ValueError: saying what was expected and what came.
-    """
-    for name, batch in (("training", train), ("validation", valid)):
-        if batch is None:
-            continue
-        if batch.x is not None:
-            _check_examples(model, batch.x, name)
-        elif batch is valid or needs_calibration(model):
-            raise ValueError(
-                f"the {name} data hold no examples, got None; expected (n, {model.event_shape})"
-            )
-        if batch.lengths is not None:
-            if batch.x is None or batch.lengths.shape != (len(batch.x),):
-                raise ValueError(
-                    f"the {name} data: expected a length for each example, got lengths of shape "
-                    f"{batch.lengths.shape}"
-                )
-            model.check_lengths(np.asarray(batch.lengths))
-        if batch.context is None:
-            continue
-        if batch.x is not None and len(batch.context) != len(batch.x):
-            raise ValueError(
-                f"the {name} data hold {len(batch.x)} examples, but {len(batch.context)} contexts"
-            )
-        if not np.isfinite(batch.context).all():
-            raise ValueError(f"the contexts of the {name} data hold NaN or infinite values")
-        model.check_context(batch.context)
-    batch_indices(settings.seed, 0, 1, _num_examples(train, settings), settings.batch_size)
-    make_optimizer(settings)
-
-
-def _check_examples(model: Model, x: np.ndarray | Array, name: str) -> None:
-    if len(x) == 0:
-        raise ValueError(f"the {name} data are empty: expected (n, {model.event_shape})")
-    if x.ndim != 1 + len(model.event_shape):
-        expected = ", ".join(["n", *map(str, model.event_shape)])
-        raise ShapeError(f"the {name} data: expected shape ({expected}), got {x.shape}")
-    model.check_data(x)
 
 
 def _next_multiple(step: int, interval: int) -> int:

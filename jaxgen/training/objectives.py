@@ -1,7 +1,9 @@
 """What training minimises."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import ShapeError
+from jaxgen.core import ShapeError, unknown
 from jaxgen.models import Model
 
 
@@ -23,6 +25,9 @@ class Batch(NamedTuple):
     x: Array | np.ndarray | None = None
     context: Array | np.ndarray | None = None
     lengths: Array | np.ndarray | None = None
+
+
+Objective = Callable[[Model, Batch, Array], Array]
 
 
 def negative_log_likelihood(model: Model, batch: Batch, key: Array) -> Array:
@@ -117,3 +122,34 @@ def reverse_kl(
         return jnp.mean(log_q - log_p)
 
     return objective
+
+
+_OBJECTIVES: dict[str, Callable[..., Array]] = {
+    "negative_log_likelihood": negative_log_likelihood,
+}
+
+
+def named_objective(
+    name: str, arguments: Mapping[str, Any], own: Mapping[str, Callable[..., Any]] | None = None
+) -> Objective:
+    """The objective of this name, with its keyword arguments filled in.
+
+    Args:
+        name: one of this module's, ``"negative_log_likelihood"``, or of ``own``.
+        arguments: what it takes besides the model, the batch and the key.
+        own: further functions ``(model, batch, key, **arguments) -> loss``, by name.
+
+    Raises:
+        ValueError: for an unknown name, naming the nearest, or arguments that it does not take.
+
+    >>> named_objective("negative_log_likelihood", {}) is negative_log_likelihood
+    True
+    """
+    known = {**(own or {}), **_OBJECTIVES}
+    if name not in known:
+        raise unknown("objective", name, known)
+    try:
+        inspect.signature(known[name]).bind(None, None, None, **arguments)
+    except TypeError as error:
+        raise ValueError(f"objective_args: {name}: {error}") from error
+    return functools.partial(known[name], **arguments) if arguments else known[name]

@@ -1,5 +1,6 @@
 """From settings to an optax optimizer."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -26,23 +27,59 @@ def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
     """Clipping, the named optimizer, decoupled weight decay of kernels, the schedule.
 
     Raises:
-        ValueError: if optax has no ``scale_by_<optimizer>``, or it takes no such arguments.
+        ValueError: if there is no optimizer of this name, or it takes no such arguments.
 
     >>> optimizer = make_optimizer(TrainSettings(optimizer="adamax", weight_decay=0.1))
     """
-    scale = getattr(optax, f"scale_by_{settings.optimizer}", None)
-    if scale is None:
-        known = sorted(n.removeprefix("scale_by_") for n in dir(optax) if n.startswith("scale_by_"))
-        raise unknown("optimizer", settings.optimizer, known)
+    scales = _scales()
+    if settings.optimizer not in scales:
+        raise unknown("optimizer", settings.optimizer, optimizer_names())
     parts = [] if settings.clip_norm is None else [optax.clip_by_global_norm(settings.clip_norm)]
     try:
-        parts.append(scale(**settings.optimizer_args))
+        parts.append(scales[settings.optimizer](**settings.optimizer_args))
     except TypeError as error:
         raise ValueError(f"optimizer_args: {error}") from error
     if settings.weight_decay:
         parts.append(optax.add_decayed_weights(settings.weight_decay, mask=is_kernel))
     parts.append(optax.scale_by_learning_rate(make_schedule(settings)))
     return optax.chain(*parts)
+
+
+def optimizer_names() -> list[str]:
+    """The optimizers that settings may name."""
+    return sorted(_scales())
+
+
+def _momentum(decay: float = 0.9, nesterov: bool = False) -> optax.GradientTransformation:
+    return optax.trace(decay, nesterov)
+
+
+def _scales() -> dict[str, Callable[..., optax.GradientTransformation]]:
+    """The optimizers by name, each without its learning rate."""
+    prefix = "scale_by_"
+    scales = {name.removeprefix(prefix): f for name, f in vars(optax).items() if prefix in name}
+    return {**scales, "sgd": optax.identity, "momentum": _momentum}
+
+
+def check_optimizer(optimizer: optax.GradientTransformation, params: Any) -> None:
+    """Refuses an optimizer whose update asks for more than gradients and parameters.
+
+    A line search evaluates the loss again and again, which is another loss on every batch of a
+    stochastic objective.
+
+    Raises:
+        ValueError: if it does, or if it is no optax transformation.
+    """
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise ValueError(f"optimizer: expected an optax.GradientTransformation, got {optimizer!r}")
+    try:
+        jax.eval_shape(lambda p: optimizer.update(p, optimizer.init(p), p), params)
+    except TypeError as error:
+        raise ValueError(
+            f"optimizer: its update takes more than gradients and parameters ({error}); those with "
+            f"a line search or a step size from the loss, such as lbfgs and polyak, do not train "
+            f"on batches: use adam, sgd or momentum"
+        ) from error
 
 
 def is_kernel(params: Any) -> Any:

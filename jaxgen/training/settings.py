@@ -15,8 +15,10 @@ class TrainSettings:
         learning_rate: its peak, in the schedule.
         schedule: ``"cosine"`` (to zero at the last step) or ``"constant"``.
         warmup_steps: steps of linear warm-up from zero.
-        optimizer: the name of an optax ``scale_by_*`` transformation: ``"adam"``, ``"adamax"``,
-            ``"rms"``, ``"rss"`` (Adagrad), ``"adadelta"``, ``"lion"`` and so on.
+        optimizer: ``"sgd"``, ``"momentum"``, or the name of an optax ``scale_by_*`` transformation:
+            ``"adam"``, ``"adamax"``, ``"rms"``, ``"rss"`` (Adagrad), ``"adadelta"``, ``"lion"`` and
+            so on. In an experiment file also the name of a function of its own, see
+            :class:`jaxgen.runs.Recipe`.
         optimizer_args: its arguments.
         weight_decay: decoupled, of kernels only, in units of the learning rate (AdamW).
         clip_norm: the largest norm of the gradient; None for no clipping.

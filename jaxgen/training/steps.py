@@ -11,11 +11,9 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.core import partition
-from jaxgen.models import Model
-from jaxgen.training.objectives import Batch
+from jaxgen.training.objectives import Batch, Objective
 from jaxgen.training.state import TrainState
 
-Objective = Callable[[Model, Batch, Array], Array]
 Metrics = dict[str, Array]
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 

@@ -66,10 +66,10 @@ def test_the_rate_may_be_stored_and_takes_may_be_missing():
     assert {part.rate for part in parts} == {16000}
 
 
-def test_windows_cover_every_value_once():
+def test_crops_cover_every_value_once():
     data = load("audio:clips.npz:digit", "valid")
     for size in (1, 2, 3, 5, 7):
-        pieces = data.windows(size)
+        pieces = data.crops(size)
         assert pieces.event_shape == (size,)
         assert pieces.num_values == data.num_values
         values = [row[:length] for row, length in zip(pieces.x, pieces.lengths, strict=True)]
@@ -77,7 +77,7 @@ def test_windows_cover_every_value_once():
         np.testing.assert_array_equal(np.concatenate(values), np.concatenate(whole))
         assert pieces.y.tolist() == np.repeat(data.y, -(-data.lengths // size)).tolist()
         assert (pieces.levels, pieces.rate, pieces.split) == (256, 8000, "valid")
-    assert data.windows(3).name == "audio:clips.npz:digit in windows of 3"
+    assert data.crops(3).name == "audio:clips.npz:digit in crops of 3"
 
 
 def test_the_digest_knows_the_lengths_and_the_repr_the_number_of_values():

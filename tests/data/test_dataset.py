@@ -66,15 +66,15 @@ def test_is_frozen_and_leaves_the_callers_array_alone():
     mine[0, 0] = 0  # does not raise
 
 
-def test_lengths_and_windows_are_of_signals_only():
+def test_lengths_and_crops_are_of_signals_only():
     data = Dataset("bits", "train", BITS, levels=2, lengths=np.array([2, 1, 2]))
     assert (data.num_values, data.lengths.dtype) == (5, np.int32)
     with pytest.raises(ValueError, match="without padding"):
         data.reshaped((2, 1))
-    with pytest.raises(ValueError, match="windows of 1 to 2 values, got 3"):
-        data.windows(3)
-    with pytest.raises(ValueError, match=r"shape \(length,\) to cut into windows, got \(8, 8, 1\)"):
-        load("digits").windows(2)
+    with pytest.raises(ValueError, match="crops of 1 to 2 values, got 3"):
+        data.crops(3)
+    with pytest.raises(ValueError, match=r"shape \(length,\) to cut into crops, got \(8, 8, 1\)"):
+        load("digits").crops(2)
 
 
 REAL = np.zeros((4, 2), np.float32)

@@ -14,8 +14,8 @@ from jaxgen.cli import main
 from jaxgen.data import Dataset, load
 from jaxgen.evaluation import HOLES, completion_grid, evaluate, observed_around
 from jaxgen.models import StandardNormal
+from jaxgen.runs import Recipe
 from jaxgen.testing import perturb
-from jaxgen.training import Experiment
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -107,10 +107,10 @@ def test_the_picture_keeps_what_is_observed():
 def digits_run(path, **options):
     """A run directory without its checkpoints."""
     args = {"levels": 17, "hidden": [8], "num_orders": 2}
-    experiment = Experiment(model="made", data="digits", model_args=args, **options)
+    experiment = Recipe(model="made", data="digits", model_args=args, **options)
     path.mkdir()
     config = {"name": "made_digits", "event_shape": [8, 8, 1], "levels": 17, "num_classes": 10}
-    (path / "config.json").write_text(json.dumps({**config, "experiment": experiment.to_dict()}))
+    (path / "config.json").write_text(json.dumps({**config, "recipe": experiment.to_dict()}))
     return experiment
 
 
@@ -123,8 +123,8 @@ def test_a_model_of_classes_completes_given_the_labels(tmp_path, monkeypatch):
         return completion_grid(model, x, masks, num, context, key=key)
 
     model = perturb(digits_run(run, class_features=2).build((8, 8, 1), 17, 10), KEY)
-    monkeypatch.setattr("jaxgen.training.run.load", lambda run: model)
-    monkeypatch.setattr("jaxgen.training.run.completion_grid", grid)
+    monkeypatch.setattr("jaxgen.runs.Run.load", lambda *arguments: model)
+    monkeypatch.setattr("jaxgen.runs.record.completion_grid", grid)
     out = str(tmp_path / "completion.png")
     assert main(["complete", str(run), "--holes", "top", "--num", "2", "--out", out]) == 0
     test = load("digits", "test")
@@ -142,7 +142,7 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     run = tmp_path / "run"
     digits_run(run)
     model = made((8, 8, 1), levels=17)
-    monkeypatch.setattr("jaxgen.training.run.load", lambda run: model)
+    monkeypatch.setattr("jaxgen.runs.Run.load", lambda *arguments: model)
     out = tmp_path / "completion.png"
     assert main(["complete", str(run), "--holes", "top", "random", "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -160,6 +160,6 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     assert "jaxgen: unknown hole 'tpo': did you mean 'top'?" in capsys.readouterr().err
     assert main(["complete", str(run), "--num", "0"]) == 1
     assert "at least 1 completion of 1 example, got 0 of 3" in capsys.readouterr().err
-    monkeypatch.setattr("jaxgen.training.run.load", lambda run: StandardNormal((8, 8, 1)))
+    monkeypatch.setattr("jaxgen.runs.Run.load", lambda *arguments: StandardNormal((8, 8, 1)))
     assert main(["complete", str(run), "--out", str(out)]) == 1
     assert "expected an autoregressive model of images" in capsys.readouterr().err

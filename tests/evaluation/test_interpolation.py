@@ -16,9 +16,8 @@ from jaxgen.core import ShapeError
 from jaxgen.evaluation import interpolate, interpolation_grid
 from jaxgen.models import ClassConditionalNormal, Dequantized, Embedded, Flow, StandardNormal
 from jaxgen.networks import MLP, Embedding
+from jaxgen.runs import Recipe, RunError, interpolate_run
 from jaxgen.testing import perturb, to_float64
-from jaxgen.training import Experiment
-from jaxgen.training.run import RunError, interpolate_run
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -110,13 +109,13 @@ def test_the_picture_has_a_pair_in_each_row():
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """A run of a class-conditional model of the digits, as far as it matters, without training."""
-    experiment = Experiment(model="glow", data="digits", dequantize=True, class_features=2)
+    experiment = Recipe(model="glow", data="digits", dequantize=True, class_features=2)
     config = {"name": "glow", "event_shape": [8, 8, 1], "levels": 17, "num_classes": 10}
     (tmp_path / "run").mkdir()
-    config["experiment"] = experiment.to_dict()
+    config["recipe"] = experiment.to_dict()
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     flow = Flow(Standardize((8, 8, 1), mean=8.0, scale=4.0), ClassConditionalNormal((8, 8, 1), 10))
-    monkeypatch.setattr("jaxgen.training.run.load", lambda run: Dequantized(flow, 17))
+    monkeypatch.setattr("jaxgen.runs.Run.load", lambda *arguments: Dequantized(flow, 17))
     return tmp_path / "run"
 
 
@@ -144,7 +143,7 @@ def test_pairs_of_a_class(run, tmp_path, monkeypatch):
         seen.update(x0=x0, x1=x1, labels=labels)
         return np.zeros((num, len(x0), 8, 8, 1), int)
 
-    monkeypatch.setattr("jaxgen.training.run.interpolate", record)
+    monkeypatch.setattr("jaxgen.runs.draw.interpolate", record)
     interpolate_run(run, tmp_path / "picture.png", num=2, pairs=5)
     data = jaxgen.data.load("digits", "test")
     for x, label in [*zip(seen["x0"], seen["labels"]), *zip(seen["x1"], seen["labels"])]:  # noqa: B905

@@ -31,9 +31,9 @@ from jaxgen.models import (
     StudentT,
 )
 from jaxgen.networks import Embedding
+from jaxgen.runs import Recipe, load, train
 from jaxgen.testing import perturb, to_float64
-from jaxgen.training import Experiment, TrainSettings
-from jaxgen.training.run import load, train
+from jaxgen.training import TrainSettings
 
 KEY = jax.random.key(0)
 
@@ -233,7 +233,7 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     settings = TrainSettings(steps=1, batch_size=16, steps_per_dispatch=1)
     model_args = {"layers": 1, "hidden": []}
-    experiment = Experiment("maf", "toy:rings", model_args=model_args, train=settings)
+    experiment = Recipe("maf", "toy:rings", model_args=model_args, train=settings)
     train(experiment, "run", progress=False)
     for arguments, name in (
         ([], "a"),
@@ -261,7 +261,7 @@ def test_the_command_line_of_a_model_of_levels_in_another_shape(tmp_path, monkey
     rows = np.random.default_rng(0).integers(0, 2, (40, 6)).astype(bool)
     np.savez("bits.npz", train=rows, valid=rows[:8], test=rows[:8])
     settings = TrainSettings(steps=1, batch_size=16, steps_per_dispatch=1)
-    experiment = Experiment(
+    experiment = Recipe(
         "made", "npz:bits.npz", event_shape=[2, 3, 1], model_args={"hidden": []}, train=settings
     )
     train(experiment, "run", progress=False)

@@ -118,11 +118,11 @@ print(json.dumps(result))
 RUN_OF_FOUR_DEVICES = """
 import json, sys
 import jax, numpy as np
-from jaxgen.training import Experiment, TrainSettings
-from jaxgen.training.run import train
+from jaxgen.training import TrainSettings
+from jaxgen.runs import Recipe, train
 
 assert jax.device_count() == 4
-experiment = Experiment(
+experiment = Recipe(
     model="maf", data="toy:rings", model_args={"layers": 1, "hidden": [4]},
     train=TrainSettings(steps=3, batch_size=32, steps_per_dispatch=3),
 )

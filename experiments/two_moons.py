@@ -1,0 +1,35 @@
+"""Two moons: the density beside samples.
+
+Command: ``jaxgen train experiments/two_moons.py:realnvp --out runs/realnvp_two_moons``, or ``:maf``
+
+The data are drawn, see ``jaxgen.data.toy``; nothing is published. Log-likelihood in nats, exact, on
+the test split of 5000 examples; at most three quarters of a minute on two CPU cores, beside other
+work. The picture of samples shows the density on the same axes.
+
+=======  ============
+maf      -1.02 ± 0.01
+realnvp  -1.01 ± 0.01
+=======  ============
+"""
+
+from typing import Any
+
+from jaxgen.runs import Recipe
+from jaxgen.training import TrainSettings
+
+
+def recipe(model: str, summary: str, **model_args: Any) -> Recipe:
+    return Recipe(
+        model,
+        "toy:two_moons",
+        {**model_args, "hidden": [64, 64]},
+        train=TrainSettings(
+            steps=6000, batch_size=256, learning_rate=2e-3, eval_every=500, checkpoint_every=2000
+        ),
+        name=f"{model}_two_moons",
+        summary=summary,
+    )
+
+
+maf = recipe("maf", "MAF of eight layers: the density beside samples.", layers=8)
+realnvp = recipe("realnvp", "RealNVP of six steps: the density beside samples.", steps=6)

@@ -1,0 +1,22 @@
+"""Floor 8: recipes, experiment files and run directories."""
+
+from jaxgen.runs.directory import Run, RunError, load
+from jaxgen.runs.draw import interpolate_run, sample
+from jaxgen.runs.files import ExperimentFile, load_recipe
+from jaxgen.runs.recipe import Recipe
+from jaxgen.runs.record import complete_run, evaluate_run
+from jaxgen.runs.train import train
+
+__all__ = [
+    "ExperimentFile",
+    "Recipe",
+    "Run",
+    "RunError",
+    "complete_run",
+    "evaluate_run",
+    "interpolate_run",
+    "load",
+    "load_recipe",
+    "sample",
+    "train",
+]

@@ -1,0 +1,153 @@
+"""Pictures, and sound, of what a run's model draws."""
+
+import functools
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen.evaluation import (
+    density_2d,
+    interpolate,
+    interpolation_grid,
+    sample_grid,
+    waveforms,
+    write_wav,
+)
+from jaxgen.runs.directory import Run, labels_of, writing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def sample(
+    run: Path | str,
+    out: Path | str,
+    *,
+    num: int = 64,
+    seed: int = 0,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    length: int | None = None,
+    file: Path | str | None = None,
+) -> None:
+    """Draws samples from a run's model and writes them as a picture, or as sound.
+
+    For points in the plane the model's density is shown beside them; of a class-conditional model
+    of images or sound, every column is a class. Sound is drawn as waveforms, or, if ``out`` ends in
+    ``.wav``, written one sample after the other.
+
+    Args:
+        run: the run directory.
+        out: the picture, or the WAV file.
+        num: how many samples.
+        seed: of the samples.
+        temperature, top_p: as in :meth:`jaxgen.models.Autoregressive.sample`.
+        length: values of a signal, for a model whose parameters fit any; None for the length that
+            it was trained on.
+        file: the experiment file, for a model that is defined there.
+
+    Raises:
+        RunError: if there is no run, it is damaged, or its parameters do not fit the length.
+        ValueError: for less than one sample, a temperature or a ``top_p`` out of range, a ``top_p``
+            of a model that does not choose among levels one position at a time, a length of a model
+            of no signals, or a WAV file of a model of no sound.
+    """
+    if num < 1:
+        raise ValueError(f"sample: expected at least 1 sample, got {num}")
+    opened = Run.read(run)
+    shape = opened.event_shape
+    if length is not None and (len(shape) != 1 or length < 1):
+        raise ValueError(
+            f"sample: expected a length of at least 1, for a model of signals (length,), got "
+            f"{length} for {shape}"
+        )
+    rate, as_sound = opened.rate, Path(out).suffix.lower() == ".wav"
+    if as_sound and rate is None:
+        raise ValueError(f"sample: expected a run of sound for a .wav file, got {run}")
+    model = opened.load(file, None if length is None else (length,))
+    options = {"temperature": temperature}
+    if top_p != 1.0:
+        if model.grid_shape is None:
+            raise ValueError(
+                f"sample: top_p is for autoregressive models, got {type(model).__name__}; use a "
+                f"temperature"
+            )
+        options["top_p"] = top_p
+    draw = functools.partial(
+        jax.jit(type(model).sample, static_argnums=2, static_argnames=tuple(options)), **options
+    )
+    key, columns = jax.random.key(seed), None
+    if model.context_shape is not None and opened.num_classes is not None:
+        columns = opened.num_classes
+        rows = math.ceil(num / columns)
+        samples = draw(model, key, rows, jnp.arange(columns)).reshape(-1, *model.event_shape)
+    if rate is not None:
+        sound = np.asarray(draw(model, key, num) if columns is None else samples)
+        if as_sound:
+            with writing(out):
+                write_wav(out, sound, rate)
+            return
+        figure = waveforms(sound, rate, columns=columns)
+    elif columns is not None:
+        figure = sample_grid(samples, model.levels, columns=columns)
+    elif model.event_shape == (2,) and model.exactness == "exact":
+        # Fewer points than 2000 show no density.
+        figure = density_2d(model, draw(model, key, max(num, 2000)))
+    else:
+        figure = sample_grid(draw(model, key, num), model.levels)
+    save_figure(figure, out)
+
+
+def interpolate_run(
+    run: Path | str,
+    out: Path | str,
+    *,
+    num: int = 8,
+    pairs: int = 6,
+    seed: int = 0,
+    file: Path | str | None = None,
+) -> None:
+    """Draws paths between pairs of test examples through the latent space of a run's model.
+
+    Args:
+        run: the run directory.
+        out: the picture; a pair in each row.
+        num: points of a path, both ends included.
+        pairs: how many pairs; of a class-conditional model both examples are of one class.
+        seed: chooses the pairs.
+        file: the experiment file, for a model that is defined there.
+
+    Raises:
+        RunError: if there is no run, it is damaged, or the picture cannot be written.
+        ValueError: if the model has no latents, or the test split too few examples.
+    """
+    opened = Run.read(run)
+    model, data = opened.load(file), opened.recipe.load_data("test")
+    rng = np.random.default_rng(seed)
+    if not 1 <= 2 * pairs <= len(data.x):
+        raise ValueError(
+            f"interpolate: expected from 1 pair to half of the {len(data.x)} test examples, got "
+            f"{pairs}"
+        )
+    first, second = rng.permutation(len(data.x))[: 2 * pairs].reshape(2, pairs)
+    labels, chosen = labels_of(model, data), None
+    if labels is not None:
+        alike = [np.flatnonzero(labels == label) for label in labels[first]]
+        second = np.array([rng.choice(rows) for rows in alike])
+        chosen = jnp.asarray(labels[first])
+    path = interpolate(model, data.x[first], data.x[second], num, chosen)
+    save_figure(interpolation_grid(path, model.levels), out)
+
+
+def save_figure(figure: "Figure", out: Path | str) -> None:
+    """Writes a picture.
+
+    Raises:
+        RunError: if it cannot be written.
+    """
+    with writing(out):
+        figure.savefig(out, dpi=120)

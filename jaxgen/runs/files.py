@@ -1,0 +1,86 @@
+"""Experiment files: Python files that define recipes, and functions of their own beside them."""
+
+import dataclasses
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from jaxgen.core import unknown
+from jaxgen.runs.recipe import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentFile:
+    """What an experiment file defines.
+
+    Args:
+        path: the file.
+        recipes: its recipes by name: every variable that is a :class:`Recipe`, and every entry of a
+            dictionary of them, in the file's order.
+        functions: its public functions by name, those it imports included: a model's ``build``, an
+            objective, an optimizer.
+    """
+
+    path: Path
+    recipes: dict[str, Recipe]
+    functions: dict[str, Callable[..., Any]]
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Executes a file.
+
+        Raises:
+            ValueError: if there is no such file.
+        """
+        path = Path(path)
+        if not path.is_file():
+            nearby = sorted(map(str, path.parent.glob("*.py"))) if path.parent.is_dir() else []
+            raise unknown("experiment", str(path), nearby)
+        module = types.ModuleType(path.stem)
+        module.__file__ = str(path)
+        exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
+        public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+        functions = {name: value for name, value in public.items() if callable(value)}
+        return cls(path, dict(_recipes(public)), functions)
+
+    def recipe(self, name: str | None = None) -> Recipe:
+        """The recipe of this name, or the only one; its own ``name`` is set.
+
+        Raises:
+            ValueError: for another name, naming the nearest; and without one, if the file does not
+                define exactly one recipe.
+        """
+        if name is None and len(self.recipes) == 1:
+            recipe, name = next(iter(self.recipes.values())), self.path.stem
+        elif name is None:
+            several = ", ".join(f"{self.path}:{name}" for name in self.recipes) or "none"
+            raise ValueError(
+                f"{self.path}: expected one Recipe, or FILE:NAME to choose one; there are {several}"
+            )
+        elif name in self.recipes:
+            recipe = self.recipes[name]
+        else:
+            raise unknown(f"recipe of {self.path}", name, self.recipes)
+        return dataclasses.replace(recipe, name=recipe.name or name)
+
+
+def _recipes(variables: dict[str, Any]) -> Iterator[tuple[str, Recipe]]:
+    for name, value in variables.items():
+        if isinstance(value, Recipe):
+            yield name, value
+        elif isinstance(value, dict):
+            yield from ((str(k), v) for k, v in value.items() if isinstance(v, Recipe))
+
+
+def load_recipe(experiment: Path | str) -> tuple[Recipe, ExperimentFile]:
+    """The recipe that ``FILE`` or ``FILE:NAME`` says, and the file it is from. It is executed.
+
+    Raises:
+        ValueError: if there is no such file or recipe.
+    """
+    path, colon, name = str(experiment).rpartition(":")
+    if not colon or Path(experiment).is_file():
+        path, name = str(experiment), ""
+    file = ExperimentFile.load(path)
+    return file.recipe(name or None), file

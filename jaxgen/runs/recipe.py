@@ -1,0 +1,269 @@
+"""A recipe: a model, data, an objective, a procedure and settings, as plain data."""
+
+import ast
+import dataclasses
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self
+
+import optax
+from flax import nnx
+
+from jaxgen import data as datasets
+from jaxgen import zoo
+from jaxgen.core import Shape, unknown
+from jaxgen.data import Dataset
+from jaxgen.models import Dequantized, Embedded, Model
+from jaxgen.networks import Embedding
+from jaxgen.training.objectives import Objective, named_objective
+from jaxgen.training.optimizers import optimizer_names
+from jaxgen.training.procedures import Procedure, named_procedure
+from jaxgen.training.settings import TrainSettings, check_types
+
+EVAL_SPACES = ("data", "logit")
+
+# The functions of an experiment file, by name.
+Functions = Mapping[str, Callable[..., Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What ``jaxgen train`` runs. It holds names and numbers only, so a run can be loaded again
+    without executing anything.
+
+    A model, an objective and an optimizer are names of jaxgen's, or of functions that the
+    experiment file defines beside the recipe::
+
+        def build(event_shape, levels, num_classes, rngs, **model_args): ...  # a Model
+        def objective(model, batch, key, **objective_args): ...               # a loss
+        def optimizer(settings): ...                     # an optax.GradientTransformation
+
+    Such a run takes the file again to be loaded.
+
+    Args:
+        model: a constructor of :mod:`jaxgen.zoo`, or the file's own, by name.
+        data: a data set, see :func:`jaxgen.data.load`.
+        model_args: hyperparameters of the constructor.
+        event_shape: another shape of the data's examples, such as that of images which are stored
+            as vectors; None for their own.
+        class_features: trains p(x | label): the data's labels reach the model through an embedding
+            of this size; None for an unconditional model, or one that takes labels itself.
+        dequantize: wraps a flow for integer levels, with uniform noise.
+        dequantizer_args: hyperparameters of :func:`jaxgen.zoo.dequantizer`, which replaces the
+            uniform noise by a conditional flow (variational dequantization); None for uniform.
+        crop: for signals: training and validation see them in pieces of so many values, see
+            :meth:`jaxgen.data.Dataset.crops`; the record is of whole signals, so the model's
+            parameters must fit any length. None for whole signals throughout.
+        objective: what training minimises, see :mod:`jaxgen.training.objectives`.
+        objective_args: its arguments.
+        procedure: ``"gradient_descent"``, or ``"counting"`` of tables; see
+            :mod:`jaxgen.training.procedures`.
+        procedure_args: its arguments.
+        train: the settings of training.
+        eval_split: the split that the record is about.
+        eval_samples: importance samples for a model without an exact likelihood; 1 for the ELBO.
+        eval_space: ``"data"``, or ``"logit"`` for the density of dequantized data in logit space,
+            see :func:`jaxgen.evaluation.in_logit_space`.
+        name: of the run and its record; None for that of the experiment.
+        summary: a line about it, which ``jaxgen list`` shows.
+
+    >>> recipe = Recipe(model="maf", data="toy:two_moons")
+    >>> recipe.override(["steps=10", "layers=2", "optimizer_args.b1=0.5"]).train.optimizer_args
+    {'b1': 0.5}
+    """
+
+    model: str
+    data: str
+    model_args: dict[str, Any] = dataclasses.field(default_factory=dict)
+    event_shape: list[int] | None = None
+    class_features: int | None = None
+    dequantize: bool = False
+    dequantizer_args: dict[str, Any] | None = None
+    crop: int | None = None
+    objective: str = "negative_log_likelihood"
+    objective_args: dict[str, Any] = dataclasses.field(default_factory=dict)
+    procedure: str = "gradient_descent"
+    procedure_args: dict[str, Any] = dataclasses.field(default_factory=dict)
+    train: TrainSettings = dataclasses.field(default_factory=TrainSettings)
+    eval_split: str = "test"
+    eval_samples: int = 1
+    eval_space: str = "data"
+    name: str | None = None
+    summary: str = ""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.eval_space not in EVAL_SPACES:
+            raise unknown("eval_space", self.eval_space, EVAL_SPACES)
+        if self.dequantizer_args is not None and not self.dequantize:
+            raise ValueError("dequantizer_args: expected dequantize=True with them, got False")
+        self.resolve_procedure()
+
+    def load_data(self, split: str) -> Dataset:
+        """A split of the data, with examples of the recipe's shape."""
+        data = datasets.load(self.data, split)
+        return data if self.event_shape is None else data.reshaped(tuple(self.event_shape))
+
+    def build(
+        self,
+        event_shape: Shape,
+        levels: int | None,
+        num_classes: int | None = None,
+        own: Functions | None = None,
+    ) -> Model:
+        """The untrained model for events of this shape, number of levels and number of classes.
+
+        Args:
+            event_shape, levels, num_classes: of the data.
+            own: the functions of the experiment file, by name.
+        """
+        rngs = nnx.Rngs(self.train.seed)
+        arguments = dict(self.model_args)
+        if self.class_features is not None:
+            arguments["context_features"] = self.class_features
+        build = self.own_model(own)
+        if build is None:
+            model = _from_zoo(self.model, event_shape, arguments, rngs)
+        else:
+            model = build(tuple(event_shape), levels, num_classes, rngs, **arguments)
+            if not isinstance(model, Model):
+                raise ValueError(f"{self.model}: expected it to build a Model, got {model!r}")
+        if self.dequantize:
+            if levels is None:
+                raise ValueError(
+                    f"dequantize is for integer levels, but {self.data} has real values"
+                )
+            noise = None
+            if self.dequantizer_args is not None:
+                noise = _from_zoo("dequantizer", event_shape, self.dequantizer_args, rngs)
+            model = Dequantized(model, levels, noise)
+        if self.class_features is None:
+            return model
+        if num_classes is None:
+            raise ValueError(f"class_features is for labelled data, but {self.data} has no labels")
+        return Embedded(model, Embedding(num_classes, self.class_features, rngs=rngs))
+
+    def own_model(self, own: Functions | None) -> Callable[..., Any] | None:
+        """The experiment file's function that builds the model; None for a model of the zoo."""
+        return _own(self.model, own, dict(zoo.names()))
+
+    def own_optimizer(self, own: Functions | None) -> optax.GradientTransformation | None:
+        """The experiment file's optimizer; None if the settings name one of jaxgen's."""
+        make = _own(self.train.optimizer, own, optimizer_names())
+        return None if make is None else make(self.train)
+
+    def resolve_objective(self, own: Functions | None = None) -> Objective:
+        """What training minimises, as a function."""
+        return named_objective(self.objective, self.objective_args, own)
+
+    def resolve_procedure(self) -> Procedure:
+        """How the model is trained."""
+        return named_procedure(self.procedure, self.procedure_args)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What decides about the trained model and its record, as nested dictionaries of JSON
+        values: all but ``name`` and ``summary``."""
+        values = json.loads(json.dumps(dataclasses.asdict(self)))
+        return {key: value for key, value in values.items() if key not in ("name", "summary")}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: for an unknown key, naming the nearest one, or a value of the wrong type.
+        """
+        _require_known(values, cls, "configuration key")
+        for name in ("model", "data"):
+            if name not in values:
+                raise ValueError(f"expected a configuration with the key {name!r}, got none")
+        train = values.get("train", {})
+        _require_known(train, TrainSettings, "training setting")
+        return cls(**{**values, "train": TrainSettings(**train)})
+
+    def override(self, assignments: Iterable[str], own: Functions | None = None) -> Self:
+        """A copy with ``key=value`` settings applied.
+
+        A key is a field, ``train.<setting>`` or ``model_args.<hyperparameter>``; these two prefixes
+        may be left out. Behind a field that holds a dictionary, further dots lead into it:
+        ``optimizer_args.b1=0.9``. A value is a Python or JSON literal, or else a string.
+
+        Raises:
+            ValueError: for an unknown key, naming the nearest one.
+        """
+        values = self.to_dict()
+        for assignment in assignments:
+            key, equals, text = assignment.partition("=")
+            if not equals:
+                raise ValueError(f"expected key=value, got {assignment!r}")
+            target, name = self._locate(key.strip(), values, own)
+            target[name] = _parse(text.strip())
+        return dataclasses.replace(
+            type(self).from_dict(values), name=self.name, summary=self.summary
+        )
+
+    def _locate(
+        self, key: str, values: dict[str, Any], own: Functions | None
+    ) -> tuple[dict[str, Any], str]:
+        """The dictionary that a key is in, and its name there."""
+        groups = {
+            "": [field for field in values if field not in ("train", "model_args")],
+            "train.": [field.name for field in dataclasses.fields(TrainSettings)],
+            "model_args.": self._hyperparameters(values["model"], own),
+        }
+        for prefix, names in groups.items():
+            first, *path = key.removeprefix(prefix).split(".")
+            if first in names:
+                return _inside(values[prefix[:-1]] if prefix else values, [first, *path], key)
+        # Like with like: what was meant by a bare name is nearer without its prefix.
+        known = [prefix * ("." in key) + name for prefix, names in groups.items() for name in names]
+        raise unknown("configuration key", key, dict.fromkeys(known))
+
+    def _hyperparameters(self, model: str, own: Functions | None) -> list[str]:
+        build = dataclasses.replace(self, model=model).own_model(own)
+        if build is None:
+            return list(zoo.hyperparameters(model))
+        # Behind the event's shape, the levels, the number of classes and the random numbers.
+        return list(inspect.signature(build).parameters)[4:]
+
+
+def _own(name: str, own: Functions | None, ours: Iterable[str]) -> Callable[..., Any] | None:
+    """The file's function of this name, unless it is a name of jaxgen's."""
+    return None if own is None or name in ours else own.get(name)
+
+
+def _inside(values: dict[str, Any], path: list[str], key: str) -> tuple[dict[str, Any], str]:
+    for name in path[:-1]:
+        inner = values.get(name)
+        inner = {} if inner is None else inner
+        if not isinstance(inner, dict):
+            raise ValueError(f"{key}: expected a dictionary at {name!r}, got {inner!r}")
+        values[name] = inner
+        values = inner
+    return values, path[-1]
+
+
+def _from_zoo(name: str, event_shape: Shape, arguments: dict[str, Any], rngs: nnx.Rngs) -> Model:
+    try:
+        return zoo.build(name, event_shape, arguments, rngs=rngs)
+    except TypeError as error:  # a hyperparameter of the wrong type
+        raise ValueError(f"cannot build {name} with {arguments}: {error}") from error
+
+
+def _require_known(values: dict[str, Any], cls: type, kind: str) -> None:
+    if not isinstance(values, dict):
+        raise ValueError(f"expected {kind}s with their values, got {values!r}")
+    names = [field.name for field in dataclasses.fields(cls)]
+    for key in values:
+        if key not in names:
+            raise unknown(kind, key, names)
+
+
+def _parse(text: str) -> Any:
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(text)
+        except (ValueError, SyntaxError):
+            continue
+    return text

@@ -1,0 +1,131 @@
+"""Records of a run's model: of whole examples, and of missing parts."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen.evaluation import (
+    HOLES,
+    Record,
+    completion_grid,
+    evaluate,
+    in_logit_space,
+    observed_around,
+)
+from jaxgen.evaluation.completion import on_grid
+from jaxgen.models.autoregressive import ApproximateCompletion
+from jaxgen.runs.directory import Run, labels_of
+from jaxgen.runs.draw import save_figure
+
+
+def evaluate_run(
+    run: Path | str,
+    *,
+    split: str | None = None,
+    num_samples: int | None = None,
+    file: Path | str | None = None,
+) -> Record:
+    """Scores a run's model. On its own split, the record becomes ``record.json``, or, with another
+    number of samples ``K`` than the recipe's, ``record.kK.json``.
+
+    Args:
+        run: the run directory.
+        split: ``"train"``, ``"valid"`` or ``"test"``; the recipe's if None.
+        num_samples: importance samples; the recipe's if None.
+        file: the experiment file, for a model that is defined there.
+    """
+    opened = Run.read(run)
+    recipe = opened.recipe
+    data = recipe.load_data(split or recipe.eval_split)
+    # Whole signals are of another length than the pieces that the model was trained on.
+    model = opened.load(file, None if recipe.crop is None else data.event_shape)
+    if recipe.eval_space == "logit":
+        model, data = in_logit_space(model, data)
+    record = evaluate(
+        model,
+        data,
+        context=labels_of(model, data),
+        name=opened.name,
+        num_samples=num_samples or recipe.eval_samples,
+        train_seed=recipe.train.seed,
+    )
+    if split in (None, recipe.eval_split):
+        own = num_samples in (None, recipe.eval_samples)
+        record.save(opened.path / ("record.json" if own else f"record.k{num_samples}.json"))
+    return record
+
+
+def complete_run(
+    run: Path | str,
+    out: Path | str,
+    *,
+    holes: Sequence[str] | None = None,
+    num: int = 6,
+    examples: int = 3,
+    seed: int = 0,
+    file: Path | str | None = None,
+) -> list[Record]:
+    """Scores and draws what a run's model puts into holes of the test images.
+
+    Every example of the split is scored, the record of a hole becoming ``record.HOLE.json`` in the
+    run directory; of a few the picture shows the image, the hole, and completions.
+
+    Args:
+        run: the run directory.
+        out: the picture.
+        holes: names, see :func:`jaxgen.evaluation.observed_around`; None for all.
+        num: completions of each image.
+        examples: how many images the picture shows for each hole.
+        seed: of the completions.
+        file: the experiment file, for a model that is defined there.
+
+    Returns:
+        The records, in the order of the holes.
+
+    Raises:
+        RunError: if there is no run, it is damaged, or the picture cannot be written.
+        ValueError: if the model is not autoregressive over integer levels of images, for an unknown
+            hole, or if nothing is to be drawn.
+    """
+    if num < 1 or examples < 1:
+        raise ValueError(
+            f"complete: expected at least 1 completion of 1 example, got {num} of {examples}"
+        )
+    opened = Run.read(run)
+    recipe = opened.recipe
+    model, data = opened.load(file), recipe.load_data(recipe.eval_split)
+    shape = data.event_shape
+    if model.grid_shape is None or model.levels is None or len(shape) < 3:
+        raise ValueError(
+            f"complete: expected an autoregressive model of images (height, width, channels) of "
+            f"integer levels, got {type(model).__name__} of {shape}"
+        )
+    holes = tuple(HOLES) if holes is None else holes
+    masks = np.stack([observed_around(hole, shape[:2]) for hole in holes])
+    labels, records = labels_of(model, data), []
+    for hole, mask in zip(holes, masks, strict=True):
+        record = evaluate(
+            model,
+            data,
+            context=labels,
+            name=opened.name,
+            train_seed=recipe.train.seed,
+            observed=on_grid(mask, model),
+            missing=HOLES[hole],
+        )
+        record.save(opened.path / f"record.{hole}.json")
+        records.append(record)
+    # Splits are often sorted by class: the images shown come from all over it.
+    shown = np.linspace(0, len(data.x) - 1, examples).round().astype(int)
+    with warnings.catch_warnings():
+        # The records say which completions are approximate.
+        warnings.simplefilter("ignore", ApproximateCompletion)
+        given = None if labels is None else jnp.asarray(labels[shown])
+        key = jax.random.key(seed)
+        figure = completion_grid(model, data.x[shown], masks, num, given, key=key)
+    save_figure(figure, out)
+    return records

@@ -1,0 +1,68 @@
+"""From a recipe to a run directory with a trained model, its record and its pictures."""
+
+import math
+from pathlib import Path
+
+from jaxgen.evaluation import loss_curve
+from jaxgen.runs.directory import Run, labels_of
+from jaxgen.runs.draw import sample
+from jaxgen.runs.files import ExperimentFile
+from jaxgen.runs.recipe import Recipe
+from jaxgen.runs.record import evaluate_run
+from jaxgen.training.inputs import mean_size
+from jaxgen.training.loop import FitResult
+from jaxgen.training.metrics import read_metrics
+from jaxgen.training.objectives import Batch
+from jaxgen.training.procedures import Task
+
+
+def train(
+    recipe: Recipe,
+    out: Path | str,
+    *,
+    file: ExperimentFile | None = None,
+    progress: bool = True,
+) -> FitResult:
+    """Trains a recipe into a run directory, or goes on with the one that is there.
+
+    A finished training is followed by the record of ``recipe.eval_split``, a grid of samples and a
+    loss curve.
+
+    Args:
+        recipe: what to train.
+        out: the run directory.
+        file: where the recipe is from, whose functions it may name; None for names of jaxgen's.
+        progress: shows a progress bar.
+
+    Raises:
+        RunError: if the directory cannot be written, or holds a run of another configuration.
+        ValueError: if the data do not fit the model.
+    """
+    out = Path(out)
+    own = None if file is None else file.functions
+    training, validation = (recipe.load_data(split) for split in ("train", "valid"))
+    if recipe.crop is not None:
+        training, validation = (part.crops(recipe.crop) for part in (training, validation))
+    source = None if file is None or recipe.own_model(own) is None else file.path
+    run = Run.new(out, recipe, training, None if source is None else source.name)
+    model = run.build(own)
+    batch, valid = (
+        Batch(part.x, labels_of(model, part), part.lengths) for part in (training, validation)
+    )
+    objective, optimizer = recipe.resolve_objective(own), recipe.own_optimizer(own)
+    task = Task(model, batch, valid, recipe.train, objective, optimizer)
+    procedure = recipe.resolve_procedure()
+    procedure.check(task)
+    run.claim()
+    result = procedure.run(task, out, progress=progress)
+    if result.interrupted:
+        return result
+    rows = read_metrics(out / "metrics.jsonl")
+    if any("loss" in row for row in rows):
+        in_bits = training.levels is not None and training.levels > 2
+        per_unit = mean_size(model, batch) * math.log(2.0) if in_bits else 1.0
+        curve = loss_curve(rows, per_unit, "bits/dim" if in_bits else "nats")
+        curve.savefig(out / "loss.png", dpi=120)
+    sample(out, out / "samples.png", num=64, file=source)
+    print(evaluate_run(out, file=source))
+    return result
