@@ -42,8 +42,7 @@ def count(
     Raises:
         ValueError: if the model is another.
     """
-    if not isinstance(model, Autoregressive) or not isinstance(model.conditional, Markov):
-        raise ValueError(f"count: expected a Markov model, got {type(model).__name__}")
+    network = counted_network(model)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with Checkpoints(out / "checkpoints") as checkpoints:
@@ -54,13 +53,13 @@ def count(
         log, began, best = MetricsLog(out / "metrics.jsonl"), time.perf_counter(), model
         x, lengths = np.asarray(train.x), train.lengths
         for step, strength in enumerate(pseudo_counts, 1):
-            network = model.conditional.estimate(
+            tables = network.estimate(
                 x,
                 strength,
                 lengths=None if lengths is None else np.asarray(lengths),
                 backoff=True,
             )
-            counted = replace(model, conditional=network)
+            counted = replace(model, conditional=tables)
             ends = None if valid.lengths is None else np.asarray(valid.lengths)
             loss = -float(score(counted, np.asarray(valid.x), lengths=ends).mean())
             seconds = round(time.perf_counter() - began, 3)
@@ -72,6 +71,21 @@ def count(
         checkpoints.save(best_step, model=best)
         checkpoints.wait()
     return _result(best, log.rows, best_step)
+
+
+def counted_network(model: Model) -> Markov:
+    """The part of a model that is counted.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    network = model.conditional if isinstance(model, Autoregressive) else model
+    if not isinstance(network, Markov) or network.table is None:
+        raise ValueError(
+            f"counting: expected a Markov model of levels, which has tables, got "
+            f"{type(network).__name__}"
+        )
+    return network
 
 
 def _result(model: Model, rows: list[dict], best_step: int) -> FitResult:

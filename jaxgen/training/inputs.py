@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 from flax import nnx
 from jax import Array
 
@@ -13,7 +12,7 @@ from jaxgen.core import ShapeError, needs_calibration
 from jaxgen.data.batching import batch_indices
 from jaxgen.models import Model
 from jaxgen.training.objectives import Batch
-from jaxgen.training.optimizers import check_optimizer, make_optimizer
+from jaxgen.training.optimizers import Optimizer, as_transformation, check_optimizer
 from jaxgen.training.settings import TrainSettings
 
 
@@ -46,7 +45,7 @@ def check_inputs(
     train: Batch,
     valid: Batch | None,
     settings: TrainSettings,
-    optimizer: optax.GradientTransformation | None = None,
+    optimizer: Optimizer | None = None,
 ) -> None:
     """Refuses what :func:`fit` cannot train on.
 
@@ -55,8 +54,7 @@ def check_inputs(
     """
     check_data(model, train, valid)
     batch_indices(settings.seed, 0, 1, num_examples(train, settings), settings.batch_size)
-    optimizer = make_optimizer(settings) if optimizer is None else optimizer
-    check_optimizer(optimizer, nnx.state(model, nnx.Param))
+    check_optimizer(as_transformation(optimizer, settings), nnx.state(model, nnx.Param))
 
 
 def check_data(model: Model, train: Batch, valid: Batch | None) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -28,7 +27,7 @@ from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.inputs import as_batch, check_inputs, mean_size, num_examples, take_rows
 from jaxgen.training.metrics import MetricsLog
 from jaxgen.training.objectives import Batch, Objective, negative_log_likelihood
-from jaxgen.training.optimizers import make_optimizer
+from jaxgen.training.optimizers import Optimizer, as_transformation
 from jaxgen.training.settings import TrainSettings
 from jaxgen.training.state import TrainState, with_params
 from jaxgen.training.steps import data_mesh, make_step, make_steps
@@ -71,7 +70,7 @@ def fit(
     *,
     out: Path | str | None = None,
     objective: Objective = negative_log_likelihood,
-    optimizer: optax.GradientTransformation | None = None,
+    optimizer: Optimizer | None = None,
     mesh: Mesh | None = None,
     progress: bool = True,
 ) -> FitResult:
@@ -93,8 +92,9 @@ def fit(
         settings: see :class:`TrainSettings`.
         out: the run directory, or None to keep nothing.
         objective: ``(model, batch, key) -> loss``.
-        optimizer: any optax transformation of gradients into updates, complete with its learning
-            rate, in place of the one that the settings name: their ``learning_rate``, ``schedule``,
+        optimizer: any optax optimizer, complete with its learning rate, or an
+            ``optax.MultiSteps`` of one, which accumulates gradients over batches. It takes the
+            place of the one that the settings name: their ``learning_rate``, ``schedule``,
             ``clip_norm`` and ``weight_decay`` play no role then. None for theirs.
         mesh: devices to use, with the axis ``"data"``; all that divide the batch if None.
         progress: shows a progress bar.
@@ -124,9 +124,9 @@ def fit(
     check_inputs(model, train, valid, settings, optimizer)  # before anything is written
     count = num_examples(train, settings)
     seed = settings.seed
-    optimizer = make_optimizer(settings) if optimizer is None else optimizer
+    transformation = as_transformation(optimizer, settings)
     mesh = mesh if mesh is not None else data_mesh(settings.batch_size)
-    step = make_step(objective, optimizer, settings.ema_decay)
+    step = make_step(objective, transformation, settings.ema_decay)
     run_steps = make_steps(step, mesh)
     key = jax.random.key(seed)
     init_key, train_key, valid_key = jax.random.split(key, 3)
@@ -136,7 +136,7 @@ def fit(
     if first.x is not None:
         model = jax.jit(type(model).initialize)(model, first.x, init_key, first.context)
     calibrate = _calibration(model, take_rows(train, rows[:CALIBRATION_EXAMPLES]), init_key)
-    state = TrainState.create(model, optimizer, train_key)
+    state = TrainState.create(model, transformation, train_key)
     best = _Best(params=jax.tree.map(jnp.copy, state.ema))
 
     out = None if out is None else Path(out)

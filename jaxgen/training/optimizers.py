@@ -1,13 +1,16 @@
 """From settings to an optax optimizer."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import optax
 
 from jaxgen.core import unknown
 from jaxgen.training.settings import TrainSettings
+
+# What a user may give: MultiSteps wraps a transformation, but is none itself.
+Optimizer: TypeAlias = optax.GradientTransformation | optax.MultiSteps
 
 
 def make_schedule(settings: TrainSettings) -> optax.Schedule:
@@ -38,7 +41,7 @@ def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
     try:
         parts.append(scales[settings.optimizer](**settings.optimizer_args))
     except TypeError as error:
-        raise ValueError(f"optimizer_args: {error}") from error
+        raise ValueError(f"optimizer_args: {settings.optimizer}: {error}") from error
     if settings.weight_decay:
         parts.append(optax.add_decayed_weights(settings.weight_decay, mask=is_kernel))
     parts.append(optax.scale_by_learning_rate(make_schedule(settings)))
@@ -57,8 +60,32 @@ def _momentum(decay: float = 0.9, nesterov: bool = False) -> optax.GradientTrans
 def _scales() -> dict[str, Callable[..., optax.GradientTransformation]]:
     """The optimizers by name, each without its learning rate."""
     prefix = "scale_by_"
-    scales = {name.removeprefix(prefix): f for name, f in vars(optax).items() if prefix in name}
+    scales = {
+        name.removeprefix(prefix): scale
+        for name, scale in vars(optax).items()
+        if name.startswith(prefix)
+    }
     return {**scales, "sgd": optax.identity, "momentum": _momentum}
+
+
+def as_transformation(
+    optimizer: Optimizer | None, settings: TrainSettings
+) -> optax.GradientTransformation:
+    """A user's optimizer as one kind of object; that of the settings for None.
+
+    Raises:
+        ValueError: if it is no optimizer of optax's, or for settings that name none.
+
+    >>> every_second = optax.MultiSteps(optax.sgd(0.1), every_k_schedule=2)
+    >>> optimizer = as_transformation(every_second, TrainSettings())
+    """
+    if optimizer is None:
+        return make_optimizer(settings)
+    if isinstance(optimizer, optax.MultiSteps):
+        return optimizer.gradient_transformation()
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise ValueError(f"optimizer: expected an optax.GradientTransformation, got {optimizer!r}")
+    return optimizer
 
 
 def check_optimizer(optimizer: optax.GradientTransformation, params: Any) -> None:
@@ -68,10 +95,8 @@ def check_optimizer(optimizer: optax.GradientTransformation, params: Any) -> Non
     stochastic objective.
 
     Raises:
-        ValueError: if it does, or if it is no optax transformation.
+        ValueError: if it does.
     """
-    if not isinstance(optimizer, optax.GradientTransformation):
-        raise ValueError(f"optimizer: expected an optax.GradientTransformation, got {optimizer!r}")
     try:
         jax.eval_shape(lambda p: optimizer.update(p, optimizer.init(p), p), params)
     except TypeError as error:

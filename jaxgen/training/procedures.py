@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import optax
-
 from jaxgen.core import unknown
 from jaxgen.models import Model
-from jaxgen.training.counting import count
+from jaxgen.training.counting import count, counted_network
 from jaxgen.training.inputs import check_data, check_inputs
 from jaxgen.training.loop import FitResult, fit
-from jaxgen.training.objectives import Batch, Objective
+from jaxgen.training.objectives import Batch, Objective, negative_log_likelihood
+from jaxgen.training.optimizers import Optimizer
 from jaxgen.training.settings import TrainSettings
 
 
@@ -28,7 +27,7 @@ class Task:
     valid: Batch
     settings: TrainSettings
     objective: Objective
-    optimizer: optax.GradientTransformation | None = None
+    optimizer: Optimizer | None = None
 
 
 class Procedure(Protocol):
@@ -78,6 +77,9 @@ class Counting:
             raise ValueError(f"pseudo_counts: expected at least one number, got {counts!r}")
 
     def check(self, task: Task) -> None:
+        if task.objective is not negative_log_likelihood:
+            raise ValueError("counting maximises the likelihood; it takes no other objective")
+        counted_network(task.model)
         check_data(task.model, task.train, task.valid)
 
     def run(self, task: Task, out: Path, *, progress: bool) -> FitResult:
@@ -105,4 +107,4 @@ def named_procedure(name: str, arguments: Mapping[str, Any]) -> Procedure:
     try:
         return _PROCEDURES[name](**arguments)
     except TypeError as error:
-        raise ValueError(f"procedure_args: {error}") from error
+        raise ValueError(f"procedure_args: {name}: {error}") from error
