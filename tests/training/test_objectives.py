@@ -15,6 +15,7 @@ from jaxgen.likelihoods import GaussianMixture, Normal
 from jaxgen.models import Autoregressive, Flow, Mixture, StandardNormal
 from jaxgen.testing import perturb
 from jaxgen.training import Batch, TrainSettings, fit, negative_log_likelihood, reverse_kl
+from jaxgen.training.objectives import named_objective
 
 KEY = jax.random.key(0)
 MEAN = np.array([1.0, -2.0])
@@ -220,3 +221,52 @@ def test_a_model_with_a_bound_is_refused():
     model.exactness = "lower_bound"
     with pytest.raises(TypeError, match="exact likelihood, got StandardNormal, which has a lower"):
         reverse_kl(log_density, 2)(model, Batch(), KEY)
+
+
+# --- by name ---
+
+
+def weighted(model, batch, key, *, weight, power=1):
+    return weight**power * negative_log_likelihood(model, batch, key)
+
+
+OWN = {"weighted": weighted, "to_a_target": reverse_kl(log_density, 4)}
+
+
+def test_a_name_is_its_function_with_the_arguments_filled_in():
+    model, batch = StandardNormal((2,)), Batch(jnp.ones((3, 2)))
+    loss = negative_log_likelihood(model, batch, KEY)
+    named = named_objective("weighted", {"weight": 2.0, "power": 3}, OWN)
+    assert named(model, batch, KEY) == 8.0 * loss
+    assert named_objective("to_a_target", {}, OWN) is OWN["to_a_target"]
+    # fit knows maximum likelihood by this function: data are required then.
+    assert named_objective("negative_log_likelihood", {}) is negative_log_likelihood
+    own = {"negative_log_likelihood": weighted}
+    assert named_objective("negative_log_likelihood", {}, own) is negative_log_likelihood
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("weigthed", {}, "unknown objective 'weigthed': did you mean 'weighted'"),
+        (
+            "negative_log_likelihod",
+            {},
+            "unknown objective 'negative_log_likelihod': did you mean 'negative_log_likelihood'",
+        ),
+        ("weighted", {}, "objective_args: weighted: missing a required argument: 'weight'"),
+        (
+            "weighted",
+            {"weight": 1.0, "wieght": 1.0},
+            "objective_args: weighted: got an unexpected keyword argument 'wieght'",
+        ),
+        (
+            "negative_log_likelihood",
+            {"k": 5},
+            "objective_args: negative_log_likelihood: got an unexpected keyword argument 'k'",
+        ),
+    ],
+)
+def test_wrong_names_and_arguments(name, arguments, said):
+    with pytest.raises(ValueError, match=said):
+        named_objective(name, arguments, OWN)

@@ -18,7 +18,6 @@ from jaxgen.bijectors import ActNorm, Chain, Conv1x1, Standardize
 from jaxgen.models import Flow
 from jaxgen.training import Batch, TrainSettings, TrainState, fit, make_optimizer, make_step
 from jaxgen.training.objectives import negative_log_likelihood
-from jaxgen.training.optimizers import make_schedule
 
 log_prob = jax.jit(Flow.log_prob)
 
@@ -358,71 +357,3 @@ def test_a_donated_state_takes_nothing_from_the_model(x):
     after, _ = step(state, Batch(x))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.model, state.ema)))
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((model, after)))
-
-
-# --- the optimizer ---
-
-
-@pytest.mark.parametrize("warmup", [0, 4])
-def test_schedule(warmup):
-    settings = TrainSettings(steps=12, warmup_steps=warmup, learning_rate=0.5)
-    cosine = [float(make_schedule(settings)(t)) for t in range(13)]
-    expected = [
-        0.5 * t / warmup
-        if t < warmup
-        else 0.25 * (1 + np.cos(np.pi * (t - warmup) / (12 - warmup)))
-        for t in range(13)
-    ]
-    np.testing.assert_allclose(cosine, expected, atol=1e-7)
-    settings = TrainSettings(steps=12, warmup_steps=warmup, learning_rate=0.5, schedule="constant")
-    constant = [float(make_schedule(settings)(t)) for t in range(13)]
-    expected = [0.5 * min(1.0, t / warmup) if warmup else 0.5 for t in range(13)]
-    np.testing.assert_allclose(constant, expected, atol=1e-7)
-
-
-def descend(settings, gradients):
-    """The updates of a gradient descent that scales nothing, one for each gradient."""
-    optimizer = make_optimizer(settings)
-    params = {"kernel": jnp.zeros(2)}
-    state = optimizer.init(params)
-    updates = []
-    for gradient in gradients:
-        update, state = optimizer.update({"kernel": jnp.asarray(gradient)}, state, params)
-        updates.append(np.asarray(update["kernel"]))
-    return updates
-
-
-PLAIN = {"optimizer": "schedule", "optimizer_args": {"step_size_fn": lambda step: 1.0}}
-
-
-def test_the_optimizer_follows_the_schedule_downhill():
-    settings = TrainSettings(
-        steps=4, warmup_steps=2, learning_rate=0.5, schedule="constant", clip_norm=None, **PLAIN
-    )
-    updates = descend(settings, [[1.0, -2.0]] * 4)
-    rates = [0.0, 0.25, 0.5, 0.5]
-    np.testing.assert_allclose(updates, [[-rate, 2 * rate] for rate in rates], atol=1e-7)
-
-
-def test_gradients_are_clipped_by_their_norm():
-    settings = TrainSettings(
-        steps=4, learning_rate=1.0, schedule="constant", clip_norm=2.5, **PLAIN
-    )
-    small, large = descend(settings, [[0.3, 0.4], [30.0, 40.0]])
-    np.testing.assert_allclose(small, [-0.3, -0.4], rtol=1e-6)
-    np.testing.assert_allclose(large, [-1.5, -2.0], rtol=1e-6)
-
-
-@pytest.mark.parametrize("name", ["adam", "adamax", "rms", "rss", "adadelta", "lion"])
-def test_the_documented_optimizers_descend(name):
-    (update,) = descend(TrainSettings(optimizer=name), [[1.0, -2.0]])
-    assert update[0] < 0 < update[1]
-
-
-def test_optimizer_arguments_arrive():
-    gradients = [[1.0, 1.0], [-1.0, -1.0]]
-    settings = TrainSettings(optimizer_args={"b1": 0.0}, schedule="constant", clip_norm=None)
-    _, forgetful = descend(settings, gradients)
-    _, default = descend(TrainSettings(schedule="constant", clip_norm=None), gradients)
-    np.testing.assert_allclose(forgetful, 1e-3, rtol=1e-4)
-    assert abs(default[0]) < 5e-4
