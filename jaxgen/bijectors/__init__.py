@@ -1,14 +1,11 @@
 """Floor 4: bijectors, Flax modules over the pure functions of floor 0."""
 
-from jaxgen.bijectors.actnorm import ActNorm
 from jaxgen.bijectors.autoregressive import MaskedAutoregressive
 from jaxgen.bijectors.base import Bijector
-from jaxgen.bijectors.batchnorm import BatchNorm
-from jaxgen.bijectors.chain import Chain
+from jaxgen.bijectors.composition import Chain, Inverse, Scan
 from jaxgen.bijectors.coupling import Alternating, Channels, Checkerboard, Coupling, Random, Tokens
 from jaxgen.bijectors.distrax import as_distrax, from_distrax
 from jaxgen.bijectors.elementwise import Elementwise, Logit, Tanh
-from jaxgen.bijectors.inverse import Inverse
 from jaxgen.bijectors.linear import (
     Conv1x1,
     DenseMatrix,
@@ -16,9 +13,8 @@ from jaxgen.bijectors.linear import (
     LUMatrix,
     Matrix,
 )
+from jaxgen.bijectors.normalisation import ActNorm, BatchNorm, Standardize
 from jaxgen.bijectors.rearrange import Flip, Permutation, Reshape, Split, Squeeze
-from jaxgen.bijectors.scan import Scan
-from jaxgen.bijectors.standardize import Standardize
 
 __all__ = [
     "ActNorm",

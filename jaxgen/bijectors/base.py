@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import jax.numpy as jnp
 from flax import nnx
@@ -12,6 +12,15 @@ from jax import Array
 from jaxgen.core import Shape, ShapeError, batch_shape, check_context, float_dtype
 
 B = TypeVar("B", bound="Bijector")
+
+# run_forward or run_inverse, as an argument.
+Run = Callable[["Bijector", Array, Array | None, Array | None, int], tuple[Array, Array]]
+
+
+class Adapt(Protocol):
+    """:meth:`Bijector.initialize` or :meth:`Bijector.calibrate`, as a function of the bijector."""
+
+    def __call__(self, layer: B, x: Array, context: Array | None) -> tuple[B, Array]: ...
 
 
 class Bijector(nnx.Module):
@@ -31,7 +40,11 @@ class Bijector(nnx.Module):
     that accepts one shape only also sets ``event_shape`` (the data's side) and, where it differs,
     ``base_shape``; a conditional one sets ``context_shape``. Shape checks, broadcasting of the
     context, the single-valued methods and error messages come from here: subclasses are wrapped
-    once, when their class is made. A method that takes no ``key`` (dropout) need not name it.
+    once, when their class is made.
+
+    A method that is random in training (dropout) takes one keyword more, ``key``, where None means
+    evaluation. So does a bijector that holds others: it runs them by :func:`run_forward` and
+    :func:`run_inverse`, which pass the key on to those that take one.
 
     >>> class Double(Bijector):
     ...     def forward_and_log_det(self, z, context=None):
@@ -47,22 +60,24 @@ class Bijector(nnx.Module):
     base_shape: Shape | None = None
     context_shape: Shape | None = None
     needs_calibration: bool = False  # whether it has statistics that calibrate() takes
+    # Whether the two methods are random in training and take a key; found when a class is made.
+    forward_takes_key: bool = False
+    inverse_takes_key: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in ("forward_and_log_det", "inverse_and_log_det"):
             if name in cls.__dict__:
                 setattr(cls, name, _checked(cls.__dict__[name]))
+        cls.forward_takes_key = _takes_key(cls.forward_and_log_det)
+        cls.inverse_takes_key = _takes_key(cls.inverse_and_log_det)
 
-    def forward_and_log_det(
-        self, z: Array, context: Array | None = None, *, key: Array | None = None
-    ) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         """``x = f(z)`` and ``log|det dx/dz|``.
 
         Args:
             z: array ``(*batch, *base_shape)``.
             context: array ``(*batch, *context_shape)`` for a conditional bijector.
-            key: turns dropout on; None means evaluation.
 
         Returns:
             ``x`` of shape ``(*batch, *event_shape)`` and the log-determinant ``(*batch,)``.
@@ -72,9 +87,7 @@ class Bijector(nnx.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no forward_and_log_det")
 
-    def inverse_and_log_det(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
-    ) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
         """``z = f^{-1}(x)`` and ``log|det dz/dx|``; arguments as in :meth:`forward_and_log_det`."""
         raise NotImplementedError(f"{type(self).__name__} defines no inverse_and_log_det")
 
@@ -99,7 +112,7 @@ class Bijector(nnx.Module):
 
         Most bijectors have nothing to adapt and return themselves.
         """
-        return self._adapt("initialize", x, context)
+        return self._adapt(_initialize, x, context)
 
     def calibrate(self, x: Array, context: Array | None = None) -> tuple[Self, Array]:
         """A bijector with its statistics taken from these data, and the data seen from the base.
@@ -107,12 +120,18 @@ class Bijector(nnx.Module):
         Statistics (batch normalisation) go stale whenever a parameter closer to the data changes,
         so they are taken again after training. Most bijectors have none and return themselves.
         """
-        return self._adapt("calibrate", x, context)
+        return self._adapt(_calibrate, x, context)
 
-    def _adapt(self, method: str, x: Array, context: Array | None) -> tuple[Self, Array]:
+    def _adapt(self, adapt: Adapt, x: Array, context: Array | None) -> tuple[Self, Array]:
         """What :meth:`initialize` and :meth:`calibrate` share: a bijector of parts adapts them.
 
-        ``method`` is the name of either, to be called on the parts (:func:`adapt_within`).
+        Args:
+            adapt: the one of the two that goes on, to be called on every part.
+            x: data on the data's side of this bijector, ``(*batch, *event_shape)``.
+            context: array ``(*batch, *context_shape)``, or None.
+
+        Returns:
+            The new bijector, and ``x`` seen from the base through it.
         """
         return self, self.inverse(x, context)
 
@@ -123,51 +142,47 @@ class Bijector(nnx.Module):
         return self.event_shape
 
 
-def run_within(
-    layer: Bijector,
-    method: str,
-    value: Array,
-    context: Array | None,
-    key: Array | None,
-    event_ndims: int,
+def run_forward(
+    layer: Bijector, z: Array, context: Array | None, key: Array | None, event_ndims: int
 ) -> tuple[Array, Array]:
-    """Runs a part of a larger bijector, which may have fewer event axes than the whole.
+    """``layer.forward_and_log_det`` of a part of something larger, which may have more event axes.
 
     What the whole takes for event axes is batch to such a part: its context is repeated along them,
-    and its log-determinant is summed over them.
+    and its log-determinant is summed over them. The key is for a part that takes one.
 
     Args:
         layer: the part.
-        method: ``"forward_and_log_det"`` or ``"inverse_and_log_det"``.
-        value: array ``(*batch, *event)``.
+        z: array ``(*batch, *event)``.
         context: array ``(*batch, *context_shape)``, or None.
-        key: as in the method.
+        key: turns dropout on; None means evaluation.
         event_ndims: event axes of the whole.
+
+    Returns:
+        ``x`` and the log-determinant ``(*batch,)``.
     """
-    extra = event_ndims - layer.event_ndims
-    context = _context_within(layer, value, context, event_ndims)
-    value, log_det = getattr(layer, method)(value, context, key=key)
-    return value, jnp.sum(log_det, tuple(range(log_det.ndim - extra, log_det.ndim)))
+    context = context_within(layer, z, context, event_ndims)
+    options = {"key": key} if layer.forward_takes_key else {}
+    x, log_det = layer.forward_and_log_det(z, context, **options)
+    return x, _sum_within(layer, log_det, event_ndims)
 
 
-def adapt_within(
-    layer: B, method: str, x: Array, context: Array | None, event_ndims: int
-) -> tuple[B, Array]:
-    """Adapts a part of a larger bijector, with the context that :func:`run_within` gives it.
-
-    Args:
-        layer: the part.
-        method: ``"initialize"`` or ``"calibrate"``.
-        x: array ``(*batch, *event)``.
-        context: array ``(*batch, *context_shape)``, or None.
-        event_ndims: event axes of the whole.
-    """
-    return getattr(layer, method)(x, _context_within(layer, x, context, event_ndims))
+def run_inverse(
+    layer: Bijector, x: Array, context: Array | None, key: Array | None, event_ndims: int
+) -> tuple[Array, Array]:
+    """``layer.inverse_and_log_det`` of a part of something larger, as :func:`run_forward`."""
+    context = context_within(layer, x, context, event_ndims)
+    options = {"key": key} if layer.inverse_takes_key else {}
+    z, log_det = layer.inverse_and_log_det(x, context, **options)
+    return z, _sum_within(layer, log_det, event_ndims)
 
 
-def _context_within(
+def context_within(
     layer: Bijector, value: Array, context: Array | None, event_ndims: int
 ) -> Array | None:
+    """The context for a part of a larger bijector with ``event_ndims`` event axes.
+
+    It is repeated along the event axes that the part lacks, see :func:`run_forward`.
+    """
     extra = event_ndims - layer.event_ndims
     if not extra or context is None or layer.context_shape is None:
         return context
@@ -175,15 +190,31 @@ def _context_within(
     return jnp.expand_dims(context, tuple(range(batch_ndims, batch_ndims + extra)))
 
 
+def _sum_within(layer: Bijector, log_det: Array, event_ndims: int) -> Array:
+    extra = event_ndims - layer.event_ndims
+    return jnp.sum(log_det, tuple(range(log_det.ndim - extra, log_det.ndim)))
+
+
+def _initialize(layer: B, x: Array, context: Array | None) -> tuple[B, Array]:
+    return layer.initialize(x, context)
+
+
+def _calibrate(layer: B, x: Array, context: Array | None) -> tuple[B, Array]:
+    return layer.calibrate(x, context)
+
+
+def _takes_key(method: Callable[..., Any]) -> bool:
+    return "key" in inspect.signature(method).parameters
+
+
 def _checked(method: Callable[..., tuple[Array, Array]]) -> Callable[..., tuple[Array, Array]]:
     """Wraps one of the two methods of a subclass with the checks that all share."""
     name = method.__name__
     side = "base" if name.startswith("forward") else "data"
-    takes_key = "key" in inspect.signature(method).parameters
 
     @functools.wraps(method)
     def checked(
-        self: Bijector, value: Array, context: Array | None = None, *, key: Array | None = None
+        self: Bijector, value: Array, context: Array | None = None, **options: Any
     ) -> tuple[Array, Array]:
         where = f"{type(self).__name__}.{name}"
         value = jnp.asarray(value)
@@ -203,7 +234,6 @@ def _checked(method: Callable[..., tuple[Array, Array]]) -> Callable[..., tuple[
         else:
             batch = value.shape[: value.ndim - self.event_ndims]
         context = check_context(context, self.context_shape, batch, where)
-        options = {"key": key} if takes_key else {}
         result, log_det = method(self, value, context, **options)
         log_det = jnp.asarray(log_det)
         if log_det.shape not in (batch, ()):

@@ -39,7 +39,7 @@ class DenseMatrix(Matrix):
     """A free invertible matrix, started at a random rotation; its determinant costs ``O(C^3)``."""
 
     def __init__(self, size: int, *, rngs: nnx.Rngs):
-        self.weight = nnx.Param(linear.random_rotation(rngs.params(), size))
+        self.weight = nnx.Param(jax.random.orthogonal(rngs.params(), size))
 
     def weight_and_log_det(self) -> tuple[Array, Array]:
         weight = self.weight[...]
@@ -50,7 +50,7 @@ class LUMatrix(Matrix):
     """``W = P L (U + diag(s))`` with fixed ``P`` and signs of ``s``: the determinant costs O(C)."""
 
     def __init__(self, size: int, *, rngs: nnx.Rngs):
-        rotation = linear.random_rotation(rngs.params(), size)
+        rotation = jax.random.orthogonal(rngs.params(), size)
         permutation, lower, upper, sign, log_diagonal = linear.lu_decompose(rotation)
         self.permutation = Buffer(permutation.astype(rotation.dtype))
         self.sign = Buffer(sign)

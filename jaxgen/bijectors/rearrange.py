@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.bijectors.base import Bijector, adapt_within, run_within
+from jaxgen.bijectors.base import Adapt, Bijector, context_within, run_forward, run_inverse
 from jaxgen.core import (
     Buffer,
     Shape,
@@ -157,13 +157,15 @@ class Reshape(Bijector):
     def forward_and_log_det(
         self, z: Array, context: Array | None = None, *, key: Array | None = None
     ) -> tuple[Array, Array]:
-        x, log_det = self.inner.forward_and_log_det(self._inward(z, "base"), context, key=key)
+        z = self._inward(z, "base")
+        x, log_det = run_forward(self.inner, z, context, key, self.inner.event_ndims)
         return self._outward(x, "data"), log_det
 
     def inverse_and_log_det(
         self, x: Array, context: Array | None = None, *, key: Array | None = None
     ) -> tuple[Array, Array]:
-        z, log_det = self.inner.inverse_and_log_det(self._inward(x, "data"), context, key=key)
+        x = self._inward(x, "data")
+        z, log_det = run_inverse(self.inner, x, context, key, self.inner.event_ndims)
         return self._outward(z, "base"), log_det
 
     def _inward(self, value: Array, side: str) -> Array:
@@ -178,9 +180,9 @@ class Reshape(Bijector):
         assert shape is not None
         return shape
 
-    def _adapt(self, method: str, x: Array, context: Array | None) -> tuple[Self, Array]:
+    def _adapt(self, adapt: Adapt, x: Array, context: Array | None) -> tuple[Self, Array]:
         with within("Reshape"):
-            inner, z = getattr(self.inner, method)(self._inward(x, "data"), context)
+            inner, z = adapt(self.inner, self._inward(x, "data"), context)
         return replace(self, inner=inner), self._outward(z, "base")
 
 
@@ -233,9 +235,7 @@ class Split(Bijector):
         inner_key, key = split_key(key, 2)
         kept, rest = rearrange.split_channels(z)
         with within("Split"):
-            kept, log_det = run_within(
-                self.inner, "forward_and_log_det", kept, context, inner_key, self.event_ndims
-            )
+            kept, log_det = run_forward(self.inner, kept, context, inner_key, self.event_ndims)
         x, rest_log_det = self._prior(
             rearrange.merge_channels(kept, rest), context, key, self.transform.forward
         )
@@ -248,9 +248,7 @@ class Split(Bijector):
         z, rest_log_det = self._prior(x, context, key, self.transform.inverse)
         kept, rest = rearrange.split_channels(z)
         with within("Split"):
-            kept, log_det = run_within(
-                self.inner, "inverse_and_log_det", kept, context, inner_key, self.event_ndims
-            )
+            kept, log_det = run_inverse(self.inner, kept, context, inner_key, self.event_ndims)
         return rearrange.merge_channels(kept, rest), log_det + rest_log_det
 
     def _prior(self, value, context, key, direction):
@@ -266,9 +264,10 @@ class Split(Bijector):
             event_ndims=self.event_ndims,
         )
 
-    def _adapt(self, method: str, x: Array, context: Array | None) -> tuple[Self, Array]:
+    def _adapt(self, adapt: Adapt, x: Array, context: Array | None) -> tuple[Self, Array]:
         kept, _ = rearrange.split_channels(x)
+        inner_context = context_within(self.inner, kept, context, self.event_ndims)
         with within("Split"):
-            inner, _ = adapt_within(self.inner, method, kept, context, self.event_ndims)
+            inner, _ = adapt(self.inner, kept, inner_context)
         new = replace(self, inner=inner)
         return new, new.inverse(x, context)

@@ -5,7 +5,6 @@ Nothing here keeps a parameter, imports Flax or jits itself; everything is safe 
 """
 
 from jaxgen.functional import (
-    actnorm,
     autoregressive,
     companding,
     coupling,
@@ -20,7 +19,6 @@ from jaxgen.functional import (
 )
 
 __all__ = [
-    "actnorm",
     "autoregressive",
     "companding",
     "coupling",

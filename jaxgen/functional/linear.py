@@ -11,11 +11,6 @@ import jax.numpy as jnp
 from jax import Array
 
 
-def random_rotation(key: Array, size: int) -> Array:
-    """A Haar-distributed orthogonal matrix of shape ``(size, size)``."""
-    return jax.random.orthogonal(key, size)
-
-
 def lu_decompose(weight: Array) -> tuple[Array, Array, Array, Array, Array]:
     """Glow's parametrisation ``W = P L (U + diag(sign * exp(log_diagonal)))`` of a matrix.
 

@@ -10,7 +10,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.autoregressive import MaskedAutoregressive
-from jaxgen.bijectors.base import Bijector
+from jaxgen.bijectors.base import Bijector, run_inverse
 from jaxgen.core import ShapeError, common_context, map_modules, replace, split_key
 from jaxgen.models.base import Model
 from jaxgen.models.densities import StandardNormal
@@ -58,7 +58,8 @@ class Flow(Model):
     ) -> Array:
         x, context = self._events(x, context, "log_prob")
         bijector_key, base_key = split_key(key, 2)
-        z, log_det = self.bijector.inverse_and_log_det(x, context, key=bijector_key)
+        event_ndims = self.bijector.event_ndims
+        z, log_det = run_inverse(self.bijector, x, context, bijector_key, event_ndims)
         return self.base.log_prob(z, self._base_context(context), key=base_key) + log_det
 
     def sample(

@@ -34,7 +34,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.bijectors import Bijector, Chain, Inverse, Scan, Split
-from jaxgen.bijectors.base import run_within
+from jaxgen.bijectors.base import run_inverse
 from jaxgen.core import compute_in, replace
 from jaxgen.functional import rearrange
 from jaxgen.models import Flow, Model
@@ -234,7 +234,7 @@ class _Reading:
 def _inverse(
     layer: Bijector, x: Array, context: Array | None, event_ndims: int
 ) -> tuple[Array, Array]:
-    return run_within(layer, "inverse_and_log_det", x, context, None, event_ndims)
+    return run_inverse(layer, x, context, None, event_ndims)
 
 
 @jax.jit

@@ -1,4 +1,4 @@
-"""Parts with fewer event axes than the whole, mixed precision, and what compositions refuse."""
+"""Parts with fewer event axes, or with randomness of their own; and what compositions refuse."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,9 @@ from jaxgen.bijectors import (
     Chain,
     Conv1x1,
     Flip,
+    Inverse,
     MaskedAutoregressive,
+    Reshape,
     Scan,
     Split,
     Tanh,
@@ -51,6 +53,68 @@ def test_adapting_gives_the_context_to_parts_with_fewer_event_axes(method):
         data = x if isinstance(whole, Chain) else jnp.concatenate([x, x], -1)
         _, z = getattr(whole, method)(data, context)
         np.testing.assert_array_equal(z, whole.inverse(data, context))
+
+
+class Double(Bijector):
+    """The least that a bijector can be: two methods, and a shape."""
+
+    event_shape = (4,)
+
+    def forward_and_log_det(self, z, context=None):
+        return 2 * z, jnp.full(z.shape[:-1], 4 * jnp.log(2.0))
+
+    def inverse_and_log_det(self, x, context=None):
+        return x / 2, jnp.full(x.shape[:-1], -4 * jnp.log(2.0))
+
+
+class Jitter(Double):
+    """Random in training, on the way to the base."""
+
+    def inverse_and_log_det(self, x, context=None, *, key=None):
+        noise = 0.0 if key is None else jax.random.normal(key, x.shape)
+        return (x + noise) / 2, jnp.full(x.shape[:-1], -4 * jnp.log(2.0))
+
+
+WHOLES = {
+    "chain": lambda part: Chain([Flip(), part()]),
+    "scan": lambda part: Scan(lambda rngs: part(), 2, rngs=nnx.Rngs(0)),
+    "split": lambda part: Split(part(), (8,)),
+    "reshape": lambda part: Reshape(part(), (2, 2)),
+    "inverse": lambda part: Inverse(Inverse(part())),
+    "nested": lambda part: Chain([Scan(lambda rngs: Chain([part()]), 2, rngs=nnx.Rngs(0))]),
+}
+
+
+@pytest.mark.parametrize("name", WHOLES)
+def test_a_key_reaches_the_parts_that_take_one_and_no_others(name):
+    plain, random = Flow(WHOLES[name](Double)), Flow(WHOLES[name](Jitter))
+    x = jnp.ones((3, *plain.event_shape))
+    key, other = jax.random.split(jax.random.key(0))
+    expected = plain.log_prob(x)
+    np.testing.assert_array_equal(plain.log_prob(x, key=key), expected)
+    np.testing.assert_array_equal(random.log_prob(x), expected)
+    noisy = random.log_prob(x, key=key)
+    np.testing.assert_array_equal(random.log_prob(x, key=key), noisy)
+    assert np.abs(noisy - expected).min() > 1e-3
+    assert np.abs(noisy - random.log_prob(x, key=other)).min() > 1e-3
+    # The other direction takes no key, from whatever holds the part.
+    z = plain.bijector.inverse(x)
+    there, _ = random.bijector.forward_and_log_det(z, key=key)
+    np.testing.assert_array_equal(there, x)
+
+
+def test_a_part_that_takes_no_key_refuses_one():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'key'"):
+        Double().inverse_and_log_det(jnp.ones(4), key=jax.random.key(0))
+
+
+def test_what_takes_a_key_is_inherited():
+    class Named(Jitter):
+        pass
+
+    assert (Named.forward_takes_key, Named.inverse_takes_key) == (False, True)
+    assert (Double.forward_takes_key, Double.inverse_takes_key) == (False, False)
+    assert (Chain.forward_takes_key, Chain.inverse_takes_key) == (True, True)
 
 
 def test_split_sums_the_log_det_of_an_inner_bijector_of_vectors():

@@ -1,4 +1,4 @@
-"""Batch normalisation: statistics of the batch in training, of the calibration data afterwards."""
+"""What normalises: the statistics of a first batch, of each batch, of the calibration data."""
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from jaxgen.bijectors import (
     Reshape,
     Scan,
     Split,
+    Standardize,
 )
 from jaxgen.core import ShapeError, needs_calibration
 from jaxgen.models import Dequantized, Embedded, Flow
@@ -27,7 +28,31 @@ KEY = jax.random.key(0)
 X = np.random.default_rng(0).normal(2.0, 3.0, size=(8, 3))
 
 
-def test_it_is_the_papers_map(x64):
+@pytest.mark.parametrize("kind", [ActNorm, Standardize])
+def test_statistics_of_a_constant_channel_stay_finite(kind):
+    x = jnp.stack([jnp.ones(4), jnp.arange(4.0)], -1)
+    norm, z = kind((2,)).initialize(x)
+    shift, log_scale = norm.shift_and_log_scale()
+    assert shift.tolist() == [1.0, 1.5]
+    np.testing.assert_allclose(np.exp(log_scale), [1e-3, np.std(np.arange(4.0))], rtol=1e-6)
+    assert np.all(np.isfinite(z))
+
+
+def test_standardize_has_statistics_for_every_entry_actnorm_for_every_channel(x64):
+    x = np.random.default_rng(0).normal(size=(2, 5, 3, 4)) * np.arange(1, 13).reshape(3, 4)
+    entries, z = Standardize((3, 4)).initialize(jnp.asarray(x))
+    np.testing.assert_allclose(z.mean((0, 1)), 0.0, atol=1e-9)
+    np.testing.assert_allclose(z.std((0, 1)), 1.0, rtol=1e-9)
+    log_det = entries.inverse_log_det(x)
+    np.testing.assert_allclose(log_det, -np.log(x.std((0, 1))).sum() * np.ones((2, 5)), rtol=1e-9)
+    channels, z = ActNorm((3, 4)).initialize(jnp.asarray(x))
+    np.testing.assert_allclose(z.std((0, 1, 2)), 1.0, rtol=1e-9)
+    log_det = channels.inverse_log_det(x)
+    expected = -3 * np.log(x.std((0, 1, 2))).sum()
+    np.testing.assert_allclose(log_det, expected * np.ones((2, 5)), rtol=1e-9)
+
+
+def test_batchnorm_is_the_papers_map(x64):
     norm = perturb(to_float64(BatchNorm((2, 2, 3), eps=0.1)), KEY)
     x = np.random.default_rng(1).normal(size=(5, 2, 2, 3))
     z, log_det = norm.inverse_and_log_det(x, key=KEY)
