@@ -160,7 +160,14 @@ class Markov(Conditional):
         total = jnp.zeros((*low.shape[:-1], self.num_params), jnp.result_type(share, table))
         return jax.lax.scan(add, total, jnp.asarray(corners, jnp.int32))[0]
 
-    def __call__(self, x: Array, context: Array | None = None, order: Array | None = None) -> Array:
+    def __call__(
+        self,
+        x: Array,
+        context: Array | None = None,
+        order: Array | None = None,
+        *,
+        key: Array | None = None,
+    ) -> Array:
         batch = x.shape[: x.ndim - len(self.grid_shape)]
         flat = x.reshape(*batch, self.num_positions)
         parents, present = self._indices()

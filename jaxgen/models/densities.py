@@ -184,15 +184,18 @@ class ClassConditionalNormal(Density):
         self.means = nnx.Param(jnp.zeros((num_classes, *event_shape)))
         self.log_scales = nnx.Param(jnp.zeros((num_classes, *event_shape)))
 
-    def _of_class(self, labels: Array) -> tuple[Array, Array]:
+    def _of_class(self, labels: Array | None) -> tuple[Array, Array]:
+        assert labels is not None  # checked, as every context of a conditional model
         where = "ClassConditionalNormal"
         means, log_scales = self.means[...], self.log_scales[...]
         return take_class(means, labels, where), take_class(log_scales, labels, where)
 
-    def _score(self, x: Array, context: Array) -> Array:
+    def _score(self, x: Array, context: Array | None) -> Array:
         return self._sum_event(likelihoods.normal_log_prob(x, *self._of_class(context)))
 
-    def _draw(self, key: Array, batch: Shape, context: Array, temperature: float | Array) -> Array:
+    def _draw(
+        self, key: Array, batch: Shape, context: Array | None, temperature: float | Array
+    ) -> Array:
         means, log_scales = self._of_class(context)
         noise = jax.random.normal(key, means.shape, means.dtype)
         return likelihoods.normal_sample(means, log_scales, temperature * noise)

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 
@@ -86,6 +87,6 @@ class Mixture(Model):
         tempered = self.likelihood.temper(params, noise, (), temperature, 1.0)
         return self.likelihood.sample(*tempered, ())
 
-    def check_data(self, x: Array) -> None:
+    def check_data(self, x: Array | np.ndarray) -> None:
         super().check_data(x)
         self.likelihood.check(x)
