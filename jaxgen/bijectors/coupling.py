@@ -240,7 +240,13 @@ class Coupling(Bijector):
     ) -> tuple[Array, Array]:
         return self._couple(x, context, key, self.transform.inverse)
 
-    def _couple(self, value, context, key, direction):
+    def _couple(
+        self,
+        value: Array,
+        context: Array | None,
+        key: Array | None,
+        direction: coupling.Direction,
+    ) -> tuple[Array, Array]:
         return coupling.couple(
             value,
             split=self.split.split,

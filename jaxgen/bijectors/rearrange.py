@@ -251,7 +251,13 @@ class Split(Bijector):
             kept, log_det = run_inverse(self.inner, kept, context, inner_key, self.event_ndims)
         return rearrange.merge_channels(kept, rest), log_det + rest_log_det
 
-    def _prior(self, value, context, key, direction):
+    def _prior(
+        self,
+        value: Array,
+        context: Array | None,
+        key: Array | None,
+        direction: coupling.Direction,
+    ) -> tuple[Array, Array]:
         network = self.network
         if network is None:
             return value, jnp.zeros(())

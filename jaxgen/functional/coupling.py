@@ -16,6 +16,9 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax import Array
 
+# A transform's forward or its inverse map: (values, params) -> (values, log|derivative|).
+Direction = Callable[[Array, Array], tuple[Array, Array]]
+
 
 def couple(
     value: Array,
@@ -23,7 +26,7 @@ def couple(
     split: Callable[[Array], tuple[Array, Array]],
     merge: Callable[[Array, Array], Array],
     conditioner: Callable[[Array], Array],
-    transform: Callable[[Array, Array], tuple[Array, Array]],
+    transform: Direction,
     event_ndims: int,
 ) -> tuple[Array, Array]:
     """Transforms one part of ``value`` given the other.
