@@ -11,7 +11,8 @@ from jax import Array
 from jaxgen.bijectors.base import Bijector
 from jaxgen.bijectors.rearrange import Permutation
 from jaxgen.core import Shape, ShapeError, unknown
-from jaxgen.functional import coupling, rearrange
+from jaxgen.functional import rearrange
+from jaxgen.functional.coupling import Direction, couple
 from jaxgen.transforms import Affine, Transform
 
 
@@ -241,13 +242,9 @@ class Coupling(Bijector):
         return self._couple(x, context, key, self.transform.inverse)
 
     def _couple(
-        self,
-        value: Array,
-        context: Array | None,
-        key: Array | None,
-        direction: coupling.Direction,
+        self, value: Array, context: Array | None, key: Array | None, direction: Direction
     ) -> tuple[Array, Array]:
-        return coupling.couple(
+        return couple(
             value,
             split=self.split.split,
             merge=self.split.merge,

@@ -19,7 +19,8 @@ from jaxgen.core import (
     split_key,
     within,
 )
-from jaxgen.functional import coupling, masks, rearrange
+from jaxgen.functional import masks, rearrange
+from jaxgen.functional.coupling import Direction, couple
 from jaxgen.transforms import Affine, Transform
 
 
@@ -252,16 +253,12 @@ class Split(Bijector):
         return rearrange.merge_channels(kept, rest), log_det + rest_log_det
 
     def _prior(
-        self,
-        value: Array,
-        context: Array | None,
-        key: Array | None,
-        direction: coupling.Direction,
+        self, value: Array, context: Array | None, key: Array | None, direction: Direction
     ) -> tuple[Array, Array]:
         network = self.network
         if network is None:
             return value, jnp.zeros(())
-        return coupling.couple(
+        return couple(
             value,
             split=rearrange.split_channels,
             merge=rearrange.merge_channels,
