@@ -87,15 +87,15 @@ def _steps(network: Conditional, x: jax.Array, context: jax.Array | None) -> flo
             return network.run(cache, lambda t, params: (jnp.zeros_like(first), params), first)
 
         return _count(run, network, cache, previous)
-    window, size = network.window(), network.num_positions
-    if window is None:
+    stretch, size = network.stretch(), network.num_positions
+    if stretch is None:
         return sum(_each_step(network.step, cache, previous, size))
     first = jnp.asarray(0)
-    inner = jax.eval_shape(window.open, cache, first, previous)
-    steps = sum(_each_step(window.step, inner, previous, window.span))
-    around = _count(window.open, cache, first, previous)
-    around += _count(window.close, cache, first, inner.state)
-    return -(-size // window.span) * (around + steps)
+    inner = jax.eval_shape(stretch.open, cache, first, previous)
+    steps = sum(_each_step(stretch.step, inner, previous, stretch.span))
+    around = _count(stretch.open, cache, first, previous)
+    around += _count(stretch.close, cache, first, inner.state)
+    return -(-size // stretch.span) * (around + steps)
 
 
 def _each_step(step: Step, cache: Any, previous: Any, count: int) -> Iterator[float]:

@@ -26,7 +26,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, check_context, unknown
+from jaxgen.core import Shape, unknown
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.networks.blocks import zero_linear
 from jaxgen.networks.transformer import Transformer, rotary_angles
@@ -150,7 +150,6 @@ class CausalTransformer(Conditional):
         self, batch: Shape, context: Array | None = None, order: Array | None = None
     ) -> Cache:
         order = self.resolve_order(order)
-        context = check_context(context, self.context_shape, batch, "CausalTransformer.init_cache")
         places, angles = self._places(order, context)
         fixed = {"places": places, "angles": angles, "blocks": self.transformer.unstacked()}
         return Cache(fixed, self.transformer.empty(batch, self.num_positions))

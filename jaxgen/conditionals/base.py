@@ -12,11 +12,51 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape, ShapeError, batch_shape, check_context, is_concrete, unknown
+from jaxgen.core import Shape, ShapeError, batch_shape, check_context, check_method, is_concrete
 from jaxgen.functional import autoregressive, masks
-from jaxgen.functional.autoregressive import Cache, Window
+from jaxgen.functional.autoregressive import Cache, Stretch
 
-METHODS = ("auto", "incremental", "naive", "jacobi", "wavefront")
+
+def _checked_call(call: Callable[..., Array]) -> Callable[..., Array]:
+    """Wraps ``__call__`` with the checks that all share, and drops a key that it does not take."""
+    takes_key = "key" in inspect.signature(call).parameters
+
+    @functools.wraps(call)
+    def checked(
+        self: "Conditional",
+        x: Array,
+        context: Array | None = None,
+        order: Array | None = None,
+        **options: Array | None,
+    ) -> Array:
+        x, name = jnp.asarray(x), type(self).__name__
+        batch = batch_shape(x, self.event_shape, name)
+        context = check_context(context, self.context_shape, batch, name)
+        if not takes_key:
+            options.pop("key", None)
+        return call(self, x, context, self._given(self.resolve_order(order)), **options)
+
+    return checked
+
+
+def _checked_init_cache(init_cache: Callable[..., Cache]) -> Callable[..., Cache]:
+    """Wraps ``init_cache`` with the checks that all share."""
+
+    @functools.wraps(init_cache)
+    def checked(
+        self: "Conditional", batch: Shape, context: Array | None = None, order: Array | None = None
+    ) -> Cache:
+        batch, name = tuple(batch), f"{type(self).__name__}.init_cache"
+        context = check_context(context, self.context_shape, batch, name)
+        cache = init_cache(self, batch, context, self._given(self.resolve_order(order)))
+        if not isinstance(cache, Cache):
+            raise TypeError(
+                f"{name}: expected a jaxgen.functional.autoregressive.Cache(fixed, state), got "
+                f"{type(cache).__name__}"
+            )
+        return cache
+
+    return checked
 
 
 def _checked_prefill(prefill: Callable[..., Cache]) -> Callable[..., Cache]:
@@ -33,19 +73,26 @@ def _checked_prefill(prefill: Callable[..., Cache]) -> Callable[..., Cache]:
         context: Array | None = None,
         order: Array | None = None,
     ) -> Cache:
-        x = jnp.asarray(x)
-        name = f"{type(self).__name__}.prefill"
+        x, name = jnp.asarray(x), f"{type(self).__name__}.prefill"
         batch = batch_shape(x, self.event_shape, name)
         context = check_context(context, self.context_shape, batch, name)
         if not 0 <= n <= self.num_positions:
             raise ShapeError(
                 f"{name}: expected a prefix of 0 to {self.num_positions} positions, got {n}"
             )
-        rank = masks.rank_of(self.resolve_order(order)).reshape(self.grid_shape)
+        order = self.resolve_order(order)
+        rank = masks.rank_of(order).reshape(self.grid_shape)
         known = jnp.expand_dims(rank < n - 1, tuple(range(rank.ndim, len(self.event_shape))))
-        return prefill(self, jnp.where(known, x, 0), n, context, order)
+        return prefill(self, jnp.where(known, x, 0), n, context, self._given(order))
 
     return checked
+
+
+_CHECKED: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+    "__call__": _checked_call,
+    "init_cache": _checked_init_cache,
+    "prefill": _checked_prefill,
+}
 
 
 class Conditional(nnx.Module):
@@ -60,6 +107,11 @@ class Conditional(nnx.Module):
     position (counted in raster order) generated at step ``t``. It may be traced, so a new order
     never recompiles. Conditionals with ``fixed_order`` take none. Those that are ``order_agnostic``
     define :meth:`predict`, by which :class:`~jaxgen.models.Ensemble` trains on all orders at once.
+
+    ``__call__``, :meth:`init_cache` and :meth:`prefill` of a subclass are wrapped once, when its
+    class is made. What reaches them is checked: arrays of the right shapes, a context broadcast to
+    the batch, and the order resolved; or None for a network of one order, which looks it up in
+    :meth:`own_order`. A ``__call__`` without dropout need not name ``key``.
     """
 
     grid_shape: Shape
@@ -71,10 +123,9 @@ class Conditional(nnx.Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "__call__" in cls.__dict__:
-            setattr(cls, "__call__", _checked(cls.__dict__["__call__"]))  # noqa: B010
-        if "prefill" in cls.__dict__:
-            setattr(cls, "prefill", _checked_prefill(cls.__dict__["prefill"]))  # noqa: B010
+        for name, checked in _CHECKED.items():
+            if name in cls.__dict__:
+                setattr(cls, name, checked(cls.__dict__[name]))
 
     @property
     def event_shape(self) -> Shape:
@@ -109,14 +160,13 @@ class Conditional(nnx.Module):
             ShapeError: if ``x`` is no batch of events, or the prefix is longer than an event.
         """
         batch = x.shape[: x.ndim - len(self.event_shape)]
-        order = self.resolve_order(order)
-        previous = _shift(self.to_sequence(x, order))
+        previous = _shift(self.to_sequence(x, self.resolve_order(order)))
 
         def body(state: Any, inputs: tuple[Array, Array]) -> tuple[Any, None]:
             _, new = self.step(Cache(cache.fixed, state), *inputs)
             return new.state, None
 
-        cache = self.init_cache(batch, context, self._given(order))
+        cache = self.init_cache(batch, context, order)
         state, _ = jax.lax.scan(body, cache.state, (jnp.arange(n), previous[:n]))
         return Cache(cache.fixed, state)
 
@@ -133,12 +183,12 @@ class Conditional(nnx.Module):
         Returns:
             The outputs of these steps, stacked along a leading axis.
         """
-        window, size = self.window(), self.num_positions
-        if window is None:
+        stretch, size = self.stretch(), self.num_positions
+        if stretch is None:
             return autoregressive.incremental(self.step, cache, emit, first, size, start)
-        return autoregressive.windowed(self.step, cache, emit, first, size, start, window)
+        return autoregressive.in_stretches(self.step, cache, emit, first, size, start, stretch)
 
-    def window(self) -> Window | None:
+    def stretch(self) -> Stretch | None:
         """How to run several steps on a cutout of the cache; None for all on the whole."""
         return None
 
@@ -275,6 +325,7 @@ class Conditional(nnx.Module):
 
         return network
 
+    @_checked_call
     def __call__(
         self,
         x: Array,
@@ -294,11 +345,9 @@ class Conditional(nnx.Module):
         Returns:
             ``(*batch, *grid_shape, num_params)``.
         """
-        x = jnp.asarray(x)
-        batch = batch_shape(x, self.event_shape, f"{type(self).__name__}.__call__")
-        context = check_context(context, self.context_shape, batch, type(self).__name__)
+        batch = x.shape[: x.ndim - len(self.event_shape)]
+        cache = self.init_cache(batch, context, order)
         order = self.resolve_order(order)
-        cache = self.init_cache(batch, context, self._given(order))
 
         def body(state: Any, inputs: tuple[Array, Array]) -> tuple[Any, Array]:
             params, new = self.step(Cache(cache.fixed, state), *inputs)
@@ -377,35 +426,6 @@ class Conditional(nnx.Module):
         )
 
 
-def check_method(method: str) -> None:
-    """Refuses an unknown way to run the sequential direction, naming the nearest one."""
-    if method not in METHODS:
-        raise unknown("sampling method", method, METHODS)
-
-
 def _shift(sequence: Array) -> Array:
     """What each step sees as the previous value: zeros, then the sequence without its end."""
     return jnp.concatenate([jnp.zeros_like(sequence[:1]), sequence[:-1]])
-
-
-def _checked(call: Callable[..., Array]) -> Callable[..., Array]:
-    """Wraps a subclass's ``__call__`` with the checks that all share."""
-    takes_key = "key" in inspect.signature(call).parameters
-
-    @functools.wraps(call)
-    def checked(
-        self: Conditional,
-        x: Array,
-        context: Array | None = None,
-        order: Array | None = None,
-        *,
-        key: Array | None = None,
-    ) -> Array:
-        x = jnp.asarray(x)
-        name = type(self).__name__
-        batch = batch_shape(x, self.event_shape, name)
-        context = check_context(context, self.context_shape, batch, name)
-        options = {"key": key} if takes_key else {}
-        return call(self, x, context, self._given(self.resolve_order(order)), **options)
-
-    return checked

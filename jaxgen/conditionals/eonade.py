@@ -31,7 +31,7 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.conditionals.nade import scan_in_segments
-from jaxgen.core import Shape, check_context, split_key
+from jaxgen.core import Shape, split_key
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.networks.blocks import activation, check_hyperparameters, dropout
 
@@ -166,7 +166,6 @@ class EoNADE(Conditional):
     def init_cache(
         self, batch: Shape, context: Array | None = None, order: Array | None = None
     ) -> Cache:
-        context = check_context(context, self.context_shape, batch, "EoNADE.init_cache")
         return Cache(self._weights(self.resolve_order(order)), self._start(batch, context))
 
     def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:

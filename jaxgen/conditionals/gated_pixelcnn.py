@@ -27,7 +27,7 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, ShapeError, check_context
-from jaxgen.functional.autoregressive import Cache, Window
+from jaxgen.functional.autoregressive import Cache, Stretch
 from jaxgen.functional.windows import (
     flat,
     neighbours,
@@ -272,8 +272,8 @@ class GatedPixelCNN(Conditional):
     # The sampler runs row by row: the vertical stack of a row, and then its pixels, on the row
     # alone. A step that asks whether its row has begun would copy what crosses over every time.
 
-    def window(self) -> Window:
-        return Window(self.grid_shape[1], self._open, self._in_row, self._close, aligned=True)
+    def stretch(self) -> Stretch:
+        return Stretch(self.grid_shape[1], self._open, self._in_row, self._close, aligned=True)
 
     def _open(self, cache: Cache, t: Array, previous: Array) -> Cache:
         context, (values, read, rows, _) = cache

@@ -28,12 +28,12 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, check_context, replace, split_key
+from jaxgen.core import Shape, replace, split_key
 from jaxgen.functional import masks
-from jaxgen.functional.autoregressive import Cache, Window
+from jaxgen.functional.autoregressive import Cache, Stretch
 from jaxgen.networks.blocks import activation, check_hyperparameters, dropout
 
-_WINDOWED = 256  # positions from which on windows pay: smaller networks stay in a cache anyway
+_STRETCHED = 256  # positions from which on cutouts pay: smaller networks stay in a cache anyway
 
 
 class MADE(Conditional):
@@ -212,8 +212,8 @@ class MADE(Conditional):
     # again when their turn comes. Row t of the inputs is the value of step t - 1.
     #
     # Where D is large, reading all activations at every step takes longer than computing with them.
-    # There windows of sqrt(D) steps are cut out of weights and activations, in the same layout,
-    # their biases holding what comes from before; a step reads its window alone.
+    # There stretches of sqrt(D) steps are cut out of weights and activations, in the same layout,
+    # their biases holding what comes from before; a step reads its cutout alone.
 
     def _block_heights(self, span: int) -> list[int]:
         """How many units of each layer ``span`` successive steps compute, at most."""
@@ -221,13 +221,13 @@ class MADE(Conditional):
         return [int(np.convolve(count, np.ones(span, int)).max()) for count in counts]
 
     def _span(self) -> int:
-        """The steps of a window."""
-        return math.isqrt(self.num_positions) if self.num_positions >= _WINDOWED else 1
+        """The steps of a stretch."""
+        return math.isqrt(self.num_positions) if self.num_positions >= _STRETCHED else 1
 
     def _padding(self) -> list[int]:
-        """Rows that are cut out of each layer at once: a window's units and a last block's."""
+        """Rows that are cut out of each layer at once: a stretch's units and a last block's."""
         blocks = self._block_heights(1)
-        if self.window() is None:
+        if self.stretch() is None:
             return blocks
         pairs = zip(self._block_heights(self._span()), blocks, strict=True)
         return [units + block for units, block in pairs]
@@ -236,7 +236,6 @@ class MADE(Conditional):
         self, batch: Shape, context: Array | None = None, order: Array | None = None
     ) -> Cache:
         order = self.resolve_order(order)
-        context = check_context(context, self.context_shape, batch, "MADE.init_cache")
         weights = self._masked(order)
         flat, size = math.prod(batch), self.num_positions
         span, heights = self._span(), self._padding()
@@ -293,39 +292,39 @@ class MADE(Conditional):
         params = params.T.reshape(*x_previous.shape, self.num_params)
         return params, Cache(fixed, (inputs, tuple(new_units)))
 
-    def window(self) -> Window | None:
+    def stretch(self) -> Stretch | None:
         span = self._span()
-        return Window(span, self._open, self.step, self._close) if span > 1 else None
+        return Stretch(span, self._open, self.step, self._close) if span > 1 else None
 
     def _open(self, cache: Cache, t: Array, previous: Array) -> Cache:
-        """The window of the steps from ``t`` on; what they compute is zero in the whole cache.
+        """The cutout for the steps from ``t`` on; what they compute is zero in the whole cache.
 
         The first of them adds the value before it, so nothing is done with ``previous`` here.
         """
         fixed, (inputs, units) = cache
         span, cut = self._span(), jax.lax.dynamic_slice_in_dim
         starts = [cut(all_starts, t, span) for all_starts in fixed["starts"]]
-        window: dict[str, Any] = {"kernels": [], "biases": [], "direct": None, "out": None}
-        window["starts"] = [each - each[0] for each in starts]
-        below, place = inputs, (t, span)  # the layer below, and the window's rows of it
+        cutout: dict[str, Any] = {"kernels": [], "biases": [], "direct": None, "out": None}
+        cutout["starts"] = [each - each[0] for each in starts]
+        below, place = inputs, (t, span)  # the layer below, and the cutout's rows of it
         for i, height in enumerate(self._padding()):
             here = (starts[i][0], height)
             kernel = cut(fixed["kernels"][i], *here)
-            window["kernels"].append(cut(kernel, *place, axis=1))
-            window["biases"].append(cut(fixed["biases"][i], *here) + kernel @ below)
+            cutout["kernels"].append(cut(kernel, *place, axis=1))
+            cutout["biases"].append(cut(fixed["biases"][i], *here) + kernel @ below)
             below, place = units[i], here
-        window["out_bias"] = cut(fixed["out_bias"], t, span)
+        cutout["out_bias"] = cut(fixed["out_bias"], t, span)
         for name, seen, rows in (("out", below, place), ("direct", inputs, (t, span))):
             if fixed[name] is not None:
                 kernel = cut(fixed[name], t, span)
-                window[name] = cut(kernel, *rows, axis=2)
-                window["out_bias"] = window["out_bias"] + kernel @ seen
+                cutout[name] = cut(kernel, *rows, axis=2)
+                cutout["out_bias"] = cutout["out_bias"] + kernel @ seen
         flat = inputs.shape[1]
         state = [jnp.zeros((height, flat), inputs.dtype) for height in self._padding()]
-        return Cache(window, (jnp.zeros((span, flat), inputs.dtype), tuple(state)))
+        return Cache(cutout, (jnp.zeros((span, flat), inputs.dtype), tuple(state)))
 
     def _close(self, cache: Cache, t: Array, state: Any) -> Cache:
-        """The whole cache with what a window's steps computed in its place."""
+        """The whole cache with what a stretch's steps computed in its place."""
         fixed, (inputs, units) = cache
         new_inputs, new_units = state
         inputs = jax.lax.dynamic_update_slice(inputs, new_inputs, (t, 0))

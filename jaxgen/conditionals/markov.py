@@ -180,7 +180,6 @@ class Markov(Conditional):
     def init_cache(
         self, batch: Shape, context: Array | None = None, order: Array | None = None
     ) -> Cache:
-        self.resolve_order(order)
         parameter = self.table if self.table is not None else self.bias
         assert parameter is not None
         return Cache(None, jnp.zeros((self.num_positions, *batch), parameter[...].dtype))

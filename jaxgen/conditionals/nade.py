@@ -21,7 +21,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, check_context
+from jaxgen.core import Shape
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.networks.blocks import activation, check_hyperparameters, dropout
 
@@ -145,7 +145,6 @@ class NADE(Conditional):
         self, batch: Shape, context: Array | None = None, order: Array | None = None
     ) -> Cache:
         order = self.resolve_order(order)
-        context = check_context(context, self.context_shape, batch, "NADE.init_cache")
         pre, shift = self._start(batch, context, order)
         return Cache((self._weights(order), shift), pre)
 

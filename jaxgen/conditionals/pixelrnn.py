@@ -47,7 +47,7 @@ from jaxgen.conditionals.pixelrnn_layers import (
     States,
     in_row,
 )
-from jaxgen.core import Shape, ShapeError, check_context
+from jaxgen.core import Shape, ShapeError
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.functional.windows import causal, flat, neighbours, position_rows, union, windows
@@ -157,8 +157,6 @@ class _PixelRNN(Conditional):
     def init_cache(
         self, batch: Shape, context: Array | None = None, order: Array | None = None
     ) -> Cache:
-        self.resolve_order(order)
-        context = check_context(context, self.context_shape, batch, type(self).__name__)
         width = self.grid_shape[1]
         entries = math.prod(self.position_shape)
         values = jnp.zeros((self.num_positions + 1, *batch, entries), self._dtype)

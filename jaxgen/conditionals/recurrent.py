@@ -20,7 +20,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, check_context, replace, unknown
+from jaxgen.core import Shape, replace, unknown
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.networks.blocks import check_hyperparameters, zero_linear
 
@@ -83,8 +83,6 @@ class Recurrent(Conditional):
     def init_cache(
         self, batch: Shape, context: Array | None = None, order: Array | None = None
     ) -> Cache:
-        self.resolve_order(order)
-        context = check_context(context, self.context_shape, batch, "Recurrent.init_cache")
         state = jnp.zeros((*batch, self.width), self.last.dtype or self.last.kernel[...].dtype)
         carry: Any = (state, state) if self.cell == "lstm" else state
         return Cache(context, (carry,) * len(self.cells))

@@ -1,12 +1,14 @@
 """Floor 1: what every module shares, a file a purpose."""
 
 from jaxgen.core.shapes import (
+    METHODS,
     Shape,
     ShapeError,
     batch_shape,
     check_context,
     check_labels,
     check_levels,
+    check_method,
     common_context,
     float_dtype,
     is_concrete,
@@ -20,6 +22,7 @@ from jaxgen.core.updates import M, compute_in, map_modules, replace
 from jaxgen.core.variables import Buffer, freeze, needs_calibration, num_parameters, partition
 
 __all__ = [
+    "METHODS",
     "Buffer",
     "M",
     "Shape",
@@ -28,6 +31,7 @@ __all__ = [
     "check_context",
     "check_labels",
     "check_levels",
+    "check_method",
     "common_context",
     "compute_in",
     "float_dtype",

@@ -1,4 +1,4 @@
-"""What methods are given: shapes, dtypes, contexts, levels and keys, checked, and the errors."""
+"""What methods are given: shapes, dtypes, contexts, levels, keys, ways to sample, checked."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +11,9 @@ import numpy as np
 from jax import Array
 
 Shape = tuple[int, ...]
+
+# The ways to run the sequential direction, see jaxgen.functional.autoregressive.
+METHODS = ("auto", "incremental", "naive", "jacobi", "wavefront")
 
 
 class ShapeError(ValueError):
@@ -36,6 +39,12 @@ def unknown(
     hint = f"did you mean {near[0]!r}? " if near else ""
     listed = ", ".join(available) if described is None else described
     return ValueError(f"unknown {what} {got!r}: {hint}Available: {listed}.")
+
+
+def check_method(method: str) -> None:
+    """Refuses an unknown way to run the sequential direction, naming the nearest one."""
+    if method not in METHODS:
+        raise unknown("sampling method", method, METHODS)
 
 
 @contextmanager

@@ -39,13 +39,13 @@ class Cache(NamedTuple):
     state: Any
 
 
-class Window(NamedTuple):
-    """How a network runs ``span`` steps on a cutout of its cache, see :func:`windowed`.
+class Stretch(NamedTuple):
+    """How a network runs ``span`` steps on a cutout of its cache, see :func:`in_stretches`.
 
     ``open(cache, t, previous)`` is the cutout for step ``t`` of the whole, which the value
     ``previous`` comes before; ``step`` runs its steps, the first of which is number 0; and
     ``close(cache, t, state)`` is the whole cache again, given the state that they left. An
-    ``aligned`` window opens at multiples of its span only.
+    ``aligned`` stretch opens at multiples of its span only.
     """
 
     span: int
@@ -98,21 +98,21 @@ def incremental(
     return _steps(step, cache, emit, first, jnp.arange(start, num_steps))[1]
 
 
-def windowed(
+def in_stretches(
     step: Callable[[Cache, Array, Array], tuple[Array, Cache]],
     cache: Cache,
     emit: Emit,
     first: Array,
     num_steps: int,
     start: int,
-    window: Window,
+    stretch: Stretch,
 ) -> Any:
     """:func:`incremental` for a network that does some of its work for many steps together.
 
     Of a dense network it is the substitution that solves a triangular system, in blocks: what a
-    window of steps takes from everything before it is one matrix product, when it is opened, and
-    its steps read the window alone. The last window may reach beyond ``D``; what it emits there is
-    dropped. Before the first aligned window, ``step`` runs one after the other.
+    stretch of steps takes from everything before it is one matrix product, when it is opened, and
+    its steps read the cutout alone. The last stretch may reach beyond ``D``; what it emits there is
+    dropped. Before the first aligned stretch, ``step`` runs one after the other.
     """
 
     def body(carry: tuple[Any, Array], t: Array) -> tuple[tuple[Any, Array], Any]:
@@ -122,17 +122,17 @@ def windowed(
         def emit_later(i: Array, params: Array) -> tuple[Array, Any]:
             return emit(t + i, params)
 
-        cutout, times = window.open(whole, t, previous), jnp.arange(window.span)
-        carry, outputs = _steps(window.step, cutout, emit_later, previous, times)
-        return (window.close(whole, t, carry[0]).state, carry[1]), outputs
+        cutout, times = stretch.open(whole, t, previous), jnp.arange(stretch.span)
+        carry, outputs = _steps(stretch.step, cutout, emit_later, previous, times)
+        return (stretch.close(whole, t, carry[0]).state, carry[1]), outputs
 
     carry, parts = (cache.state, first), []
-    lead = min(-start % window.span, num_steps - start) if window.aligned else 0
+    lead = min(-start % stretch.span, num_steps - start) if stretch.aligned else 0
     if lead:
         carry, outputs = _steps(step, cache, emit, first, jnp.arange(start, start + lead))
         parts.append(outputs)
-    _, outputs = jax.lax.scan(body, carry, jnp.arange(start + lead, num_steps, window.span))
-    flat = jax.tree.map(lambda o: o.reshape(o.shape[0] * window.span, *o.shape[2:]), outputs)
+    _, outputs = jax.lax.scan(body, carry, jnp.arange(start + lead, num_steps, stretch.span))
+    flat = jax.tree.map(lambda o: o.reshape(o.shape[0] * stretch.span, *o.shape[2:]), outputs)
     parts.append(jax.tree.map(lambda o: o[: num_steps - start - lead], flat))
     return jax.tree.map(lambda *each: jnp.concatenate(each), *parts)
 

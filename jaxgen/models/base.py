@@ -9,8 +9,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.conditionals.base import check_method
-from jaxgen.core import Shape, ShapeError, batch_shape, check_context, is_concrete
+from jaxgen.core import Shape, ShapeError, batch_shape, check_context, check_method, is_concrete
 
 
 class Model(nnx.Module):

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.conditionals import Conditional
-from jaxgen.conditionals.base import METHODS
+from jaxgen.core import METHODS
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.testing.compare import (
     PASSED,

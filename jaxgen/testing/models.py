@@ -10,8 +10,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals import Conditional
-from jaxgen.conditionals.base import METHODS
-from jaxgen.core import ShapeError, float_dtype
+from jaxgen.core import METHODS, ShapeError, float_dtype
 from jaxgen.models import Model
 from jaxgen.testing.compare import (
     PASSED,

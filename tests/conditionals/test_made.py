@@ -141,12 +141,12 @@ def test_default_call_is_the_scan_of_steps(x64):
     )
 
 
-SIZE = 263  # a prime number: windows of 16 steps do not tile it
+SIZE = 263  # a prime number: stretches of 16 steps do not tile it
 
 
-def windowed(**options):
+def stretched(**options):
     made = MADE((SIZE,), 2, context_features=3, rngs=nnx.Rngs(0), **options)
-    assert made.window().span == 16
+    assert made.stretch().span == 16
     return perturb(to_float64(made), jax.random.key(0), 0.3)
 
 
@@ -159,8 +159,8 @@ def emission(noise, order):
 
 
 @pytest.mark.parametrize("hidden", [(), (300, 40), pytest.param((20, 700), marks=pytest.mark.slow)])
-def test_windows_of_steps_follow_the_parallel_pass(hidden, x64):
-    made = windowed(hidden=hidden, direct=True)
+def test_stretches_of_steps_follow_the_parallel_pass(hidden, x64):
+    made = stretched(hidden=hidden, direct=True)
     noise, context = (jax.random.normal(jax.random.key(i), (4, n)) for i, n in ((1, SIZE), (2, 3)))
     order = jax.random.permutation(jax.random.key(3), SIZE)
 
@@ -184,8 +184,8 @@ def test_windows_of_steps_follow_the_parallel_pass(hidden, x64):
         np.testing.assert_allclose(rest, sequence[n:], rtol=0, atol=1e-10)
 
 
-def test_gradients_through_windows_are_those_of_full_passes(x64):
-    made = windowed(hidden=(300,))
+def test_gradients_through_stretches_are_those_of_full_passes(x64):
+    made = stretched(hidden=(300,))
     noise, context = (jax.random.normal(jax.random.key(i), (2, n)) for i, n in ((1, SIZE), (2, 3)))
 
     def loss(made, method):

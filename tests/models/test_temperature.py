@@ -10,7 +10,7 @@ import registry
 from flax import nnx
 
 from jaxgen.cli import main
-from jaxgen.conditionals.base import METHODS
+from jaxgen.core import METHODS
 from jaxgen.likelihoods import (
     Bernoulli,
     Categorical,
