@@ -199,9 +199,9 @@ def autoregressive(sizes: Sizes) -> dict[str, Peer]:
     rank = jnp.arange(dimensions)
     degrees = masks.hidden_degrees(width, dimensions, lowest=1)
     visible = [
-        masks.input_mask(degrees, rank),
-        masks.hidden_mask(degrees, degrees),
-        np.repeat(np.asarray(masks.output_mask(degrees, rank)), 2, axis=1),
+        masks.mask(rank + 1, degrees),
+        masks.mask(degrees, degrees),
+        np.repeat(np.asarray(masks.mask(degrees, rank)), 2, axis=1),
     ]
     keys = jax.random.split(jax.random.key(0), sizes.layers)
     params = [dense_layers(key, dimensions, width, width, 2 * dimensions) for key in keys]

@@ -10,7 +10,7 @@ from flax import nnx
 from jaxgen.bijectors import ActNorm, Bijector, Logit
 from jaxgen.conditionals import MADE
 from jaxgen.core import Buffer
-from jaxgen.functional import masks
+from jaxgen.functional import autoregressive
 from jaxgen.likelihoods import Bernoulli, Normal
 from jaxgen.models import Autoregressive, Dequantized, Flow, Logistic, StandardNormal
 from jaxgen.testing import (
@@ -150,7 +150,7 @@ class ShiftedMask(MADE):
 
     def _masked(self, order):
         weights = super()._masked(order)
-        rank = masks.rank_of(order)
+        rank = autoregressive.rank_of(order)
         loose = jnp.asarray(self._degrees()[-1])[:, None] <= rank[None, :] + 1
         return weights | {"out": self.out_kernel[...] * loose[..., None]}
 

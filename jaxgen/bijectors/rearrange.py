@@ -19,7 +19,7 @@ from jaxgen.core import (
     split_key,
     within,
 )
-from jaxgen.functional import masks, rearrange
+from jaxgen.functional import rearrange
 from jaxgen.functional.coupling import Direction, couple
 from jaxgen.transforms import Affine, Transform
 
@@ -118,7 +118,7 @@ class Permutation(Bijector):
         return jnp.take(z, self._indices(), axis=-1), jnp.zeros(())
 
     def inverse_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
-        return jnp.take(x, masks.rank_of(self._indices()), axis=-1), jnp.zeros(())
+        return jnp.take(x, jnp.argsort(self._indices()), axis=-1), jnp.zeros(())
 
     def _indices(self) -> Array:
         return self.permutation[...].astype(jnp.int32)

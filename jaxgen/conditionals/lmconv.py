@@ -28,7 +28,7 @@ from jax import Array
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, ShapeError, check_context
 from jaxgen.functional import masks
-from jaxgen.functional.autoregressive import Cache
+from jaxgen.functional.autoregressive import Cache, rank_of
 from jaxgen.functional.windows import flat, neighbours, position_rows, square, windows
 from jaxgen.networks.blocks import activation, check_hyperparameters, dropout, zero_linear
 
@@ -161,7 +161,7 @@ class LMConv(Conditional):
 
     def _visible(self, order: Array) -> tuple[Array, Array]:
         """Masks of all windows ``(D, size)``: of the first layer, and of the others."""
-        rank = jnp.append(masks.rank_of(order), self.num_positions)  # the last: beyond the edge
+        rank = jnp.append(rank_of(order), self.num_positions)  # the last: beyond the edge
         around = rank[self._around()]
         own = rank[: self.num_positions, None]
         return around < own, around <= own

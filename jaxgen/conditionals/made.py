@@ -30,7 +30,7 @@ from jax import Array
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, replace, split_key
 from jaxgen.functional import masks
-from jaxgen.functional.autoregressive import Cache, Stretch
+from jaxgen.functional.autoregressive import Cache, Stretch, rank_of
 from jaxgen.networks.blocks import activation, check_hyperparameters, dropout
 
 _STRETCHED = 256  # positions from which on cutouts pay: smaller networks stay in a cache anyway
@@ -110,21 +110,18 @@ class MADE(Conditional):
 
     def _masked(self, order: Array) -> dict[str, Any]:
         """All weights with their masks applied; inputs and outputs at their positions."""
-        rank = masks.rank_of(order)
-        degrees = self._degrees()
-        kernels, biases = [], [bias[...] for bias in self.biases]
-        if self.hidden:
-            first = masks.input_mask(degrees[0], rank)
-            kernels.append(self.kernels[0][...] * first)
-            if self.order_kernel is not None:
-                biases[0] = biases[0] + jnp.sum(self.order_kernel[...] * first, axis=0)
-        for below, above, kernel in zip(degrees[:-1], degrees[1:], self.kernels[1:], strict=True):
-            kernels.append(kernel[...] * masks.hidden_mask(below, above))
+        rank = rank_of(order)
+        degrees: list[Array | np.ndarray] = [rank + 1, *self._degrees()]  # an output's is its rank
+        may_feed = [masks.mask(below, above) for below, above in itertools.pairwise(degrees)]
+        kernels = [w[...] * mask for w, mask in zip(self.kernels, may_feed, strict=True)]
+        biases = [bias[...] for bias in self.biases]
+        if self.order_kernel is not None:
+            biases[0] = biases[0] + jnp.sum(self.order_kernel[...] * may_feed[0], axis=0)
         out = direct = None
         if self.out_kernel is not None:
-            out = self.out_kernel[...] * masks.output_mask(degrees[-1], rank)[..., None]
+            out = self.out_kernel[...] * masks.mask(degrees[-1], rank)[..., None]
         if self.direct_kernel is not None:
-            direct = self.direct_kernel[...] * masks.direct_mask(rank)[..., None]
+            direct = self.direct_kernel[...] * masks.mask(degrees[0], rank)[..., None]
         weights = {"kernels": kernels, "biases": biases, "out": out, "direct": direct}
         return jax.tree.map(self._cast, weights)
 
@@ -145,25 +142,17 @@ class MADE(Conditional):
             return super().rewired(key)  # which refuses: there is nothing to deal out
         keys = jax.random.split(key, len(self.hidden))
         places = [jax.random.permutation(*each) for each in zip(keys, self.hidden, strict=True)]
-        rows = [jnp.arange(self.num_positions), *places]
-        changes: dict[str, Any] = {
-            "kernels": nnx.List(
-                nnx.Param(kernel[...][below][:, above])
-                for kernel, (below, above) in zip(
-                    self.kernels, itertools.pairwise(rows), strict=True
-                )
-            ),
-            "biases": nnx.List(
-                nnx.Param(bias[...][above]) for bias, above in zip(self.biases, places, strict=True)
-            ),
-        }
-        if self.out_kernel is not None:
-            changes["out_kernel"] = nnx.Param(self.out_kernel[...][rows[-1]])
-        for name in ("order_kernel", "context_kernel"):
-            kernel = getattr(self, name)
-            if kernel is not None:
-                changes[name] = nnx.Param(kernel[...][:, places[0]])
-        return replace(self, **changes)
+        new, below = replace(self), jnp.arange(self.num_positions)
+        for kernel, bias, above in zip(new.kernels, new.biases, places, strict=True):
+            kernel[...] = kernel[...][below][:, above]
+            bias[...] = bias[...][above]
+            below = above
+        for first in (new.order_kernel, new.context_kernel):
+            if first is not None:
+                first[...] = first[...][:, places[0]]
+        if new.out_kernel is not None:
+            new.out_kernel[...] = new.out_kernel[...][below]
+        return new
 
     def _cast(self, value: Array) -> Array:
         """The value in the dtype that matrix products are computed in."""
@@ -190,7 +179,7 @@ class MADE(Conditional):
             if i == 0:
                 h = h @ kernel + bias
             else:
-                h = masks.hidden_product(h, kernel, degrees[i - 1], degrees[i]) + bias
+                h = masks.masked_product(h, kernel, degrees[i - 1], degrees[i]) + bias
             if i == 0 and self.context_kernel is not None and context is not None:
                 h = h + self._project(context, self.context_kernel)
             h = dropout(act(h), self.dropout, keys[i])
@@ -226,11 +215,10 @@ class MADE(Conditional):
 
     def _padding(self) -> list[int]:
         """Rows that are cut out of each layer at once: a stretch's units and a last block's."""
-        blocks = self._block_heights(1)
-        if self.stretch() is None:
+        blocks, span = self._block_heights(1), self._span()
+        if span == 1:
             return blocks
-        pairs = zip(self._block_heights(self._span()), blocks, strict=True)
-        return [units + block for units, block in pairs]
+        return [sum(both) for both in zip(self._block_heights(span), blocks, strict=True)]
 
     def init_cache(
         self, batch: Shape, context: Array | None = None, order: Array | None = None

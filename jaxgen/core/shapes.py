@@ -94,6 +94,23 @@ def check_context(
         ) from None
 
 
+def check_order(order: Array, size: int, where: str) -> Array:
+    """A generation order as an array: a permutation of ``size`` positions, as far as can be seen.
+
+    >>> check_order(np.array([1, 0, 2]), 3, "MADE").tolist()
+    [1, 0, 2]
+    """
+    known = np.asarray(order) if is_concrete(order) else None
+    order = jnp.asarray(order)
+    if order.shape != (size,) or not jnp.issubdtype(order.dtype, jnp.integer):
+        raise ShapeError(
+            f"{where}: expected an order of {size} integers, got {order.dtype}{order.shape}"
+        )
+    if known is not None and sorted(known.tolist()) != list(range(size)):
+        raise ShapeError(f"{where}: the order is not a permutation of 0..{size - 1}")
+    return order
+
+
 def common_context(where: str, *shapes: Shape | None) -> Shape | None:
     """The one context shape that the parts of a module expect; None if none of them does."""
     wanted = {shape for shape in shapes if shape is not None}

@@ -14,7 +14,8 @@ which belongs to the position. The four ways to run it return the same arrays:
 ========================  ==========================================  ========================
 
 The other direction, from values to parameters, is :func:`parallel`: one pass.
-All sequences have time as their leading axis.
+All sequences have time as their leading axis. An *order* is the permutation from time to positions:
+``order[t]`` is generated at step ``t``. Its inverse, the *rank* of a position, is that step.
 """
 
 from collections.abc import Callable
@@ -62,6 +63,15 @@ class FixedPoint(NamedTuple):
     residual: Array
 
 
+def rank_of(order: Array) -> Array:
+    """The inverse permutation: ``rank[order[t]] = t``.
+
+    >>> rank_of(jnp.array([2, 0, 1])).tolist()
+    [1, 2, 0]
+    """
+    return jnp.argsort(order)
+
+
 def parallel(
     x: Array,
     params: Array,
@@ -71,6 +81,29 @@ def parallel(
     """All steps at once: ``transform(x, params)`` and its log-derivatives summed over the event."""
     value, log_derivative = transform(x, params)
     return value, jnp.sum(log_derivative, tuple(range(x.ndim - event_ndims, x.ndim)))
+
+
+def follow(
+    step: Callable[[Cache, Array, Array], tuple[Array, Cache]], cache: Cache, values: Array
+) -> tuple[Cache, Array]:
+    """The first steps of a network along values that are known, one after another.
+
+    Args:
+        step: ``(cache, t, previous value) -> (params_t, cache)``.
+        cache: what step 0 expects.
+        values: ``(n, ...)``, those of the first ``n`` steps.
+
+    Returns:
+        What step ``n`` expects, and the parameters of these steps ``(n, ...)``.
+    """
+
+    def body(state: Any, inputs: tuple[Array, Array]) -> tuple[Any, Array]:
+        params, new = step(Cache(cache.fixed, state), *inputs)
+        return new.state, params
+
+    previous = jnp.concatenate([jnp.zeros_like(values[:1]), values[:-1]])
+    state, params = jax.lax.scan(body, cache.state, (jnp.arange(len(values)), previous))
+    return Cache(cache.fixed, state), params
 
 
 def incremental(

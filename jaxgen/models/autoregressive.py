@@ -108,7 +108,7 @@ class Autoregressive(Model):
                 raise ValueError(
                     f"Autoregressive.log_prob: expected lengths from 0 to {size}, got {wrong[0]}"
                 )
-        rank = masks.rank_of(network.resolve_order(order))
+        rank = autoregressive.rank_of(network.resolve_order(order))
         return (rank < lengths[..., None]).reshape(*batch, *network.grid_shape)
 
     def sample(

@@ -21,16 +21,16 @@ def test_degrees_are_sorted_even_and_in_range(width, size, lowest):
 
 def test_masks_compose_to_strictly_earlier_positions():
     order = jnp.array([2, 0, 3, 1])
-    rank = masks.rank_of(order)
+    rank = autoregressive.rank_of(order)
     degrees = masks.hidden_degrees(9, 4, lowest=1)
     paths = (
-        masks.input_mask(degrees, rank).astype(int)
-        @ masks.hidden_mask(degrees, degrees).astype(int)
-        @ masks.output_mask(degrees, rank).astype(int)
+        masks.mask(rank + 1, degrees).astype(int)
+        @ masks.mask(degrees, degrees).astype(int)
+        @ masks.mask(degrees, rank).astype(int)
     )
     earlier = rank[:, None] < rank[None, :]
     np.testing.assert_array_equal(paths > 0, earlier)
-    np.testing.assert_array_equal(masks.direct_mask(rank), earlier)
+    np.testing.assert_array_equal(masks.mask(rank + 1, rank), earlier)
 
 
 def sequential(network, emit, size):

@@ -1,0 +1,64 @@
+"""What some autoregressive networks can do beyond the contract of all."""
+
+from typing import Self
+
+import numpy as np
+from flax import nnx
+from jax import Array
+
+
+class Abilities(nnx.Module):
+    """Optional abilities of a :class:`~jaxgen.conditionals.Conditional`, as one that lacks them.
+
+    A network that is ``order_agnostic`` defines :meth:`predict`, by which
+    :class:`~jaxgen.models.Ensemble` trains on all orders at once.
+    """
+
+    order_agnostic: bool = False
+
+    def initialize(self, x: Array, context: Array | None = None) -> Self:
+        """The network adapted to a first batch of what it reads; most return themselves.
+
+        Args:
+            x: real array ``(*batch, *event_shape)``.
+            context: array ``(*batch, *context_shape)`` for a conditional network.
+
+        Returns:
+            A network of the same structure.
+        """
+        return self
+
+    def rewired(self, key: Array) -> Self:
+        """The network with another connectivity, drawn at random, of the same parameters.
+
+        :class:`~jaxgen.models.Ensemble` trains and averages over them.
+
+        Raises:
+            TypeError: if the network has one connectivity only.
+        """
+        raise TypeError(
+            f"{type(self).__name__} has one connectivity only; a MADE with hidden layers has many"
+        )
+
+    def predict(
+        self, x: Array, seen: Array, context: Array | None = None, *, key: Array | None = None
+    ) -> Array:
+        """Parameters of all positions given those that are seen, in one pass.
+
+        Args:
+            x: real array ``(*batch, *event_shape)``; what is not seen is ignored.
+            seen: boolean array ``(*batch, *grid_shape)``, or one that broadcasts against it.
+            context: array ``(*batch, *context_shape)`` for a conditional network.
+            key: turns dropout on; None means evaluation.
+
+        Returns:
+            ``(*batch, *grid_shape, num_params)``; those of the seen positions mean nothing.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no predict")
+
+    def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray | None:
+        """Which positions (rows) depend on which in an order, ``(D, D)``: the receptive field.
+
+        None for all that come before, unless a network knows better.
+        """
+        return None
