@@ -43,14 +43,11 @@ class EoNADE(Conditional):
     of them, and sampling the same.
 
     Args:
-        grid_shape: the event's shape; every entry is a position.
-        num_params: parameters for each position, ``head.num_params(())``.
+        grid_shape, num_params, activation, context_features, rngs: see
+            :class:`~jaxgen.conditionals.MADE`.
         hidden: widths of the hidden layers, one or more.
-        activation: see :class:`~jaxgen.networks.MLP`.
-        context_features: the size of a context vector, seen by all units; None for none.
         dropout: rate of the hidden units, in effect when a key is given; a unit is dropped for all
             steps of an event.
-        rngs: where the initial weights come from.
 
     Raises:
         ValueError: without a hidden layer.

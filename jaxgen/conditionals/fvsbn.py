@@ -19,10 +19,7 @@ class FVSBN(MADE):
     """A linear map of the earlier values for each position; starts at zero.
 
     Args:
-        grid_shape: the event's shape; every entry is a position.
-        num_params: parameters for each position, ``head.num_params(())``.
-        context_features: the size of a context vector, seen by all positions; None for none.
-        rngs: where the initial weights come from.
+        grid_shape, num_params, context_features, rngs: see :class:`~jaxgen.conditionals.MADE`.
 
     >>> import jax.numpy as jnp
     >>> fvsbn = FVSBN((6,), 1, rngs=nnx.Rngs(0))

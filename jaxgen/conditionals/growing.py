@@ -27,13 +27,9 @@ class Growing(Conditional):
     """One small network for each position, over the positions before it.
 
     Args:
-        grid_shape: the event's shape; every entry is a position.
-        num_params: parameters for each position, ``head.num_params(())``.
+        grid_shape, num_params, activation, context_features, dropout, rngs: see
+            :class:`~jaxgen.conditionals.MADE`.
         width: hidden units of each position.
-        activation: see :class:`~jaxgen.networks.MLP`.
-        context_features: the size of a context vector, seen by all units; None for none.
-        dropout: rate of the hidden units, in effect when a key is given.
-        rngs: where the initial weights come from.
 
     >>> growing = Growing((6,), 1, width=4, rngs=nnx.Rngs(0))
     >>> growing(jnp.ones((4, 6))).shape

@@ -33,15 +33,12 @@ class NADE(Conditional):
     """One hidden layer whose weights all positions share.
 
     Args:
-        grid_shape: the event's shape; every entry is a position.
-        num_params: parameters for each position, ``head.num_params(())``.
+        grid_shape, num_params, activation (``"sigmoid"`` in the paper), context_features, rngs: see
+            :class:`~jaxgen.conditionals.MADE`.
         width: hidden units.
-        activation: see :class:`~jaxgen.networks.MLP`; the paper's is ``"sigmoid"``.
         rescale: RNADE's factors ``rho``.
-        context_features: the size of a context vector, seen by all units; None for none.
         dropout: rate of the hidden units, in effect when a key is given; a unit is dropped for all
             positions of an event.
-        rngs: where the initial weights come from.
 
     >>> nade = NADE((6,), 1, width=8, rngs=nnx.Rngs(0))
     >>> nade(jnp.ones((4, 6))).shape

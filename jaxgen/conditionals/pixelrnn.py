@@ -28,9 +28,8 @@ themselves: from features alone, which know the pixels *before* theirs, the begi
 never learn of the last pixel of the row above.
 """
 
-import functools
 import math
-from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +60,7 @@ from jaxgen.networks.blocks import (
 
 
 class _PixelRNN(Conditional):
-    """What both networks share: all but the kind of their layers."""
+    """What both networks share: all but the kind of their layers, which :meth:`_layer` makes."""
 
     fixed_order = True
 
@@ -70,15 +69,14 @@ class _PixelRNN(Conditional):
         grid_shape: Shape,
         position_shape: Shape,
         num_params: int,
-        layer: Callable[..., LSTMLayer],
         *,
-        width: int,
-        depth: int,
-        first_size: int,
-        out_width: int,
-        context_features: int | None,
-        context_grid: tuple[int, int] | None,
-        dropout: float,
+        width: int = 64,
+        depth: int = 6,
+        first_size: int = 7,
+        out_width: int = 64,
+        context_features: int | None = None,
+        context_grid: tuple[int, int] | None = None,
+        dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
         name = type(self).__name__
@@ -99,10 +97,16 @@ class _PixelRNN(Conditional):
         self.context_shape = shape_of_context(context_features, context_grid)
         entries = math.prod(self.position_shape)
         self.first = nnx.Linear(len(causal(first_size)) * entries, width, rngs=rngs)
-        keys = jax.random.split(rngs.params(), depth)
-        self.layers = jax.vmap(lambda key: layer(rngs=nnx.Rngs(key)))(keys)
+
+        def layer(key: Array) -> LSTMLayer:
+            return self._layer(width, context_features, nnx.Rngs(key))
+
+        self.layers = jax.vmap(layer)(jax.random.split(rngs.params(), depth))
         self.mix = nnx.Linear(width, out_width, rngs=rngs)
         self.last = zero_linear(out_width, num_params, rngs=rngs)
+
+    def _layer(self, width: int, context_features: int | None, rngs: nnx.Rngs) -> LSTMLayer:
+        raise NotImplementedError(f"{type(self).__name__} defines no _layer")
 
     @property
     def _dtype(self) -> jnp.dtype:
@@ -215,86 +219,6 @@ class _PixelRNN(Conditional):
         return Cache(layers, (values, tuple(memories)))
 
 
-class RowLSTM(_PixelRNN):
-    """LSTMs from row to row of an image, in raster order.
-
-    A pixel sees a triangle above it, which a layer widens by ``kernel_size // 2`` for every row,
-    and as much to its left. A row's states are made at once.
-
-    Args:
-        grid_shape: ``(height, width)``.
-        position_shape: ``(channels,)``, or ``()`` for one channel that the event does not name. The
-            head orders or couples the channels of a pixel.
-        num_params: parameters for each position, ``head.num_params(position_shape)``.
-        width: features of a pixel; a state is half as wide.
-        depth: LSTM layers.
-        first_size: the side of the first window, odd.
-        kernel_size: the size of the windows in a row, odd.
-        out_width: features of the last layer but one.
-        context_features: the features of a context; None for none.
-        context_grid: ``(height, width)``, the grid, for a context that is an image; None for a
-            vector, which every pixel sees.
-        dropout: rate of what the last layer reads, in effect when a key is given.
-        rngs: where the initial weights come from.
-
-    Raises:
-        ShapeError: if the grid has not two axes, or the context another grid.
-        ValueError: for an even size.
-
-    >>> network = RowLSTM((4, 4), (1,), 2, width=4, depth=2, out_width=4, rngs=nnx.Rngs(0))
-    >>> network(jnp.ones((5, 4, 4, 1))).shape
-    (5, 4, 4, 2)
-    """
-
-    def __init__(
-        self,
-        grid_shape: Shape,
-        position_shape: Shape,
-        num_params: int,
-        *,
-        width: int = 64,
-        depth: int = 6,
-        first_size: int = 7,
-        kernel_size: int = 3,
-        out_width: int = 64,
-        context_features: int | None = None,
-        context_grid: tuple[int, int] | None = None,
-        dropout: float = 0.0,
-        rngs: nnx.Rngs,
-    ):
-        _check_window("RowLSTM", kernel_size)
-        layer = functools.partial(RowLayer, width, kernel_size, context_features=context_features)
-        super().__init__(
-            grid_shape,
-            position_shape,
-            num_params,
-            layer,
-            width=width,
-            depth=depth,
-            first_size=first_size,
-            out_width=out_width,
-            context_features=context_features,
-            context_grid=context_grid,
-            dropout=dropout,
-            rngs=rngs,
-        )
-        self.kernel_size = kernel_size
-
-    def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
-        (height, width), reach = self.grid_shape, self.kernel_size // 2
-        above = tuple((-1, column) for column in range(-reach, reach + 1))
-        itself = np.eye(height * width, dtype=bool)
-        states = itself | union(neighbours(height, width, above), itself)
-        # Each squaring doubles the number of rows that states are followed through.
-        for _ in range(height.bit_length()):
-            states = masks.through(states, states)
-        layer = masks.through(states, union(neighbours(height, width, in_row(-reach, 0)), itself))
-        seen = union(neighbours(height, width, causal(self.first_size)), itself)
-        for _ in range(self.depth):
-            seen = masks.through(layer, seen)
-        return seen
-
-
 class DiagonalBiLSTM(_PixelRNN):
     """LSTMs along the diagonals of an image, in both directions, in raster order.
 
@@ -324,37 +248,58 @@ class DiagonalBiLSTM(_PixelRNN):
     (5, 4, 4, 2)
     """
 
+    def _layer(self, width: int, context_features: int | None, rngs: nnx.Rngs) -> LSTMLayer:
+        entries = math.prod(self.position_shape)
+        return DiagonalLayer(width, entries, context_features=context_features, rngs=rngs)
+
+
+class RowLSTM(_PixelRNN):
+    """LSTMs from row to row of an image, in raster order.
+
+    A pixel sees a triangle above it, which a layer widens by ``kernel_size // 2`` for every row,
+    and as much to its left. A row's states are made at once.
+
+    Args:
+        grid_shape, position_shape, num_params, options: see :class:`DiagonalBiLSTM`.
+        kernel_size: the size of the windows in a row, odd.
+
+    Raises:
+        ShapeError, ValueError: as there; also for an even ``kernel_size``.
+
+    >>> network = RowLSTM((4, 4), (1,), 2, width=4, depth=2, out_width=4, rngs=nnx.Rngs(0))
+    >>> network(jnp.ones((5, 4, 4, 1))).shape
+    (5, 4, 4, 2)
+    """
+
     def __init__(
         self,
         grid_shape: Shape,
         position_shape: Shape,
         num_params: int,
         *,
-        width: int = 64,
-        depth: int = 6,
-        first_size: int = 7,
-        out_width: int = 64,
-        context_features: int | None = None,
-        context_grid: tuple[int, int] | None = None,
-        dropout: float = 0.0,
-        rngs: nnx.Rngs,
+        kernel_size: int = 3,
+        **options: Any,
     ):
-        entries = math.prod(position_shape)
-        layer = functools.partial(DiagonalLayer, width, entries, context_features=context_features)
-        super().__init__(
-            grid_shape,
-            position_shape,
-            num_params,
-            layer,
-            width=width,
-            depth=depth,
-            first_size=first_size,
-            out_width=out_width,
-            context_features=context_features,
-            context_grid=context_grid,
-            dropout=dropout,
-            rngs=rngs,
-        )
+        _check_window("RowLSTM", kernel_size)
+        self.kernel_size = kernel_size
+        super().__init__(grid_shape, position_shape, num_params, **options)
+
+    def _layer(self, width: int, context_features: int | None, rngs: nnx.Rngs) -> LSTMLayer:
+        return RowLayer(width, self.kernel_size, context_features=context_features, rngs=rngs)
+
+    def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
+        (height, width), reach = self.grid_shape, self.kernel_size // 2
+        above = tuple((-1, column) for column in range(-reach, reach + 1))
+        itself = np.eye(height * width, dtype=bool)
+        states = itself | union(neighbours(height, width, above), itself)
+        # Each squaring doubles the number of rows that states are followed through.
+        for _ in range(height.bit_length()):
+            states = masks.through(states, states)
+        layer = masks.through(states, union(neighbours(height, width, in_row(-reach, 0)), itself))
+        seen = union(neighbours(height, width, causal(self.first_size)), itself)
+        for _ in range(self.depth):
+            seen = masks.through(layer, seen)
+        return seen
 
 
 def _check_window(name: str, size: int) -> None:
