@@ -6,9 +6,12 @@ samplers which visit the positions in different ways still return the same array
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 
@@ -136,6 +139,40 @@ def normal_mixture_sample(
     pick = categorical_sample(logits, gumbel)[..., None]
     mean, log_scale = (jnp.take_along_axis(p, pick, -1)[..., 0] for p in (means, log_scales))
     return normal_sample(mean, log_scale, noise)
+
+
+def mixture_noise(
+    key: Array,
+    shape: tuple[int, ...],
+    components: int,
+    draw: Callable[[Array, tuple[int, ...], Any], Array],
+    dtype: Any,
+) -> Array:
+    """The noise of mixtures, ``(*shape, components + 1)``: Gumbel to choose, one to be scaled.
+
+    Args:
+        key: random key.
+        shape: a mixture for each entry.
+        components: of every mixture.
+        draw: draws the noise of a component, as :func:`jax.random.normal` does.
+        dtype: of the noise.
+    """
+    pick_key, noise_key = jax.random.split(key)
+    gumbel = jax.random.gumbel(pick_key, (*shape, components), dtype)
+    return jnp.concatenate([gumbel, draw(noise_key, (*shape, 1), dtype)], -1)
+
+
+def spread_out(means: Array) -> Array:
+    """Means ``(..., components)`` plus constants that are spread evenly over ``[-1, 1]``.
+
+    Equal components would get equal gradients, and stay equal for ever.
+
+    >>> spread_out(jnp.zeros(3)).tolist()
+    [-1.0, 0.0, 1.0]
+    """
+    components = means.shape[-1]
+    spread = np.linspace(-1.0, 1.0, components) if components > 1 else np.zeros(1)
+    return means + jnp.asarray(spread, means.dtype)
 
 
 def student_t_log_prob(value: Array, df: Array) -> Array:

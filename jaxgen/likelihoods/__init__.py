@@ -1,0 +1,26 @@
+"""Floor 3: the distributions that an autoregressive network parametrises.
+
+A likelihood scores the values at the positions of a grid, ``(*batch, *grid, *position)``, with
+parameters ``(*batch, *grid, num_params)``; the entries of one position are independent given its
+parameters, unless it says otherwise. A sample is a function of the parameters and of noise, so that
+samplers which visit positions in different ways return the same array for the same key.
+"""
+
+from jaxgen.likelihoods.base import Likelihood
+from jaxgen.likelihoods.continuous import GaussianMixture, Normal
+from jaxgen.likelihoods.discrete import (
+    Bernoulli,
+    Categorical,
+    DiscretizedLogisticMixture,
+    for_levels,
+)
+
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "DiscretizedLogisticMixture",
+    "GaussianMixture",
+    "Likelihood",
+    "Normal",
+    "for_levels",
+]

@@ -1,0 +1,109 @@
+"""Real values: a normal each, or a mixture of normals."""
+
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxgen.core import Shape
+from jaxgen.functional import likelihoods as f
+from jaxgen.likelihoods.base import Likelihood, position_shape_of, sum_position
+
+if TYPE_CHECKING:
+    import distrax
+
+
+class Real(Likelihood):
+    """Real values, which a network reads as they are."""
+
+    def check(self, value: Array | np.ndarray) -> None:
+        if not jnp.issubdtype(value.dtype, jnp.floating):
+            raise ValueError(
+                f"{type(self).__name__}: expected real values, got {value.dtype}; for integer "
+                f"levels use a Categorical head"
+            )
+
+
+class Normal(Real):
+    """Real values with a mean and a log standard deviation each.
+
+    >>> round(float(Normal().log_prob(jnp.array(0.0), jnp.zeros(2))), 4)
+    -0.9189
+    """
+
+    params_per_value = 2
+
+    def _mean_and_log_scale(self, params: Array, position_shape: Shape) -> tuple[Array, Array]:
+        params = self.unpack(params, position_shape)
+        return params[..., 0], params[..., 1]
+
+    def log_prob(self, value: Array, params: Array) -> Array:
+        shape = position_shape_of(value, params)
+        log_prob = f.normal_log_prob(value, *self._mean_and_log_scale(params, shape))
+        return sum_position(log_prob, params)
+
+    def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
+        return jax.random.normal(key, shape, dtype)
+
+    def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
+        mean, log_scale = self._mean_and_log_scale(params, position_shape)
+        return f.normal_sample(mean, log_scale, noise)
+
+    def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
+        import distrax
+
+        mean, log_scale = self._mean_and_log_scale(params, position_shape)
+        return distrax.Normal(mean, jnp.exp(log_scale))
+
+
+class GaussianMixture(Real):
+    r"""Real values with a mixture of normals each: RNADE's and MADE-MoG's head.
+
+    Each component has a logit, a mean and a log standard deviation. All-zero parameters would make
+    the components equal, with equal gradients, and so keep them equal for ever. Therefore the mean
+    of component ``k`` is the network's number plus a constant: the constants are spread evenly over
+    ``[-1, 1]``, which suits standardised data.
+
+    Args:
+        components: how many normals.
+
+    Raises:
+        ValueError: if there is no component.
+
+    >>> round(float(GaussianMixture(2).log_prob(jnp.array(0.0), jnp.zeros(6))), 4)  # N(1; 0, 1)
+    -1.4189
+    """
+
+    reparametrized = False  # the choice of a component has no gradient
+
+    def __init__(self, components: int):
+        if components < 1:
+            raise ValueError(f"GaussianMixture: expected at least one component, got {components}")
+        self.components = components
+        self.params_per_value = 3 * components
+
+    def _mixture(self, params: Array, position_shape: Shape) -> tuple[Array, Array, Array]:
+        """Logits, means and log-scales, each ``(*grid, *position, components)``."""
+        logits, means, log_scales = jnp.split(self.unpack(params, position_shape), 3, axis=-1)
+        return logits, f.spread_out(means), log_scales
+
+    def log_prob(self, value: Array, params: Array) -> Array:
+        mixture = self._mixture(params, position_shape_of(value, params))
+        return sum_position(f.normal_mixture_log_prob(value, *mixture), params)
+
+    def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
+        return f.mixture_noise(key, shape, self.components, jax.random.normal, dtype)
+
+    def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
+        logits, means, log_scales = self._mixture(params, position_shape)
+        return f.normal_mixture_sample(logits, means, log_scales, noise[..., :-1], noise[..., -1])
+
+    def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
+        import distrax
+
+        logits, means, log_scales = self._mixture(params, position_shape)
+        return distrax.MixtureSameFamily(
+            distrax.Categorical(logits=logits), distrax.Normal(means, jnp.exp(log_scales))
+        )

@@ -1,0 +1,272 @@
+"""Binary values and integer levels; and the usual head of any data."""
+
+import math
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxgen.core import Shape, check_levels, is_concrete, unpack_params
+from jaxgen.functional import likelihoods as f
+from jaxgen.likelihoods.base import Likelihood, Scalar, position_shape_of, sum_position
+from jaxgen.likelihoods.continuous import GaussianMixture, Normal
+
+if TYPE_CHECKING:
+    import distrax
+
+
+def _cooled(logits: Array, temperature: Scalar) -> Array:
+    """Logits at a temperature, with 0 for the most likely: at a low one they must not overflow."""
+    return (logits - jnp.max(logits, axis=-1, keepdims=True)) / temperature
+
+
+class Bernoulli(Likelihood):
+    """Binary values with a logit each.
+
+    >>> Bernoulli().log_prob(jnp.array([0, 1]), jnp.zeros((2, 1))).round(4).tolist()
+    [-0.6930999755859375, -0.6930999755859375]
+    """
+
+    params_per_value = 1
+    levels = 2
+
+    def encode(self, value: Array) -> Array:
+        return value.astype(jnp.result_type(float))
+
+    def check(self, value: Array | np.ndarray) -> None:
+        if is_concrete(value):
+            values = np.asarray(value)
+            wrong = (values != 0) & (values != 1)
+            if wrong.any():
+                raise ValueError(
+                    f"Bernoulli: expected values 0 and 1, got {values[wrong].flat[0]}; binarize "
+                    f"the data first, or use a Categorical head"
+                )
+
+    def log_prob(self, value: Array, params: Array) -> Array:
+        logits = self.unpack(params, position_shape_of(value, params))[..., 0]
+        return sum_position(f.bernoulli_log_prob(value, logits), params)
+
+    def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
+        return jax.random.uniform(key, shape, dtype)
+
+    def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
+        return f.bernoulli_sample(self.unpack(params, position_shape)[..., 0], noise)
+
+    def temper(
+        self, params: Array, noise: Array, position_shape: Shape, temperature: Scalar, top_p: Scalar
+    ) -> tuple[Array, Array]:
+        logits = self.unpack(params, position_shape)[..., 0]
+        both = _cooled(jnp.stack([jnp.zeros_like(logits), logits], axis=-1), temperature)
+        zero, one = jnp.moveaxis(f.nucleus(both, top_p), -1, 0)
+        return (one - zero).reshape(params.shape), noise
+
+    def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
+        import distrax
+
+        return distrax.Bernoulli(logits=self.unpack(params, position_shape)[..., 0])
+
+
+class Levels(Likelihood):
+    """Integer levels ``0 .. levels - 1``, which a network reads scaled to ``[-1, 1]``.
+
+    Args:
+        levels: the number of levels, at least 2.
+
+    Raises:
+        ValueError: for fewer than 2 levels.
+    """
+
+    levels: int
+
+    def __init__(self, levels: int):
+        if levels < 2:
+            raise ValueError(f"{type(self).__name__}: expected at least 2 levels, got {levels}")
+        self.levels = levels
+
+    def encode(self, value: Array) -> Array:
+        return value.astype(jnp.result_type(float)) * (2.0 / (self.levels - 1)) - 1.0
+
+    def check(self, value: Array | np.ndarray) -> None:
+        check_levels(value, self.levels, type(self).__name__)
+
+
+class Categorical(Levels):
+    """Integer levels ``0 .. levels - 1`` with a logit for each level.
+
+    The network reads a level scaled to ``[-1, 1]``.
+
+    Args:
+        levels: the number of levels, at least 2.
+
+    Raises:
+        ValueError: for fewer than 2 levels.
+
+    >>> round(float(Categorical(4).log_prob(jnp.array(3), jnp.zeros(4))), 4)
+    -1.3863
+    """
+
+    def __init__(self, levels: int):
+        super().__init__(levels)
+        self.params_per_value = levels
+
+    def log_prob(self, value: Array, params: Array) -> Array:
+        logits = self.unpack(params, position_shape_of(value, params))
+        return sum_position(f.categorical_log_prob(value, logits), params)
+
+    def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
+        return jax.random.gumbel(key, (*shape, self.levels), dtype)
+
+    def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
+        return f.categorical_sample(self.unpack(params, position_shape), noise)
+
+    def temper(
+        self, params: Array, noise: Array, position_shape: Shape, temperature: Scalar, top_p: Scalar
+    ) -> tuple[Array, Array]:
+        logits = self.unpack(params, position_shape)
+        kept = f.nucleus(_cooled(logits, temperature), top_p) > -jnp.inf
+        return jnp.where(kept, logits, -jnp.inf).reshape(params.shape), noise * temperature
+
+    def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
+        import distrax
+
+        return distrax.Categorical(logits=self.unpack(params, position_shape))
+
+
+class DiscretizedLogisticMixture(Levels):
+    r"""Integer levels with a mixture of rounded logistics each: PixelCNN++'s head.
+
+    A position's entries (the channels of a pixel) share the choice of the component, and within a
+    component the mean of a channel moves with the channels before it (Salimans et al. 2017, eq. 3):
+
+    .. math:: p(x) = \sum_k \pi_k \prod_c P\left(x_c \mid \mu_{kc} + \sum_{b<c} \tanh(a_{kcb})\,
+              \bar x_b,\, s_{kc}\right),
+
+    with :math:`\bar x` the levels scaled to ``[-1, 1]`` and ``P`` the probability of a bin under a
+    logistic (:func:`~jaxgen.functional.likelihoods.discretized_logistic_log_prob`), exact in both
+    tails. A position of a single entry needs no :math:`a`.
+
+    Parameters of a position with ``C`` entries: ``K`` logits, ``K C`` means, ``K C`` log-scales
+    and ``K C (C - 1) / 2`` coefficients. As in :class:`GaussianMixture`, constants spread evenly
+    over ``[-1, 1]`` are added to the means of the components, which all-zero parameters would keep
+    equal for ever.
+
+    Args:
+        levels: the number of levels, at least 2.
+        components: how many logistics, ``K``.
+        min_log_scale: where the log-scales end, in units of half the range; None for -7, or an
+            eighth of a level (which -7 is at 256 levels) where there are more of them.
+
+    Raises:
+        ValueError: for fewer than 2 levels, or no component.
+
+    >>> head = DiscretizedLogisticMixture(256, components=5)
+    >>> head.num_params(()), head.num_params((3,))
+    (15, 50)
+    """
+
+    def __init__(self, levels: int, components: int = 10, min_log_scale: float | None = None):
+        super().__init__(levels)
+        if components < 1:
+            raise ValueError(
+                f"DiscretizedLogisticMixture: expected at least one component, got {components}"
+            )
+        self.components = components
+        floor = -7.0 - max(0.0, math.log((levels - 1) / 255.0))
+        self.min_log_scale = floor if min_log_scale is None else min_log_scale
+
+    def num_params(self, position_shape: Shape) -> int:
+        entries = math.prod(position_shape)
+        return self.components * (1 + 2 * entries + entries * (entries - 1) // 2)
+
+    def _mixture(self, params: Array, entries: int) -> tuple[Array, Array, Array, Array]:
+        """Logits ``(..., K)``, means and log-scales ``(..., C, K)``, coefficients ``(..., K)``
+        on a leading axis, row by row of their triangle."""
+        params = unpack_params(params, (params.shape[-1] // self.components,), self.components)
+        logits = params[..., 0, :]
+        means, log_scales, raw = jnp.split(params[..., 1:, :], [entries, 2 * entries], axis=-2)
+        return (
+            logits,
+            f.spread_out(means),
+            jnp.maximum(log_scales, self.min_log_scale),
+            jnp.moveaxis(jnp.tanh(raw), -2, 0),
+        )
+
+    def log_prob(self, value: Array, params: Array) -> Array:
+        entries = math.prod(value.shape[params.ndim - 1 :])
+        flat = value.reshape(*value.shape[: params.ndim - 1], entries)
+        logits, means, log_scales, coefficients = self._mixture(params, entries)
+        x = self.encode(flat)
+        total = jax.nn.log_softmax(logits)
+        coefficient = iter(coefficients)
+        for c in range(entries):
+            mean = means[..., c, :]
+            for b in range(c):
+                mean = mean + next(coefficient) * x[..., b, None]
+            total = total + f.discretized_logistic_log_prob(
+                flat[..., c, None], mean, log_scales[..., c, :], self.levels
+            )
+        return jax.nn.logsumexp(total, axis=-1)
+
+    def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
+        # Each entry gets Gumbel noise, of which a position's first is used: one choice for all.
+        return f.mixture_noise(key, shape, self.components, jax.random.logistic, dtype)
+
+    def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
+        entries = math.prod(position_shape)
+        logits, means, log_scales, coefficients = self._mixture(params, entries)
+        noise = noise.reshape(*params.shape[:-1], entries, self.components + 1)
+        pick = f.categorical_sample(logits, noise[..., 0, :-1])[..., None]
+
+        def of_pick(each: Array) -> Array:
+            return jnp.take_along_axis(each, pick, -1)[..., 0]
+
+        coefficient = iter(coefficients)
+        values: list[Array] = []
+        for c in range(entries):
+            mean = of_pick(means[..., c, :])
+            for before in values:
+                mean = mean + of_pick(next(coefficient)) * self.encode(before)
+            log_scale = of_pick(log_scales[..., c, :])
+            values.append(
+                f.discretized_logistic_sample(mean, log_scale, noise[..., c, -1], self.levels)
+            )
+        return jnp.stack(values, axis=-1).reshape(*params.shape[:-1], *position_shape)
+
+    def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
+        """The categorical distribution over the levels of a position with one entry.
+
+        Raises:
+            ValueError: for a position of several entries, which depend on each other.
+        """
+        import distrax
+
+        if math.prod(position_shape) != 1:
+            raise ValueError(
+                f"DiscretizedLogisticMixture: the entries of a position of shape {position_shape} "
+                f"depend on each other; distrax has no such distribution"
+            )
+        shape = (*params.shape[:-1], *position_shape)
+        each = jnp.broadcast_to(jnp.arange(self.levels), (*shape, self.levels))
+        logits = jax.vmap(self.log_prob, (-1, None), -1)(each, params)
+        return distrax.Categorical(logits=logits.reshape(*shape, self.levels))
+
+
+def for_levels(levels: int | None, components: int | None = None) -> Likelihood:
+    """The usual likelihood of data with this many levels, None for real values.
+
+    Without components: Bernoulli for 2 levels, categorical for more, normal for real values. With
+    components: a mixture of discretized logistics for levels, of normals for real values.
+
+    >>> type(for_levels(17)).__name__, type(for_levels(17, components=5)).__name__
+    ('Categorical', 'DiscretizedLogisticMixture')
+    """
+    if components is not None:
+        if levels is None:
+            return GaussianMixture(components)
+        return DiscretizedLogisticMixture(levels, components)
+    if levels is None:
+        return Normal()
+    return Bernoulli() if levels == 2 else Categorical(levels)
