@@ -1,7 +1,8 @@
 """Floor 6: the models of the literature, one file per paper, each a composition of the parts.
 
 A constructor takes the event's shape first and ``rngs`` last; its hyperparameters are named as in
-the paper.
+the paper. Arguments that mean the same everywhere are explained in :mod:`jaxgen.zoo.arguments`
+alone, and shown with the others by ``help``.
 """
 
 from jaxgen.zoo.attention import attention

@@ -13,8 +13,10 @@ from jaxgen.conditionals import CausalTransformer
 from jaxgen.core import Shape
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def attention(
     event_shape: Shape,
     *,
@@ -32,15 +34,8 @@ def attention(
 
     Args:
         event_shape: ``(length,)``, ``(length, channels)`` or ``(height, width, channels)``.
-        levels: 2 for binary data (Bernoulli), more for integer levels (categorical), None for real
-            values (normal). Of several channels only a mixture of logistics is coupled; the other
-            heads make them independent given the positions before.
-        components: of a mixture for each position, of normals for real values and of discretized
-            logistics for levels; None for no mixture.
         width, depth, heads, positions, dropout: see
             :class:`~jaxgen.conditionals.CausalTransformer`.
-        context_features: the size of a context vector; None for an unconditional model.
-        rngs: where the initial weights come from.
 
     >>> import jax.numpy as jnp
     >>> model = attention((8,), levels=2, width=8, depth=1, heads=2, rngs=nnx.Rngs(0))

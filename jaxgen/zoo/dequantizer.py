@@ -17,16 +17,18 @@ there is no dropout; the actnorms keep their start at the identity.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors import Chain, Inverse, Logit
-from jaxgen.core import Shape, ShapeError
+from jaxgen.core import Shape, check_event
 from jaxgen.models import Embedded, Flow, Logistic
 from jaxgen.networks import MLP, ConvResNet, GatedResNet
 from jaxgen.transforms import MixtureCDF
 from jaxgen.zoo.flowpp import boards, halves, pairs
+from jaxgen.zoo.registry import constructor
 
 
 class Encoder(nnx.Module):
@@ -46,6 +48,7 @@ class Encoder(nnx.Module):
         return self.network(x)
 
 
+@constructor
 def dequantizer(
     event_shape: Shape,
     *,
@@ -71,8 +74,6 @@ def dequantizer(
         hidden: widths of the hidden layers, of couplings and encoder (vectors).
         features: channels of the encoding, and inside the encoder.
         encoder_blocks: residual blocks of the encoder (images).
-        bound: soft bound of the log-scales; None for none.
-        rngs: where the initial weights come from.
 
     Returns:
         A model for :class:`~jaxgen.models.Dequantized`, whose context are the levels scaled to
@@ -87,17 +88,18 @@ def dequantizer(
     >>> u.shape, log_q.shape
     ((3, 2), (3,))
     """
-    event_shape = tuple(event_shape)
+    event_shape = check_event(event_shape, (1, 3), "dequantizer")
     transform = MixtureCDF(components, bound)
 
-    def mlp(in_features: int, out_features: int, rngs: nnx.Rngs) -> MLP:
-        return MLP(in_features, out_features, hidden=hidden, context_features=features, rngs=rngs)
-
-    def gated(in_features: int, out_features: int, rngs: nnx.Rngs) -> GatedResNet:
+    encoder: MLP | ConvResNet
+    if len(event_shape) == 1:
+        mlp = partial(MLP, hidden=hidden, context_features=features)
+        couplings = pairs(event_shape, halves(), mlp, transform, steps, rngs=rngs)
+        encoder = MLP(event_shape[0], features, hidden=hidden, rngs=rngs)
+    else:
         grid = (event_shape[0], event_shape[1])
-        return GatedResNet(
-            in_features,
-            out_features,
+        gated = partial(
+            GatedResNet,
             grid_shape=grid,
             width=width,
             num_blocks=blocks,
@@ -105,22 +107,10 @@ def dequantizer(
             attention=attention,
             context_features=features,
             context_grid=grid,
-            rngs=rngs,
         )
-
-    encoder: MLP | ConvResNet
-    if len(event_shape) == 1:
-        couplings = pairs(event_shape, halves(), mlp, transform, steps, rngs=rngs)
-        encoder = MLP(event_shape[0], features, hidden=hidden, rngs=rngs)
-    elif len(event_shape) == 3:
         couplings = pairs(event_shape, boards(event_shape), gated, transform, steps, rngs=rngs)
         encoder = ConvResNet(
             event_shape[-1], features, width=features, num_blocks=encoder_blocks, rngs=rngs
-        )
-    else:
-        raise ShapeError(
-            f"dequantizer: expected a vector (D,) or an image (height, width, channels), got "
-            f"{event_shape}"
         )
     unit = Logit(0.0, 1.0, alpha=0.0, event_ndims=len(event_shape))
     flow = Flow(Chain([Inverse(couplings), unit]), Logistic(event_shape))

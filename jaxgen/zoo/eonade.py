@@ -15,8 +15,10 @@ from jaxgen.core import Shape
 from jaxgen.functional.masks import random_orders
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive, Ensemble
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def eonade(
     event_shape: Shape,
     *,
@@ -32,16 +34,7 @@ def eonade(
     """An order-agnostic network, averaged over random orders.
 
     Args:
-        event_shape: the event's shape; every entry is a position of the chain.
-        levels: 2 for binary data (Bernoulli), more for integer levels (categorical), None for real
-            values (normal).
-        components: of a mixture for each entry, of normals for real values and of discretized
-            logistics for levels; None for no mixture.
-        hidden: widths of the hidden layers.
-        activation: of the hidden layers.
         num_orders: how many orders the likelihood averages over.
-        dropout: rate in the hidden layers while training.
-        context_features: the size of a context vector; None for an unconditional model.
         rngs: where the initial weights and the orders come from.
 
     >>> import jax.numpy as jnp

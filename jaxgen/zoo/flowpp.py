@@ -21,6 +21,7 @@ are bounded softly on both sides.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax.numpy as jnp
 from flax import nnx
@@ -38,16 +39,18 @@ from jaxgen.bijectors import (
     Scan,
     Squeeze,
 )
-from jaxgen.core import Shape, ShapeError, replace
+from jaxgen.core import Shape, ShapeError, check_event, replace
 from jaxgen.models import Flow
 from jaxgen.networks import MLP, GatedResNet
 from jaxgen.transforms import MixtureCDF, Transform
 from jaxgen.zoo.preprocessing import flow_on
+from jaxgen.zoo.registry import constructor
 
-MakeNetwork = Callable[[int, int, nnx.Rngs], MLP | GatedResNet]
+MakeNetwork = Callable[..., MLP | GatedResNet]
 Splits = tuple[Channels, Channels] | tuple[Checkerboard, Checkerboard]
 
 
+@constructor
 def flowpp(
     event_shape: Shape,
     *,
@@ -75,13 +78,7 @@ def flowpp(
         width, blocks, heads: of the networks (images).
         attention: False leaves the networks' self-attention out.
         hidden: widths of the hidden layers (vectors).
-        bound: soft bound of the log-scales; None for none.
         dropout: rate in the networks while training, 0.2 in the paper.
-        bounds: the interval of bounded data (``(0, 256)`` for dequantized 8-bit images), mapped to
-            the real line by a logit; None for none.
-        alpha: the logit's margin.
-        context_features: the size of a context vector; None for an unconditional model.
-        rngs: where the initial weights come from.
 
     Raises:
         ShapeError: if the event is neither a vector nor an image, a side is odd, or both are 2.
@@ -91,40 +88,14 @@ def flowpp(
     >>> flow.log_prob(jnp.zeros((4, 2))).shape
     (4,)
     """
-    event_shape = tuple(event_shape)
+    event_shape = check_event(event_shape, (1, 3), "flowpp")
     transform = MixtureCDF(components, bound)
-
-    def mlp(in_features: int, out_features: int, rngs: nnx.Rngs) -> MLP:
-        return MLP(
-            in_features,
-            out_features,
-            hidden=hidden,
-            dropout=dropout,
-            context_features=context_features,
-            rngs=rngs,
-        )
-
-    def gated(shape: Shape) -> MakeNetwork:
-        def make(in_features: int, out_features: int, rngs: nnx.Rngs) -> GatedResNet:
-            return GatedResNet(
-                in_features,
-                out_features,
-                grid_shape=(shape[0], shape[1]),
-                width=width,
-                num_blocks=blocks,
-                heads=heads,
-                attention=attention,
-                dropout=dropout,
-                context_features=context_features,
-                rngs=rngs,
-            )
-
-        return make
 
     layers: list[Bijector]
     if len(event_shape) == 1:
+        mlp = partial(MLP, hidden=hidden, dropout=dropout, context_features=context_features)
         layers = [pairs(event_shape, halves(), mlp, transform, sum(steps), rngs=rngs)]
-    elif len(event_shape) == 3:
+    else:
         if len(steps) != 3:
             raise ValueError(
                 f"flowpp: an image has three stages; expected steps such as (2, 1, 2), got "
@@ -137,18 +108,22 @@ def flowpp(
                 f"flowpp: the squeeze leaves a single pixel of {event_shape}, which has no "
                 f"checkerboard; take larger images, or vectors"
             )
+        gated = partial(
+            GatedResNet,
+            width=width,
+            num_blocks=blocks,
+            heads=heads,
+            attention=attention,
+            dropout=dropout,
+            context_features=context_features,
+        )
         splits = (boards(event_shape), halves(), boards(squeezed))
         shapes = (event_shape, squeezed, squeezed)
         first, second, third = (
-            pairs(shape, split, gated(shape), transform, count, rngs=rngs)
+            pairs(shape, split, partial(gated, grid_shape=shape[:2]), transform, count, rngs=rngs)
             for shape, split, count in zip(shapes, splits, steps, strict=True)
         )
         layers = [Inverse(squeeze), third, second, squeeze, first]
-    else:
-        raise ShapeError(
-            f"flowpp: expected a vector (D,) or an image (height, width, channels), got "
-            f"{event_shape}"
-        )
     return flow_on(event_shape, layers, bounds, alpha)
 
 
@@ -179,9 +154,9 @@ def pairs(
     """Pairs of couplings; seen from the data, an actnorm and a 1x1 convolution before each."""
 
     def pair(rngs: nnx.Rngs) -> Bijector:
+        make = partial(make_network, rngs=rngs)
         layers: list[Bijector] = []
         for split in splits:
-            make = lambda n, m: make_network(n, m, rngs)  # noqa: E731
             layers.append(Coupling(shape, make, transform, split))
             if shape[-1] > 1:  # a single channel has nothing to mix
                 layers.append(Conv1x1(shape, identity_matrix, rngs=rngs))

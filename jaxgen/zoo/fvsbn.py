@@ -11,8 +11,10 @@ from jaxgen.conditionals import FVSBN
 from jaxgen.core import Shape
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def fvsbn(
     event_shape: Shape,
     *,
@@ -22,15 +24,6 @@ def fvsbn(
     rngs: nnx.Rngs,
 ) -> Autoregressive:
     """A generalised linear model of each dimension given those before it.
-
-    Args:
-        event_shape: the event's shape; every entry is a position of the chain.
-        levels: 2 for binary data (Bernoulli), more for integer levels (categorical), None for real
-            values (normal).
-        components: of a mixture for each entry, of normals for real values and of discretized
-            logistics for levels; None for no mixture.
-        context_features: the size of a context vector; None for an unconditional model.
-        rngs: where the initial weights come from.
 
     >>> import jax.numpy as jnp
     >>> model = fvsbn((8,), rngs=nnx.Rngs(0))

@@ -9,11 +9,13 @@ pixel by pixel in raster order, by a vertical and a horizontal stack of gated co
 from flax import nnx
 
 from jaxgen.conditionals import GatedPixelCNN
-from jaxgen.core import Shape, ShapeError
+from jaxgen.core import Shape, check_event
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def gated_pixelcnn(
     event_shape: Shape,
     *,
@@ -32,18 +34,9 @@ def gated_pixelcnn(
 
     Args:
         event_shape: ``(height, width, channels)``; a position is a pixel with its channels.
-        levels: 2 for binary data (Bernoulli), more for integer levels (categorical), None for real
-            values (normal). Of several channels only a mixture of logistics is coupled; the other
-            heads make them independent given the pixels before.
-        components: of a mixture for each pixel, of normals for real values and of discretized
-            logistics for levels; None for no mixture.
         width: features of each stack.
         depth: layers.
-        first_size, kernel_size: the sides of the first windows and of the others'.
-        out_width: features of the last layer but one.
         dropout: rate before the last layers while training.
-        context_features: the size of a context vector; None for an unconditional model.
-        rngs: where the initial weights come from.
 
     Raises:
         ShapeError: if the event is no image.
@@ -53,11 +46,7 @@ def gated_pixelcnn(
     >>> round(float(model.log_prob(jnp.zeros((4, 4, 1), int))), 4)  # sixteen fair coins at first
     -11.0904
     """
-    event_shape = tuple(event_shape)
-    if len(event_shape) != 3:
-        raise ShapeError(
-            f"gated_pixelcnn: expected an image (height, width, channels), got {event_shape}"
-        )
+    event_shape = check_event(event_shape, (3,), "gated_pixelcnn")
     grid, position = event_shape[:2], event_shape[2:]
     likelihood = for_levels(levels, components)
     conditional = GatedPixelCNN(

@@ -9,6 +9,9 @@ Deviations: the coupling's network is residual and its middle convolution is ``k
 latent keeps the event's shape.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 from flax import nnx
 
 from jaxgen.bijectors import (
@@ -30,8 +33,10 @@ from jaxgen.models import Flow
 from jaxgen.networks import ConvResNet
 from jaxgen.transforms import Affine, Transform
 from jaxgen.zoo.preprocessing import flow_on
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def glow(
     event_shape: Shape,
     *,
@@ -57,15 +62,8 @@ def glow(
         width: channels inside the coupling networks.
         blocks: residual blocks of the coupling networks.
         lu: LU parametrisation of the 1x1 convolutions; False for a free matrix.
-        bound: soft bound of the log-scales; None for none.
-        dropout: rate in the coupling networks while training.
-        bounds: the interval of bounded data (``(0, 256)`` for dequantized 8-bit images), mapped to
-            the real line by a logit; None for none.
-        alpha: the logit's margin.
         marginal_bins: a spline of so many bins for every entry, behind the logit, fits the entries'
             marginal distributions, whose shapes affine couplings cannot; None for none.
-        context_features: the size of a context vector; None for an unconditional model.
-        rngs: where the initial weights come from.
 
     Raises:
         ShapeError: if a side is not divisible by ``2 ** levels``.
@@ -76,16 +74,20 @@ def glow(
     >>> jax.jit(type(flow).log_prob)(flow, jnp.zeros((4, 8, 8, 1))).shape
     (4,)
     """
-    scales = multi_scale(
-        event_shape,
-        transform=Affine(bound),
-        levels=levels,
-        steps=steps,
+    network = partial(
+        ConvResNet,
         width=width,
-        blocks=blocks,
-        matrix=LUMatrix if lu else DenseMatrix,
+        num_blocks=blocks,
         dropout=dropout,
         context_features=context_features,
+    )
+    scales = multi_scale(
+        event_shape,
+        network,
+        Affine(bound),
+        levels=levels,
+        steps=steps,
+        matrix=LUMatrix if lu else DenseMatrix,
         rngs=rngs,
     )
     return flow_on(event_shape, [scales], bounds, alpha, marginal_bins=marginal_bins)
@@ -93,25 +95,24 @@ def glow(
 
 def multi_scale(
     event_shape: Shape,
-    *,
+    network: Callable[..., ConvResNet],
     transform: Transform,
+    *,
     levels: int,
     steps: int,
-    width: int,
-    blocks: int,
     matrix: type[Matrix] = LUMatrix,
-    dropout: float,
-    context_features: int | None,
     rngs: nnx.Rngs,
 ) -> Bijector:
     """Glow's architecture over any family of couplings.
 
     Args:
+        event_shape: ``(height, width, channels)``; the sides divisible by ``2 ** levels``.
+        network: of a coupling: made of the numbers of input and output features, and ``rngs``.
         transform: the family. What is split off always has a conditional Gaussian prior, that is an
             affine one: the family's own if it is affine.
+        levels, steps: scales, and steps of flow in each.
         matrix: how the 1x1 convolutions are parametrised.
-
-    The other arguments are those of :func:`glow`.
+        rngs: where the initial weights come from.
     """
     gaussian = transform if isinstance(transform, Affine) else Affine()
 
@@ -119,21 +120,10 @@ def multi_scale(
         squeeze = Squeeze(shape)
         squeezed = squeeze.base_shape
 
-        def network(in_features: int, out_features: int, rngs: nnx.Rngs) -> ConvResNet:
-            return ConvResNet(
-                in_features,
-                out_features,
-                width=width,
-                num_blocks=blocks,
-                dropout=dropout,
-                context_features=context_features,
-                rngs=rngs,
-            )
-
         def step(rngs: nnx.Rngs) -> Bijector:
             return Chain(
                 [
-                    Coupling(squeezed, lambda n, m: network(n, m, rngs), transform),
+                    Coupling(squeezed, partial(network, rngs=rngs), transform),
                     Conv1x1(squeezed, matrix, rngs=rngs),
                     ActNorm(squeezed),
                 ]
@@ -142,7 +132,7 @@ def multi_scale(
         layers: list[Bijector] = [Inverse(squeeze), Scan(step, steps, rngs=rngs), squeeze]
         if remaining > 1:
             half = squeezed[-1] // 2
-            prior = network(half, gaussian.num_params((squeezed[-1] - half,)), rngs)
+            prior = network(half, gaussian.num_params((squeezed[-1] - half,)), rngs=rngs)
             inner = level((*squeezed[:-1], half), remaining - 1)
             layers.insert(1, Split(inner, squeezed, prior, gaussian))
         return Chain(layers)

@@ -11,8 +11,10 @@ from jaxgen.conditionals import Growing
 from jaxgen.core import Shape
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def growing(
     event_shape: Shape,
     *,
@@ -27,16 +29,7 @@ def growing(
     """One small network for each dimension, over those before it.
 
     Args:
-        event_shape: the event's shape; every entry is a position of the chain.
-        levels: 2 for binary data (Bernoulli), more for integer levels (categorical), None for real
-            values (normal).
-        components: of a mixture for each entry, of normals for real values and of discretized
-            logistics for levels; None for no mixture.
         width: hidden units of each dimension.
-        activation: of the hidden units.
-        dropout: rate of the hidden units while training.
-        context_features: the size of a context vector; None for an unconditional model.
-        rngs: where the initial weights come from.
 
     >>> import jax.numpy as jnp
     >>> model = growing((8,), rngs=nnx.Rngs(0))

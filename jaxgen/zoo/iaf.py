@@ -15,16 +15,20 @@ a density, is run without.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from flax import nnx
 
 from jaxgen.bijectors import Inverse
+from jaxgen.conditionals import MADE
 from jaxgen.core import Shape
 from jaxgen.models import Flow
 from jaxgen.zoo.maf import autoregressive_layers
 from jaxgen.zoo.preprocessing import flow_on
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def iaf(
     event_shape: Shape,
     *,
@@ -41,32 +45,19 @@ def iaf(
     """An inverse autoregressive flow: samples with their densities in one pass.
 
     Args:
-        event_shape: the event's shape; every entry is a position of the chain.
         layers: autoregressive layers.
-        hidden: widths of the hidden layers of each MADE.
-        activation: of the hidden layers.
-        bound: soft bound of the log-scales; None for none.
-        norm: between the layers: ``"actnorm"``, ``"batchnorm"``, or None for none.
-        bounds: the interval of bounded data, mapped to the real line by a logit; None for none.
-        alpha: the logit's margin.
-        context_features: the size of a context vector; None for an unconditional model.
-        rngs: where the initial weights come from.
 
     >>> import jax
     >>> flow = iaf((2,), layers=3, hidden=(16,), rngs=nnx.Rngs(0))
     >>> flow.sample(jax.random.key(0), 4).shape
     (4, 2)
     """
-    scan = autoregressive_layers(
+    network = partial(
+        MADE,
         event_shape,
-        layers=layers,
         hidden=hidden,
         activation=activation,
-        bound=bound,
-        norm=norm,
-        dropout=0.0,
         context_features=context_features,
-        wrap=Inverse,
-        rngs=rngs,
     )
+    scan = autoregressive_layers(network, layers, bound, norm, wrap=Inverse, rngs=rngs)
     return flow_on(event_shape, [scan], bounds, alpha)

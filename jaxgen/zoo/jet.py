@@ -13,10 +13,11 @@ invertible convolution, no factoring out.
 Deviations: a coupling of tokens runs its transformer over half as many tokens with all their
 channels, where the authors' code cuts each of them into two tokens of half the channels. The
 permutation of the channels is not undone after a coupling, which is one more renaming of channels
-before the next permutation.
+before the next permutation. The paper has no logit for bounded data; here it is an option.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from flax import nnx
 
@@ -31,13 +32,15 @@ from jaxgen.bijectors import (
     Squeeze,
     Tokens,
 )
-from jaxgen.core import Shape, ShapeError
+from jaxgen.core import Shape, ShapeError, check_event
 from jaxgen.models import Flow
 from jaxgen.networks import VisionTransformer
 from jaxgen.transforms import Affine
 from jaxgen.zoo.preprocessing import flow_on
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def jet(
     event_shape: Shape,
     *,
@@ -67,10 +70,6 @@ def jet(
             ``"columns"``.
         depth, width, heads: of each coupling's transformer.
         dropout: rate in the transformers while training.
-        bounds: the interval of bounded data, mapped to the real line by a logit; None for none, as
-            in the paper.
-        alpha: the logit's margin.
-        context_features: the size of a context vector; None for an unconditional model.
         rngs: where the initial weights and the permutations come from.
 
     Raises:
@@ -83,12 +82,7 @@ def jet(
     >>> flow.log_prob(jnp.zeros((3, 4, 4, 1))).shape
     (3,)
     """
-    event_shape = tuple(event_shape)
-    if len(event_shape) != 3:
-        raise ShapeError(
-            f"jet: expected an image (height, width, channels), got {event_shape}; for vectors "
-            f"take realnvp or tarflow"
-        )
+    event_shape = check_event(event_shape, (3,), "jet")  # for vectors there is realnvp
     if couplings < 1 or channel_couplings < 0:
         raise ValueError(
             f"jet: expected at least one coupling, got couplings={couplings} and "
@@ -103,20 +97,17 @@ def jet(
         )
     transform = Affine(bound=None, scale="sigmoid")
 
-    def coupling(split: Channels | Tokens, grid_shape: Shape, rngs: nnx.Rngs) -> Bijector:
-        def make_network(in_features: int, out_features: int) -> VisionTransformer:
-            return VisionTransformer(
-                in_features,
-                out_features,
-                grid_shape=grid_shape,
-                width=width,
-                depth=depth,
-                heads=heads,
-                dropout=dropout,
-                context_features=context_features,
-                rngs=rngs,
-            )
+    network = partial(
+        VisionTransformer,
+        width=width,
+        depth=depth,
+        heads=heads,
+        dropout=dropout,
+        context_features=context_features,
+    )
 
+    def coupling(split: Channels | Tokens, grid_shape: Shape, rngs: nnx.Rngs) -> Bijector:
+        make_network = partial(network, grid_shape=grid_shape, rngs=rngs)
         return Coupling(shape, make_network, transform, split)
 
     def of_channels(rngs: nnx.Rngs) -> Bijector:

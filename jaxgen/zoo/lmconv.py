@@ -14,14 +14,16 @@ import numpy as np
 from flax import nnx
 
 from jaxgen.conditionals import LMConv
-from jaxgen.core import Shape, ShapeError, unknown
+from jaxgen.core import Shape, check_event, unknown
 from jaxgen.functional import masks
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive, Ensemble
+from jaxgen.zoo.registry import constructor
 
 _ORDERS = ("raster", "s_curve", "hilbert", "random")
 
 
+@constructor
 def lmconv(
     event_shape: Shape,
     *,
@@ -41,21 +43,14 @@ def lmconv(
 
     Args:
         event_shape: ``(height, width, channels)``; a position is a pixel with its channels.
-        levels: 2 for binary data (Bernoulli), more for integer levels (categorical), None for real
-            values (normal). Of several channels only a mixture of logistics is coupled; the other
-            heads make them independent given the pixels before.
-        components: of a mixture for each pixel, of normals for real values and of discretized
-            logistics for levels; None for no mixture.
         orders: ``"raster"``, ``"s_curve"`` (the first ``num_orders`` of its eight variants),
             ``"hilbert"`` or ``"random"``.
         num_orders: how many orders; 8 if None, or 1 of the raster and Hilbert orders, which have
             one variant.
-        orders_per_batch: how many of them a training batch meets.
         width: features of a pixel.
         depth: residual blocks.
         kernel_size: the side of a window.
         dropout: rate in the blocks while training.
-        context_features: the size of a context vector; None for an unconditional model.
         rngs: where the initial weights and random orders come from.
 
     Raises:
@@ -66,9 +61,7 @@ def lmconv(
     >>> round(float(model.log_prob(jnp.zeros((4, 4, 1), int))), 4)  # sixteen fair coins at first
     -11.0904
     """
-    event_shape = tuple(event_shape)
-    if len(event_shape) != 3:
-        raise ShapeError(f"lmconv: expected an image (height, width, channels), got {event_shape}")
+    event_shape = check_event(event_shape, (3,), "lmconv")
     grid, position = event_shape[:2], event_shape[2:]
     likelihood = for_levels(levels, components)
     conditional = LMConv(

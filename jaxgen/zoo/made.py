@@ -21,8 +21,10 @@ from jaxgen.functional.masks import random_orders
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive, Ensemble, Flow
 from jaxgen.zoo.preprocessing import flow_on
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def made(
     event_shape: Shape,
     *,
@@ -43,21 +45,9 @@ def made(
     """A masked autoencoder with an exact likelihood.
 
     Args:
-        event_shape: the event's shape; every entry is a position of the chain.
-        levels: 2 for binary data (Bernoulli), more for integer levels (categorical), None for real
-            values (normal, or a mixture of normals).
-        components: of a mixture for each entry, of normals for real values (MADE-MoG) and of
-            discretized logistics for levels; None for no mixture.
-        hidden: widths of the hidden layers.
-        activation: of the hidden layers.
         direct: masked connections from inputs to outputs.
         num_orders: 1 generates in raster order; more average over that many random orders.
-        orders_per_batch: how many of them a training batch meets.
         connectivity_agnostic: gives each of several orders a connectivity of its own.
-        dropout: rate in the hidden layers while training.
-        bounds: the interval of bounded real data, mapped to the line by a logit; None for none.
-        alpha: the logit's margin.
-        context_features: the size of a context vector; None for an unconditional model.
         rngs: where the initial weights and the orders come from.
 
     Raises:

@@ -10,6 +10,7 @@ paper's batch normalisation; log-scales are bounded softly, which can be turned 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from flax import nnx
 
@@ -22,15 +23,17 @@ from jaxgen.bijectors import (
     MaskedAutoregressive,
     Scan,
 )
-from jaxgen.conditionals import MADE
+from jaxgen.conditionals import MADE, Conditional
 from jaxgen.core import Shape, unknown
 from jaxgen.models import Flow
 from jaxgen.transforms import Affine
 from jaxgen.zoo.preprocessing import flow_on
+from jaxgen.zoo.registry import constructor
 
 _NORMS: dict[str, Callable[[Shape], Bijector]] = {"actnorm": ActNorm, "batchnorm": BatchNorm}
 
 
+@constructor
 def maf(
     event_shape: Shape,
     *,
@@ -48,56 +51,41 @@ def maf(
     """A masked autoregressive flow: exact densities in one pass, samples in the time of a few.
 
     Args:
-        event_shape: the event's shape; every entry is a position of the chain.
         layers: autoregressive layers.
-        hidden: widths of the hidden layers of each MADE.
-        activation: of the hidden layers.
-        bound: soft bound of the log-scales; None for none.
-        norm: between the layers: ``"actnorm"``, ``"batchnorm"`` (the paper's), or None for none.
-        dropout: rate in the hidden layers while training.
-        bounds: the interval of bounded data, mapped to the real line by a logit; None for none.
-        alpha: the logit's margin.
-        context_features: the size of a context vector; None for an unconditional model.
-        rngs: where the initial weights come from.
 
     >>> import jax.numpy as jnp
     >>> flow = maf((2,), layers=3, hidden=(16,), rngs=nnx.Rngs(0))
     >>> flow.log_prob(jnp.zeros((4, 2))).shape
     (4,)
     """
-    scan = autoregressive_layers(
+    network = partial(
+        MADE,
         event_shape,
-        layers=layers,
         hidden=hidden,
         activation=activation,
-        bound=bound,
-        norm=norm,
         dropout=dropout,
         context_features=context_features,
-        rngs=rngs,
     )
+    scan = autoregressive_layers(network, layers, bound, norm, rngs=rngs)
     return flow_on(event_shape, [scan], bounds, alpha)
 
 
 def autoregressive_layers(
-    event_shape: Shape,
-    *,
+    network: Callable[..., Conditional],
     layers: int,
-    hidden: Sequence[int],
-    activation: str,
     bound: float | None,
     norm: str | None,
-    dropout: float,
-    context_features: int | None,
+    *,
     wrap: Callable[[Bijector], Bijector] | None = None,
     rngs: nnx.Rngs,
 ) -> Scan:
-    """The layers of MAF: a reversal of the order, an affine MADE and a normalisation in each.
+    """The layers of MAF: a reversal of the order, an affine network and a normalisation in each.
 
     Args:
-        wrap: what is made of each MADE layer; ``Inverse`` gives IAF.
-
-    The other arguments are those of :func:`maf`.
+        network: of a layer, a MADE: made of the number of parameters of an entry, and ``rngs``.
+        layers, bound, norm: see :func:`maf`.
+        wrap: what is made of each affine layer; ``Inverse`` gives IAF.
+        rngs: where the initial weights come from.
 
     Raises:
         ValueError: for an unknown ``norm``.
@@ -107,15 +95,8 @@ def autoregressive_layers(
     transform = Affine(bound)
 
     def layer(rngs: nnx.Rngs) -> Bijector:
-        made = MADE(
-            event_shape,
-            transform.num_params(()),
-            hidden=hidden,
-            activation=activation,
-            dropout=dropout,
-            context_features=context_features,
-            rngs=rngs,
-        )
+        made = network(transform.num_params(()), rngs=rngs)
+        event_shape = made.event_shape
         step: Bijector = MaskedAutoregressive(made, transform)
         step = step if wrap is None else wrap(step)
         norms = [] if norm is None else [_NORMS[norm](event_shape)]

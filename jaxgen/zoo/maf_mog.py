@@ -13,16 +13,20 @@ Deviations: those of :func:`~jaxgen.zoo.maf`; the means of the components start 
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from flax import nnx
 
+from jaxgen.conditionals import MADE
 from jaxgen.core import Shape
-from jaxgen.models import Flow
-from jaxgen.zoo.made import made
+from jaxgen.likelihoods import GaussianMixture
+from jaxgen.models import Autoregressive, Flow
 from jaxgen.zoo.maf import autoregressive_layers
 from jaxgen.zoo.preprocessing import flow_on
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def maf_mog(
     event_shape: Shape,
     *,
@@ -41,44 +45,23 @@ def maf_mog(
     """A masked autoregressive flow whose base is a MADE with mixtures of Gaussians.
 
     Args:
-        event_shape: the event's shape; every entry is a position of the chain.
         layers: autoregressive layers of the flow.
-        hidden: widths of the hidden layers of each MADE, the base's included.
         components: Gaussians for each entry of the base.
-        activation: of the hidden layers.
-        bound: soft bound of the flow's log-scales; None for none.
-        norm: between the layers: ``"actnorm"``, ``"batchnorm"``, or None for none.
-        dropout: rate in the hidden layers while training.
-        bounds: the interval of bounded data, mapped to the real line by a logit; None for none.
-        alpha: the logit's margin.
-        context_features: the size of a context vector; None for an unconditional model.
-        rngs: where the initial weights come from.
 
     >>> import jax.numpy as jnp
     >>> flow = maf_mog((2,), layers=2, hidden=(16,), components=3, rngs=nnx.Rngs(0))
     >>> flow.log_prob(jnp.zeros((4, 2))).shape
     (4,)
     """
-    scan = autoregressive_layers(
+    network = partial(
+        MADE,
         event_shape,
-        layers=layers,
         hidden=hidden,
         activation=activation,
-        bound=bound,
-        norm=norm,
         dropout=dropout,
         context_features=context_features,
-        rngs=rngs,
     )
-    base = made(
-        event_shape,
-        levels=None,
-        components=components,
-        hidden=hidden,
-        activation=activation,
-        direct=False,
-        dropout=dropout,
-        context_features=context_features,
-        rngs=rngs,
-    )
+    scan = autoregressive_layers(network, layers, bound, norm, rngs=rngs)
+    head = GaussianMixture(components)
+    base = Autoregressive(network(head.num_params(()), rngs=rngs), head)
     return flow_on(event_shape, [scan], bounds, alpha, base)

@@ -15,8 +15,10 @@ from jaxgen.conditionals import Markov
 from jaxgen.core import Shape
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def markov(
     event_shape: Shape,
     *,
@@ -32,11 +34,6 @@ def markov(
     :meth:`~jaxgen.conditionals.Markov.estimate`.
 
     Args:
-        event_shape: the event's shape; every entry is a position of the chain.
-        levels: 2 for binary data (Bernoulli), more for integer levels (categorical), None for real
-            values (normal).
-        components: of a mixture for each entry, of normals for real values and of discretized
-            logistics for levels; None for no mixture.
         parents: the order of the chain, 0 for independent entries; or the parents of each position.
         shared: one table or linear map for all positions.
         rngs: unused, since a fresh chain is uniform (or standard normal); for the zoo's contract.

@@ -11,8 +11,10 @@ from flax import nnx
 from jaxgen.core import Shape
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Mixture
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def mixture(
     event_shape: Shape, *, levels: int | None = 2, components: int = 100, rngs: nnx.Rngs
 ) -> Mixture:

@@ -12,8 +12,10 @@ from jaxgen.conditionals import NADE
 from jaxgen.core import Shape
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def nade(
     event_shape: Shape,
     *,
@@ -28,16 +30,7 @@ def nade(
     """The neural autoregressive distribution estimator.
 
     Args:
-        event_shape: the event's shape; every entry is a position of the chain.
-        levels: 2 for binary data (Bernoulli), more for integer levels (categorical), None for real
-            values (normal).
-        components: of a mixture for each entry, of normals for real values and of discretized
-            logistics for levels; None for no mixture.
         width: hidden units.
-        activation: of the hidden units.
-        dropout: rate of the hidden units while training.
-        context_features: the size of a context vector; None for an unconditional model.
-        rngs: where the initial weights come from.
 
     >>> import jax.numpy as jnp
     >>> model = nade((8,), rngs=nnx.Rngs(0))

@@ -9,11 +9,13 @@ and section 5.1), and a diagonal scaling (section 3.3): seen from the data,
 with a logistic base by default. Events of any shape are flattened.
 
 Deviations: the scaling also shifts, and starts from the data's statistics (actnorm); the last layer
-of every network starts at zero, so the couplings start as the identity.
+of every network starts at zero, so the couplings start as the identity. The paper has no logit for
+bounded data; here it is an option.
 """
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from flax import nnx
 
@@ -23,6 +25,7 @@ from jaxgen.models import Flow, Logistic, StandardNormal
 from jaxgen.networks import MLP
 from jaxgen.transforms import Additive
 from jaxgen.zoo.preprocessing import flow_on
+from jaxgen.zoo.registry import constructor
 
 _BASES: dict[str, type[Logistic] | type[StandardNormal]] = {
     "logistic": Logistic,
@@ -30,6 +33,7 @@ _BASES: dict[str, type[Logistic] | type[StandardNormal]] = {
 }
 
 
+@constructor
 def nice(
     event_shape: Shape,
     *,
@@ -49,14 +53,7 @@ def nice(
         event_shape: the event's shape, of at least 2 entries.
         couplings: how many, an even number: they come in pairs that exchange the two parts.
         hidden: widths of the hidden layers of each network; the default is the paper's for MNIST.
-        activation: of the hidden layers.
         base: ``"logistic"`` or ``"normal"``.
-        dropout: rate in the hidden layers while training.
-        bounds: the interval of bounded data, mapped to the real line by a logit; None for none, as
-            in the paper.
-        alpha: the logit's margin.
-        context_features: the size of a context vector; None for an unconditional model.
-        rngs: where the initial weights come from.
 
     Raises:
         ValueError: for an odd number of couplings, or an unknown base.
@@ -74,18 +71,16 @@ def nice(
     event_shape = tuple(event_shape)
     vector = (math.prod(event_shape),)
 
-    def pair(rngs: nnx.Rngs) -> Bijector:
-        def mlp(in_features: int, out_features: int) -> MLP:
-            return MLP(
-                in_features,
-                out_features,
-                hidden=hidden,
-                activation=activation,
-                dropout=dropout,
-                context_features=context_features,
-                rngs=rngs,
-            )
+    network = partial(
+        MLP,
+        hidden=hidden,
+        activation=activation,
+        dropout=dropout,
+        context_features=context_features,
+    )
 
+    def pair(rngs: nnx.Rngs) -> Bijector:
+        mlp = partial(network, rngs=rngs)
         return Chain(
             [Coupling(vector, mlp, Additive(), Alternating(swap)) for swap in (False, True)]
         )

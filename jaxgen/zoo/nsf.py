@@ -12,6 +12,8 @@ is not residual; the network of an image's coupling is Glow's here.
 
 import math
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 from flax import nnx
 
@@ -28,14 +30,16 @@ from jaxgen.bijectors import (
 from jaxgen.conditionals import MADE
 from jaxgen.core import Shape, unknown
 from jaxgen.models import Flow
-from jaxgen.networks import ResidualMLP
+from jaxgen.networks import ConvResNet, ResidualMLP
 from jaxgen.transforms import RationalQuadraticSpline
 from jaxgen.zoo.glow import multi_scale
 from jaxgen.zoo.preprocessing import flow_on
+from jaxgen.zoo.registry import constructor
 
 _STRUCTURES = ("coupling", "autoregressive")
 
 
+@constructor
 def nsf(
     event_shape: Shape,
     *,
@@ -65,11 +69,6 @@ def nsf(
         width, blocks: of the couplings' residual networks.
         hidden: widths of the hidden layers of each MADE (autoregressive).
         levels: scales (images); the sides must be divisible by ``2 ** levels``.
-        dropout: rate in the networks while training.
-        bounds: the interval of bounded data, mapped to the real line by a logit; None for none.
-        alpha: the logit's margin.
-        context_features: the size of a context vector; None for an unconditional model.
-        rngs: where the initial weights come from.
 
     Raises:
         ValueError: for an unknown structure.
@@ -84,44 +83,19 @@ def nsf(
         raise unknown("structure", structure, _STRUCTURES)
     event_shape = tuple(event_shape)
     spline = RationalQuadraticSpline(bins, bound)
+    common: dict[str, Any] = {"dropout": dropout, "context_features": context_features}
     if structure == "coupling" and len(event_shape) == 3:
-        scales = multi_scale(
-            event_shape,
-            transform=spline,
-            levels=levels,
-            steps=steps,
-            width=width,
-            blocks=blocks,
-            dropout=dropout,
-            context_features=context_features,
-            rngs=rngs,
-        )
+        resnet = partial(ConvResNet, width=width, num_blocks=blocks, **common)
+        scales = multi_scale(event_shape, resnet, spline, levels=levels, steps=steps, rngs=rngs)
         return flow_on(event_shape, [scales], bounds, alpha)
     vector = (math.prod(event_shape),)
 
     def coupling(rngs: nnx.Rngs) -> Bijector:
-        def network(in_features: int, out_features: int) -> ResidualMLP:
-            return ResidualMLP(
-                in_features,
-                out_features,
-                width=width,
-                num_blocks=blocks,
-                dropout=dropout,
-                context_features=context_features,
-                rngs=rngs,
-            )
-
+        network = partial(ResidualMLP, width=width, num_blocks=blocks, **common, rngs=rngs)
         return Coupling(vector, network, spline)
 
     def autoregressive(rngs: nnx.Rngs) -> Bijector:
-        made = MADE(
-            vector,
-            spline.num_params(()),
-            hidden=hidden,
-            dropout=dropout,
-            context_features=context_features,
-            rngs=rngs,
-        )
+        made = MADE(vector, spline.num_params(()), hidden=hidden, **common, rngs=rngs)
         return MaskedAutoregressive(made, spline)
 
     def step(rngs: nnx.Rngs) -> Bijector:

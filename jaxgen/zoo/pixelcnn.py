@@ -12,8 +12,10 @@ from jaxgen.conditionals import PixelCNN
 from jaxgen.core import Shape
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def pixelcnn(
     event_shape: Shape,
     *,
@@ -32,17 +34,10 @@ def pixelcnn(
 
     Args:
         event_shape: ``(height, width, channels)``.
-        levels: 2 for binary data (Bernoulli), more for integer levels (categorical), None for real
-            values (normal).
-        components: of a mixture for each entry, of normals for real values and of discretized
-            logistics for levels; None for no mixture.
         width: features of each channel.
         depth: residual blocks.
-        first_size, kernel_size: the sides of the first window and of the blocks'.
         out_width: features of each channel in the last layer but one.
         dropout: rate in the blocks while training.
-        context_features: the size of a context vector; None for an unconditional model.
-        rngs: where the initial weights come from.
 
     >>> import jax.numpy as jnp
     >>> model = pixelcnn((4, 4, 1), levels=2, width=4, depth=1, rngs=nnx.Rngs(0))

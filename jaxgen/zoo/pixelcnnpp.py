@@ -14,11 +14,13 @@ no components, give other heads than the paper's.
 from flax import nnx
 
 from jaxgen.conditionals import PixelCNNPP
-from jaxgen.core import Shape, ShapeError
+from jaxgen.core import Shape, check_event
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def pixelcnnpp(
     event_shape: Shape,
     *,
@@ -35,17 +37,10 @@ def pixelcnnpp(
 
     Args:
         event_shape: ``(height, width, channels)``; a position is a pixel with its channels.
-        levels: of the data; None for real values.
-        components: of a mixture for each pixel, of discretized logistics for levels and of normals
-            for real values. None for no mixture: Bernoulli for 2 levels, categorical for more,
-            normal for real values, all of which make the channels independent given the pixels
-            before.
         blocks: layers of each resolution on the way down.
         width: features of each stream.
         resolutions: how many, each of half the sides of the one before.
         dropout: rate in every layer while training.
-        context_features: the size of a context vector; None for an unconditional model.
-        rngs: where the initial weights come from.
 
     Raises:
         ShapeError: if the event is no image, or its sides are not divisible by
@@ -65,11 +60,7 @@ def pixelcnnpp(
     >>> round(float(log_prob(model, jnp.zeros((4, 4, 1), int))), 4)  # sixteen fair coins at first
     -11.0904
     """
-    event_shape = tuple(event_shape)
-    if len(event_shape) != 3:
-        raise ShapeError(
-            f"pixelcnnpp: expected an image (height, width, channels), got {event_shape}"
-        )
+    event_shape = check_event(event_shape, (3,), "pixelcnnpp")
     grid, position = event_shape[:2], event_shape[2:]
     likelihood = for_levels(levels, components)
     conditional = PixelCNNPP(

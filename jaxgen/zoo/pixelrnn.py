@@ -15,17 +15,20 @@ and gives the channels of a pixel at once; the small image is upsampled by repea
 before convolutions, not by deconvolutions.
 """
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 from flax import nnx
 
 from jaxgen.conditionals import Conditional, DiagonalBiLSTM, RowLSTM
-from jaxgen.core import Shape, ShapeError, unknown
+from jaxgen.core import Shape, ShapeError, check_event, unknown
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive, Embedded, MultiScale
 from jaxgen.networks import Upsampling
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def pixelrnn(
     event_shape: Shape,
     *,
@@ -46,22 +49,14 @@ def pixelrnn(
 
     Args:
         event_shape: ``(height, width, channels)``; a position is a pixel with its channels.
-        levels: 2 for binary data (Bernoulli), more for integer levels (categorical), None for real
-            values (normal). Of several channels only a mixture of logistics is coupled; the other
-            heads make them independent given the pixels before.
-        components: of a mixture for each pixel, of normals for real values and of discretized
-            logistics for levels; None for no mixture.
         layer: ``"diagonal"``, which sees all pixels before one, or ``"row"``, which sees a triangle
             above it and takes fewer steps for a pass.
         width: features of a pixel; an LSTM's state is half as wide.
         depth: LSTM layers.
-        first_size: the side of the first window.
         kernel_size: the size of the Row LSTM's windows; the Diagonal BiLSTM has none.
-        out_width: features of the last layer but one.
         dropout: rate before the last layer while training.
         context_features: the features of a context; None for an unconditional model.
         context_grid: ``(height, width)`` for a context that is an image; None for a vector.
-        rngs: where the initial weights come from.
 
     Raises:
         ShapeError: if the event is no image.
@@ -73,28 +68,32 @@ def pixelrnn(
     >>> round(float(log_prob(model, jnp.zeros((4, 4, 1), int))), 4)  # sixteen fair coins at first
     -11.0904
     """
-    grid, position = _image("pixelrnn", event_shape)
+    event_shape = check_event(event_shape, (3,), "pixelrnn")
+    grid, position = event_shape[:2], event_shape[2:]
     likelihood = for_levels(levels, components)
-    options: dict[str, Any] = {
-        "width": width,
-        "depth": depth,
-        "first_size": first_size,
-        "out_width": out_width,
-        "context_features": context_features,
-        "context_grid": context_grid,
-        "dropout": dropout,
-        "rngs": rngs,
+    layers: dict[str, Callable[..., Conditional]] = {
+        "diagonal": DiagonalBiLSTM,
+        "row": partial(RowLSTM, kernel_size=kernel_size),
     }
-    num_params = likelihood.num_params(position)
-    if layer == "diagonal":
-        conditional: Conditional = DiagonalBiLSTM(grid, position, num_params, **options)
-    elif layer == "row":
-        conditional = RowLSTM(grid, position, num_params, kernel_size=kernel_size, **options)
-    else:
-        raise unknown("layer", layer, ("diagonal", "row"))
+    if layer not in layers:
+        raise unknown("layer", layer, layers)
+    conditional = layers[layer](
+        grid,
+        position,
+        likelihood.num_params(position),
+        width=width,
+        depth=depth,
+        first_size=first_size,
+        out_width=out_width,
+        context_features=context_features,
+        context_grid=context_grid,
+        dropout=dropout,
+        rngs=rngs,
+    )
     return Autoregressive(conditional, likelihood)
 
 
+@constructor
 def multiscale_pixelrnn(
     event_shape: Shape,
     *,
@@ -123,7 +122,6 @@ def multiscale_pixelrnn(
             :func:`pixelrnn`.
         upsampled: features of each pixel in the map that is made of the small image.
         upsampling_blocks: residual blocks of the network that makes it.
-        rngs: where the initial weights come from.
 
     Raises:
         ShapeError: if the event is no image, or its sides are not divisible by the factor.
@@ -136,37 +134,26 @@ def multiscale_pixelrnn(
     >>> round(float(log_prob(model, jnp.zeros((4, 4, 1), int))), 4)  # sixteen fair coins at first
     -11.0904
     """
-    (height, columns), position = _image("multiscale_pixelrnn", event_shape)
+    height, columns, channels = check_event(event_shape, (3,), "multiscale_pixelrnn")
     if factor < 1 or height % factor or columns % factor:
         raise ShapeError(
             f"multiscale_pixelrnn: expected sides divisible by {factor}, got {tuple(event_shape)}"
         )
-    small = (height // factor, columns // factor, *position)
+    small = (height // factor, columns // factor, channels)
 
-    def network(shape: Shape, **context: Any) -> Autoregressive:
-        return pixelrnn(
-            shape,
-            levels=levels,
-            components=components,
-            layer=layer,
-            width=width,
-            depth=depth,
-            first_size=first_size,
-            kernel_size=kernel_size,
-            out_width=out_width,
-            dropout=dropout,
-            **context,
-            rngs=rngs,
-        )
-
+    network = partial(
+        pixelrnn,
+        levels=levels,
+        components=components,
+        layer=layer,
+        width=width,
+        depth=depth,
+        first_size=first_size,
+        kernel_size=kernel_size,
+        out_width=out_width,
+        dropout=dropout,
+        rngs=rngs,
+    )
     upsampling = Upsampling(small, factor, upsampled, num_blocks=upsampling_blocks, rngs=rngs)
     large = network(event_shape, context_features=upsampled, context_grid=(height, columns))
     return MultiScale(network(small), Embedded(large, upsampling))
-
-
-def _image(where: str, event_shape: Shape) -> tuple[tuple[int, int], Shape]:
-    """The grid and the position of an image's event."""
-    event_shape = tuple(event_shape)
-    if len(event_shape) != 3:
-        raise ShapeError(f"{where}: expected an image (height, width, channels), got {event_shape}")
-    return (event_shape[0], event_shape[1]), event_shape[2:]

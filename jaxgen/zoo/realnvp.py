@@ -10,6 +10,7 @@ there are four couplings where the paper has three; log-scales are bounded softl
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax
 from flax import nnx
@@ -28,11 +29,12 @@ from jaxgen.bijectors import (
     Split,
     Squeeze,
 )
-from jaxgen.core import Shape, ShapeError, unknown
+from jaxgen.core import Shape, ShapeError, check_event, unknown
 from jaxgen.models import Flow
 from jaxgen.networks import MLP, ConvResNet
 from jaxgen.transforms import Affine
 from jaxgen.zoo.preprocessing import flow_on
+from jaxgen.zoo.registry import constructor
 
 # Of a pair of couplings: what each of the two, told whether to swap, keeps.
 Parts = Callable[[bool], Channels | Checkerboard | Alternating | Random]
@@ -50,6 +52,7 @@ _SPLITS: dict[str, Callable[[int, nnx.Rngs], Parts]] = {
 }
 
 
+@constructor
 def realnvp(
     event_shape: Shape,
     *,
@@ -76,12 +79,6 @@ def realnvp(
             a ``"random"`` half, drawn for every pair of couplings.
         scales: how many scales (images); the sides must be divisible by ``2 ** (scales - 1)``.
         width, blocks: channels and residual blocks of the networks (images).
-        bound: soft bound of the log-scales; None for none.
-        dropout: rate in the networks while training.
-        bounds: the interval of bounded data, mapped to the real line by a logit; None for none.
-        alpha: the logit's margin.
-        context_features: the size of a context vector; None for an unconditional model.
-        rngs: where the initial weights come from.
 
     Raises:
         ValueError: for an unknown split, or another than ``"half"`` for images.
@@ -92,7 +89,7 @@ def realnvp(
     >>> flow.log_prob(jnp.zeros((4, 2))).shape
     (4,)
     """
-    event_shape = tuple(event_shape)
+    event_shape = check_event(event_shape, (1, 3), "realnvp")
     if split not in _SPLITS:
         raise unknown("split", split, _SPLITS)
     if split != "half" and len(event_shape) == 3:
@@ -102,35 +99,19 @@ def realnvp(
         )
     transform = Affine(bound)
 
-    def mlp(in_features: int, out_features: int, rngs: nnx.Rngs) -> MLP:
-        return MLP(
-            in_features,
-            out_features,
-            hidden=hidden,
-            dropout=dropout,
-            context_features=context_features,
-            rngs=rngs,
-        )
-
-    def resnet(in_features: int, out_features: int, rngs: nnx.Rngs) -> ConvResNet:
-        return ConvResNet(
-            in_features,
-            out_features,
-            width=width,
-            num_blocks=blocks,
-            dropout=dropout,
-            context_features=context_features,
-            rngs=rngs,
-        )
+    networks: dict[int, Callable[..., nnx.Module]] = {
+        1: partial(MLP, hidden=hidden),
+        3: partial(ConvResNet, width=width, num_blocks=blocks),
+    }
+    network = partial(
+        networks[len(event_shape)], dropout=dropout, context_features=context_features
+    )
 
     def couplings(shape: Shape, make_parts: Callable[[nnx.Rngs], Parts]) -> Bijector:
-        network = mlp if len(shape) == 1 else resnet
-
         def pair(rngs: nnx.Rngs) -> Bijector:
-            parts = make_parts(rngs)
+            parts, make = make_parts(rngs), partial(network, rngs=rngs)
             layers: list[Bijector] = []
             for swap in (False, True):
-                make = lambda n, m: network(n, m, rngs)  # noqa: E731
                 layers += [Coupling(shape, make, transform, parts(swap)), ActNorm(shape)]
             return Chain(layers)
 
@@ -154,11 +135,6 @@ def realnvp(
     if len(event_shape) == 1:
         make_parts = _SPLITS[split]
         layers = [couplings(event_shape, lambda rngs: make_parts(event_shape[0], rngs))]
-    elif len(event_shape) == 3:
-        layers = [scale(event_shape, scales)]
     else:
-        raise ShapeError(
-            f"realnvp: expected a vector (D,) or an image (height, width, channels), got "
-            f"{event_shape}"
-        )
+        layers = [scale(event_shape, scales)]
     return flow_on(event_shape, layers, bounds, alpha)

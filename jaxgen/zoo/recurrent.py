@@ -13,8 +13,10 @@ from jaxgen.conditionals import Recurrent
 from jaxgen.core import Shape
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def recurrent(
     event_shape: Shape,
     *,
@@ -30,16 +32,9 @@ def recurrent(
 
     Args:
         event_shape: ``(length,)``, ``(length, channels)`` or ``(height, width, channels)``.
-        levels: 2 for binary data (Bernoulli), more for integer levels (categorical), None for real
-            values (normal). Of several channels only a mixture of logistics is coupled; the other
-            heads make them independent given the steps before.
-        components: of a mixture for each step, of normals for real values and of discretized
-            logistics for levels; None for no mixture.
         cell: ``"lstm"`` or ``"gru"``.
         width: the size of a cell's state.
         depth: how many cells stand on each other.
-        context_features: the size of a context vector; None for an unconditional model.
-        rngs: where the initial weights come from.
 
     Raises:
         ValueError: for an unknown cell.

@@ -2,78 +2,36 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from flax import nnx
 
 from jaxgen.core import Shape, unknown
 from jaxgen.models import Model
-from jaxgen.zoo.attention import attention
-from jaxgen.zoo.dequantizer import dequantizer
-from jaxgen.zoo.eonade import eonade
-from jaxgen.zoo.flowpp import flowpp
-from jaxgen.zoo.fvsbn import fvsbn
-from jaxgen.zoo.gated_pixelcnn import gated_pixelcnn
-from jaxgen.zoo.glow import glow
-from jaxgen.zoo.growing import growing
-from jaxgen.zoo.iaf import iaf
-from jaxgen.zoo.jet import jet
-from jaxgen.zoo.lmconv import lmconv
-from jaxgen.zoo.made import made
-from jaxgen.zoo.maf import maf
-from jaxgen.zoo.maf_mog import maf_mog
-from jaxgen.zoo.markov import markov
-from jaxgen.zoo.mixture import mixture
-from jaxgen.zoo.nade import nade
-from jaxgen.zoo.nice import nice
-from jaxgen.zoo.nsf import nsf
-from jaxgen.zoo.pixelcnn import pixelcnn
-from jaxgen.zoo.pixelcnnpp import pixelcnnpp
-from jaxgen.zoo.pixelrnn import multiscale_pixelrnn, pixelrnn
-from jaxgen.zoo.realnvp import realnvp
-from jaxgen.zoo.recurrent import recurrent
-from jaxgen.zoo.tarflow import tarflow
-from jaxgen.zoo.wavenet import wavenet
+from jaxgen.zoo.arguments import explained
 
-_CONSTRUCTORS: dict[str, Callable[..., Model]] = {
-    constructor.__name__: constructor
-    for constructor in (
-        attention,
-        dequantizer,
-        eonade,
-        flowpp,
-        fvsbn,
-        gated_pixelcnn,
-        glow,
-        growing,
-        iaf,
-        jet,
-        lmconv,
-        made,
-        maf,
-        maf_mog,
-        markov,
-        mixture,
-        multiscale_pixelrnn,
-        nade,
-        nice,
-        nsf,
-        pixelcnn,
-        pixelrnn,
-        pixelcnnpp,
-        realnvp,
-        recurrent,
-        tarflow,
-        wavenet,
-    )
-}
+_CONSTRUCTORS: dict[str, Callable[..., Model]] = {}
+
+C = TypeVar("C", bound=Callable[..., Model])
+
+
+def constructor(function: C) -> C:
+    """Enters a constructor into the zoo by its name, and completes its docstring.
+
+    It takes the event's shape first, then keyword-only hyperparameters, ``rngs`` last. What its
+    docstring does not say of an argument, :mod:`jaxgen.zoo.arguments` does.
+    """
+    _CONSTRUCTORS[function.__name__] = function
+    if function.__doc__ is not None:  # as it is under python -OO
+        function.__doc__ = explained(function)
+    return function
 
 
 def names() -> list[tuple[str, str]]:
     """The constructors' names and what each of them builds, alphabetically."""
     return [
-        (name, (inspect.getdoc(constructor) or "").splitlines()[0])
-        for name, constructor in sorted(_CONSTRUCTORS.items())
+        (name, (inspect.getdoc(function) or "").partition("\n")[0])
+        for name, function in sorted(_CONSTRUCTORS.items())
     ]
 
 

@@ -12,7 +12,8 @@ Deviations: the first token of a block, which the paper leaves as it is, gets a 
 the output of a start token. The reversal between blocks also reverses the entries of a token, which
 only renames them. A vector is a sequence of scalar tokens. Not included are the paper's recipes
 around the flow: Gaussian noise added to the training data and removed from samples by a gradient
-step on the density, and guidance.
+step on the density, and guidance. The paper neither bounds log-scales nor has a logit for bounded
+data; both are off unless asked for.
 """
 
 from flax import nnx
@@ -27,12 +28,14 @@ from jaxgen.bijectors import (
     Squeeze,
 )
 from jaxgen.conditionals import CausalTransformer
-from jaxgen.core import Shape, ShapeError
+from jaxgen.core import Shape, check_event
 from jaxgen.models import Flow
 from jaxgen.transforms import Affine
 from jaxgen.zoo.preprocessing import flow_on
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def tarflow(
     event_shape: Shape,
     *,
@@ -60,14 +63,7 @@ def tarflow(
         width: of a token inside a block; 768 in the paper.
         heads: attention heads; the paper gives each 64 entries.
         positions: see :class:`~jaxgen.conditionals.CausalTransformer`.
-        bound: soft bound of the log-scales; None for none, as in the paper.
         dropout: rate in the transformers while training.
-        bounds: the interval of bounded data, mapped to the real line by a logit; None for none, as
-            in the paper.
-        alpha: the logit's margin.
-        context_features: the size of a context vector, such as a class's; None for an unconditional
-            model.
-        rngs: where the initial weights come from.
 
     Raises:
         ShapeError: if the event is neither a vector nor an image, or a side is not divisible.
@@ -78,13 +74,8 @@ def tarflow(
     >>> flow.log_prob(jnp.zeros((3, 4, 4, 1))).shape
     (3,)
     """
-    event_shape = tuple(event_shape)
+    event_shape = check_event(event_shape, (1, 3), "tarflow")
     ndims = len(event_shape)
-    if ndims not in (1, 3):
-        raise ShapeError(
-            f"tarflow: expected a vector (D,) or an image (height, width, channels), got "
-            f"{event_shape}"
-        )
     squeeze = Squeeze(event_shape, patch) if ndims == 3 else None
     shape = event_shape if squeeze is None else squeeze.base_shape
     grid_shape, position_shape = shape[:2], shape[2:]

@@ -13,8 +13,10 @@ from jaxgen.conditionals import WaveNet
 from jaxgen.core import Shape, ShapeError
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.registry import constructor
 
 
+@constructor
 def wavenet(
     event_shape: Shape,
     *,
@@ -40,9 +42,7 @@ def wavenet(
         skip_width: features of the sum of the skip connections.
         dilations: of the layers.
         dropout: rate on what a layer reads while training.
-        context_features: the size of a context vector; None for an unconditional model.
         local: whether there is a context vector for each step, instead of one for the signal.
-        rngs: where the initial weights come from.
 
     Raises:
         ShapeError: if the event is no signal.

@@ -1,0 +1,77 @@
+"""What the arguments of the zoo's constructors mean, said once.
+
+A constructor's docstring explains what is the paper's own; the arguments that it leaves out mean
+what they mean everywhere, and ``help(jaxgen.zoo.maf)`` shows them all, in the signature's order.
+"""
+
+import inspect
+import re
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+MEANINGS: dict[str, str] = {
+    "event_shape": "the event's shape; every entry is a position of the chain.",
+    "levels": "2 for binary data (Bernoulli), more for integer levels (categorical), None for real "
+    "values (normal). Of a position's entries only a mixture of logistics is coupled; the other "
+    "heads make them independent given the positions before.",
+    "components": "of a mixture for each position, of normals for real values and of discretized "
+    "logistics for levels; None for no mixture.",
+    "hidden": "widths of the hidden layers of every network.",
+    "activation": "of the hidden layers.",
+    "orders_per_batch": "how many of the orders a training batch meets.",
+    "first_size": "the side of the first window.",
+    "kernel_size": "the side of the other windows.",
+    "out_width": "features of the last layer but one.",
+    "bound": "soft bound of the log-scales; None for none.",
+    "norm": 'between the layers: ``"actnorm"``, ``"batchnorm"`` (MAF\'s paper), or None for none.',
+    "dropout": "rate in the hidden layers while training.",
+    "bounds": "the interval of bounded data (``(0, 256)`` for dequantized 8-bit images), mapped to "
+    "the real line by a logit; None for none.",
+    "alpha": "the logit's margin.",
+    "context_features": "the size of a context vector; None for an unconditional model.",
+    "rngs": "where the initial weights come from.",
+}
+
+_ARGUMENTS = re.compile(r"^(?:Args:\n((?: .*\n?)+)|(?=Returns:|Raises:|>>>))", re.MULTILINE)
+# An entry explains one argument or several ("width, depth: ..."), and may go on for lines.
+_ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", re.MULTILINE)
+_WRAPPER = textwrap.TextWrapper(
+    96, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False
+)
+
+
+def explained(constructor: Callable[..., Any]) -> str:
+    """The docstring of a constructor, completed by what :data:`MEANINGS` says.
+
+    Raises:
+        TypeError: for an argument that neither of the two explains.
+
+    >>> def model(event_shape, *, width=8, rngs):
+    ...     '''Any model.
+    ...
+    ...     Args:
+    ...         width: of its layers.
+    ...     '''
+    >>> print(explained(model))
+    Any model.
+    <BLANKLINE>
+    Args:
+        event_shape: the event's shape; every entry is a position of the chain.
+        width: of its layers.
+        rngs: where the initial weights come from.
+    """
+    doc = inspect.getdoc(constructor) or ""
+    # Before the arguments, their own section if there is one, after them.
+    before, own, after = (*_ARGUMENTS.split(doc, maxsplit=1), "", "")[:3]
+    entries = _ENTRY.findall(own or "")
+    meanings = {name: entry for entry in entries for name in entry[0].split(", ")}
+    lines: dict[str, None] = {}  # an entry that explains several arguments stands once
+    for name in inspect.signature(constructor).parameters:
+        if name not in meanings and name not in MEANINGS:
+            raise TypeError(f"{constructor.__name__}: nothing says what {name} means")
+        names, meaning = meanings.get(name) or (name, MEANINGS[name])
+        text = " ".join(f"{names}: {meaning}".split())
+        lines["\n".join(_WRAPPER.wrap(text))] = None
+    section = "\n".join(["Args:", *lines])
+    return "\n\n".join(part.strip("\n") for part in (before, section, after) if part)
