@@ -1,7 +1,7 @@
 """The contract of an autoregressive network, checked."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,8 @@ from jaxgen.testing.compare import (
     tolerance_of,
     wave,
 )
-from jaxgen.testing.members import check_gradients, prepare
+from jaxgen.testing.dependencies import check_dependencies
+from jaxgen.testing.members import check_gradients, flat_batch, prepare
 
 # Extra inputs for the Jacobian, so that a unit which rests at the given ones is seen at work.
 _EXTRA = 8
@@ -76,10 +77,7 @@ def check_conditional(
     'passed'
     """
     name = type(conditional).__name__
-    x, context = jnp.asarray(x), None if context is None else jnp.asarray(context)
-    x = x.reshape(-1, *conditional.event_shape)
-    if conditional.context_shape is not None and context is not None:
-        context = context.reshape(-1, *conditional.context_shape)
+    x, context = flat_batch(x, context, conditional.event_shape, conditional.context_shape)
     conditional = prepare(conditional, x.dtype, perturbed=perturb, seed=seed)
     tolerance = tolerance_of(x.dtype) if tolerance is None else tolerance
     report = {"attributes": PASSED}
@@ -109,7 +107,7 @@ def check_conditional(
         shape = (len(x), *conditional.grid_shape, conditional.num_params)
         assert_shape(f"{where}: __call__", found["params"], shape)
         assert_dtype(f"{where}: __call__", found["params"], x.dtype)
-        _check_jacobian(found, np.asarray(order), where, dense)
+        check_dependencies(found, np.asarray(order), where, dense)
         _check_ranks(found, where, tolerance)
         _check_sequential(found, where, tolerance)
         check_gradients(found["gradients"], tuple(unused), where)
@@ -117,10 +115,8 @@ def check_conditional(
         each, where = runs[0][2]["orders"], f"{name}.__call__ under jax.vmap over orders"
         for got, (_, _, found) in zip(each, runs, strict=True):
             assert_close(where, got, found["params"], tolerance)
-    for check in ("autoregressive", "incremental", "prefill", "generate"):
-        report[check] = PASSED
-    for check in ("batch ranks", "vmap", "gradients"):
-        report[check] = PASSED
+    checks = ("autoregressive", "incremental", "prefill", "generate")
+    report |= dict.fromkeys((*checks, "batch ranks", "vmap", "gradients"), PASSED)
     report["jit = eager"] = PASSED if eager else "skipped: eager=False"
     if eager:
         where = f"{name}.__call__ outside jax.jit, in the default order"
@@ -130,58 +126,90 @@ def check_conditional(
     return report
 
 
+class _Run(NamedTuple):
+    """A network and what it is run on; ``order`` is None for the network's own."""
+
+    network: Conditional
+    x: Array
+    context: Array | None
+    order: Array | None
+
+    @property
+    def name(self) -> str:
+        return type(self.network).__name__
+
+    @property
+    def resolved(self) -> Array:
+        return self.network.resolve_order(self.order)
+
+    @property
+    def sequence(self) -> Array:
+        """The data, step by step."""
+        return self.network.to_sequence(self.x, self.resolved)
+
+    def in_steps(self, params: Array) -> Array:
+        """Parameters of the grid, step by step."""
+        return self.network.to_sequence(params, self.resolved, params=True)
+
+    def params(self, x: Array) -> Array:
+        """What one pass over ``x`` gives, on the grid."""
+        return self.network(x, self.context, self.order)
+
+    def cached_steps(self) -> Array:
+        """What an empty cache and ``step`` give, step by step."""
+        batch = self.x.shape[: self.x.ndim - len(self.network.event_shape)]
+        cache = self.network.init_cache(batch, self.context, self.order)
+        return _steps(self.network, cache, self.sequence, 0)
+
+
 def _examine(
     conditional: Conditional, x: Array, context: Array | None, orders: Array | None
 ) -> dict[str, Any]:
     """Everything that the checks look at, as one program: compiling is what a check costs."""
     found: dict[str, Any] = {}
-    name = type(conditional).__name__
-    order = None if orders is None else orders[0]
-    resolved = conditional.resolve_order(order)
+    run = _Run(conditional, x, context, None if orders is None else orders[0])
+    name = run.name
 
     def loss(conditional: Conditional) -> tuple[Array, Array]:
-        params = conditional(x, context, order)
+        params = conditional(x, context, run.order)
         return jnp.sum(jnp.sin(params) * wave(params.shape, params.dtype)), params
 
     def one(x: Array, context: Array | None) -> tuple[Array, Array]:
-        cache = conditional.init_cache((), context, order)
-        steps = _steps(conditional, cache, conditional.to_sequence(x, resolved), 0)
-        return conditional(x, context, order), steps
+        example = run._replace(x=x, context=context)
+        steps = example.cached_steps()
+        return example.params(x), steps
 
     with attempt(f"{name}.__call__ of a batch, and its gradient"):
-        found["gradients"], params = jax.grad(loss, has_aux=True)(conditional)
-        found["params"] = params
-    found["steps"] = conditional.to_sequence(params, resolved, params=True)
+        found["gradients"], found["params"] = jax.grad(loss, has_aux=True)(conditional)
+    found["steps"] = run.in_steps(found["params"])
     with attempt(f"{name}.__call__, init_cache and step of one example, under jax.vmap"):
         found["one"], found["one, steps"] = jax.vmap(one, out_axes=(0, 1))(x, context)
     with attempt(f"{name}.__call__, prefill and run of an empty batch"):
-        jax.eval_shape(lambda: _empty(conditional, x[:0], context, order))
+        jax.eval_shape(lambda: _empty(run))
     with attempt(f"{name}.__call__, init_cache and step of a batch of batches"):
-        twice, both = jnp.stack([x, x]), None if context is None else jnp.stack([context, context])
-        found["pair"] = conditional(twice, both, order)[1]
-        cache = conditional.init_cache(twice.shape[:2], both, order)
-        steps = _steps(conditional, cache, conditional.to_sequence(twice, resolved), 0)
-        found["pair, steps"] = steps[:, 1]
+        both = None if context is None else jnp.stack([context, context])
+        pair = run._replace(x=jnp.stack([x, x]), context=both)
+        found["pair"] = pair.params(pair.x)[1]
+        found["pair, steps"] = pair.cached_steps()[:, 1]
     if orders is not None:
         with attempt(f"{name}.__call__ under jax.vmap over orders"):
             found["orders"] = jax.vmap(lambda order: conditional(x, context, order))(orders)
-    _change_later(found, conditional, x, context, order)
-    _prefill(found, conditional, x, context, order)
-    _generate(found, conditional, x, context, order)
-    found["jacobian"] = _jacobian(conditional, x, context, order)
+    found["later"] = _change_later(run)
+    found["prefill"] = _prefill(run)
+    found["generate"], found["emitted"] = _generate(run)
+    found["jacobian"] = _jacobian(run)
     return found
 
 
-def _empty(
-    conditional: Conditional, x: Array, context: Array | None, order: Array | None
-) -> tuple[Array, Array]:
+def _empty(run: _Run) -> tuple[Array, Array]:
     """An empty batch, in one pass and step by step."""
-    context = None if context is None else context[:0]
-    half = conditional.num_positions // 2
-    nothing = jnp.zeros((0, *conditional.position_shape), x.dtype)
-    cache = conditional.prefill(x, half, context, order)
-    ran = conditional.run(cache, lambda t, params: (nothing, nothing), nothing, half)
-    return conditional(x, context, order), ran
+    network, x = run.network, run.x[:0]
+    context = None if run.context is None else run.context[:0]
+    half = network.num_positions // 2
+    nothing = jnp.zeros((0, *network.position_shape), x.dtype)
+    cache = network.prefill(x, half, context, run.order)
+    ran = network.run(cache, lambda t, params: (nothing, nothing), nothing, half)
+    return network(x, context, run.order), ran
 
 
 def _steps(conditional: Conditional, cache: Cache, sequence: Array, start: int) -> Array:
@@ -198,92 +226,62 @@ def _steps(conditional: Conditional, cache: Cache, sequence: Array, start: int) 
     return jax.lax.scan(body, cache.state, (times, previous[start:]))[1]
 
 
-def _change_later(
-    found: dict[str, Any],
-    conditional: Conditional,
-    x: Array,
-    context: Array | None,
-    order: Array | None,
-) -> None:
+def _change_later(run: _Run) -> Array:
     """Parameters up to the middle, after the values from there on were replaced.
 
     A Jacobian cannot see a leak that has no gradient (a rounding, a comparison); this can.
     """
-    resolved = conditional.resolve_order(order)
-    half = conditional.num_positions // 2
-    sequence = conditional.to_sequence(x, resolved)
-    changed = jnp.concatenate([sequence[:half], 1.7 - 2.0 * sequence[half:]])
-    params = conditional(conditional.from_sequence(changed, resolved), context, order)
-    found["later"] = conditional.to_sequence(params, resolved, params=True)[: half + 1]
+    half = run.network.num_positions // 2
+    changed = jnp.concatenate([run.sequence[:half], 1.7 - 2.0 * run.sequence[half:]])
+    return run.in_steps(run.params(run.network.from_sequence(changed, run.resolved)))[: half + 1]
 
 
-def _prefill(
-    found: dict[str, Any],
-    conditional: Conditional,
-    x: Array,
-    context: Array | None,
-    order: Array | None,
-) -> None:
+def _prefill(run: _Run) -> dict[int, Array]:
     """Nothing, half and all but the last step are given; all steps follow, or one where cheap."""
-    sequence = conditional.to_sequence(x, conditional.resolve_order(order))
-    size = conditional.num_positions
-    found["prefill"] = {}
+    size = run.network.num_positions
+    found = {}
     for n, until in {0: 1, size - 1: size, size // 2: size}.items():
-        with attempt(f"{type(conditional).__name__}.prefill(x, {n}) and step"):
-            cache = conditional.prefill(x, n, context, order)
-            found["prefill"][n] = _steps(conditional, cache, sequence[:until], n)
+        with attempt(f"{run.name}.prefill(x, {n}) and step"):
+            cache = run.network.prefill(run.x, n, run.context, run.order)
+            found[n] = _steps(run.network, cache, run.sequence[:until], n)
+    return found
 
 
-def _jacobian(
-    conditional: Conditional, x: Array, context: Array | None, order: Array | None
-) -> Array:
+def _jacobian(run: _Run) -> Array:
     """The largest ``|d params / d x|`` of each (position, parameter, position), over examples."""
-    size, count = conditional.num_positions, len(x) + _EXTRA
-    shape = (count, size, conditional.num_params, size, -1)  # last: the entries of a position
+    network, x, order = run.network, run.x, run.order
+    size, count = network.num_positions, len(x) + _EXTRA
+    shape = (count, size, network.num_params, size, -1)  # last: the entries of a position
     noise = 2.0 * jax.random.normal(jax.random.key(0), (_EXTRA, *x.shape[1:]), x.dtype)
     points = jnp.concatenate([x, noise])
-    contexts = None if context is None else context[jnp.arange(count) % len(x)]
-    with attempt(f"{type(conditional).__name__}: the Jacobian of __call__"):
-        jacobian = jax.vmap(jax.jacrev(lambda x, c: conditional(x, c, order)))(points, contexts)
+    contexts = None if run.context is None else run.context[jnp.arange(count) % len(x)]
+    with attempt(f"{run.name}: the Jacobian of __call__"):
+        jacobian = jax.vmap(jax.jacrev(lambda x, c: network(x, c, order)))(points, contexts)
     return jnp.max(jnp.abs(jacobian.reshape(shape)), axis=(0, -1))
 
 
-def _emit(noise: Array, position_ndims: int) -> Any:
-    """A made-up emission: a bounded function of the parameters, plus noise."""
+def _generate(run: _Run) -> tuple[dict[str, Array], Array]:
+    """The values of every method; and what one pass over the incremental method's values emits."""
+    network = run.network
+    noise = jax.random.normal(jax.random.key(1), run.sequence.shape, run.x.dtype)
 
     def emit(t: Array, params: Array) -> tuple[Array, Array]:
+        """Made up: a bounded function of the parameters, plus noise."""
         value = jnp.tanh(jnp.sum(params * wave(params.shape[-1:], params.dtype), axis=-1))
-        value = value.reshape(*value.shape, *(1,) * position_ndims) + noise[t]
+        value = value.reshape(*value.shape, *(1,) * len(network.position_shape)) + noise[t]
         return value, value
 
-    return emit
-
-
-def _generate(
-    found: dict[str, Any],
-    conditional: Conditional,
-    x: Array,
-    context: Array | None,
-    order: Array | None,
-) -> None:
-    name = type(conditional).__name__
-    resolved = conditional.resolve_order(order)
-    noise = jax.random.normal(
-        jax.random.key(1), conditional.to_sequence(x, resolved).shape, x.dtype
-    )
-    emit = _emit(noise, len(conditional.position_shape))
-    found["generate"] = {}
-    own = type(conditional).generate is not Conditional.generate
+    own = type(network).generate is not Conditional.generate
     methods = METHODS if own else METHODS[1:]  # the base class's "auto" is "incremental"
-    for method in distinct(methods, [conditional]):
-        with attempt(f"{name}.generate(method={method!r})"):
-            found["generate"][method] = conditional.generate(
-                emit, x.shape[:1], context, order, method=method, dtype=x.dtype
+    generated = {}
+    for method in distinct(methods, [network]):
+        with attempt(f"{run.name}.generate(method={method!r})"):
+            generated[method] = network.generate(
+                emit, run.x.shape[:1], run.context, run.order, method=method, dtype=run.x.dtype
             )
-    values = found["generate"]["incremental"]
-    params = conditional.to_sequence(conditional(values, context, order), resolved, params=True)
-    again = jax.vmap(emit)(jnp.arange(conditional.num_positions), params)[0]
-    found["emitted"] = conditional.from_sequence(again, resolved)
+    params = run.in_steps(run.params(generated["incremental"]))
+    again = jax.vmap(emit)(jnp.arange(network.num_positions), params)[0]
+    return generated, network.from_sequence(again, run.resolved)
 
 
 def distinct(methods: Sequence[str], conditionals: Sequence[Conditional]) -> list[str]:
@@ -301,50 +299,6 @@ def _check_ranks(found: dict[str, Any], where: str, tolerance: float) -> None:
         assert_shape(f"{where}: init_cache and step of {what}", steps, found["steps"].shape)
         for t, (got, expected) in enumerate(zip(steps, found["steps"], strict=True)):
             assert_close(f"{where}: step {t} of {what}, against __call__", got, expected, tolerance)
-
-
-def _check_jacobian(
-    found: dict[str, Any], order: np.ndarray, where: str, dense: bool | np.ndarray
-) -> None:
-    jacobian = np.asarray(found["jacobian"], np.float64)
-    size = len(order)
-    if not np.all(np.isfinite(jacobian)):
-        raise AssertionError(f"{where}: the Jacobian of __call__ is not finite")
-    by_step = jacobian[order][:, :, order]  # (step, parameter, step)
-    for t in range(size):
-        for s in range(t, size):
-            if by_step[t, :, s].max() != 0:
-                raise AssertionError(
-                    f"{where}: a leak: the parameters of step {t} (position {order[t]}) depend on "
-                    f"the value of step {s} (position {order[s]}); |Jacobian| up to "
-                    f"{by_step[t, :, s].max():.3g}, expected exactly 0"
-                )
-    assert_close(
-        f"{where}: a leak without a gradient: parameters of the first steps, when later values "
-        f"change",
-        found["later"],
-        found["steps"][: len(found["later"])],
-        1e-12 if found["steps"].dtype == np.float64 else 1e-5,
-    )
-    if not isinstance(dense, bool):
-        for i, s in np.argwhere(~dense):
-            if jacobian[i, :, s].max() != 0:
-                raise AssertionError(
-                    f"{where}: the parameters of position {i} depend on position {s}; |Jacobian| "
-                    f"up to {jacobian[i, :, s].max():.3g}, expected exactly 0"
-                )
-        promised = dense[order][:, order]
-    else:
-        promised = np.full((size, size), dense)
-    for t, s in np.argwhere(np.tril(promised, -1)):
-        if by_step[t, :, s].min() == 0:
-            raise AssertionError(
-                f"{where}: a missing dependency: parameter {by_step[t, :, s].argmin()} of step "
-                f"{t} (position {order[t]}) does not depend on the value of step {s} (position "
-                f"{order[s]}); pass dense=False if that is not promised"
-            )
-    if dense is False and size > 1 and by_step[-1, :, :-1].max() == 0:
-        raise AssertionError(f"{where}: the parameters of the last step depend on nothing")
 
 
 def _check_sequential(found: dict[str, Any], where: str, tolerance: float) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -14,7 +14,9 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Buffer, needs_calibration, partition
+from jaxgen.bijectors import Bijector
+from jaxgen.core import Buffer, Shape, needs_calibration, partition
+from jaxgen.models import Model
 
 M = TypeVar("M", bound=nnx.Module)
 
@@ -79,6 +81,17 @@ def to_float64(module: M) -> M:
             "`with jax.enable_x64(True):`"
         )
     return cast(module, jnp.float64)
+
+
+def flat_batch(
+    x: Any, context: Any, event_shape: Shape, context_shape: Shape | None
+) -> tuple[Array, Array | None]:
+    """The data as ``(batch, *event_shape)``, with a context for each of them."""
+    x = jnp.asarray(x).reshape(-1, *event_shape)
+    context = None if context is None else jnp.asarray(context)
+    if context is not None and context_shape is not None:
+        context = context.reshape(-1, *context_shape)
+    return x, context
 
 
 def prepare(module: M, dtype: Any, *, perturbed: bool, seed: int) -> M:
@@ -180,17 +193,14 @@ def unchanged(module: nnx.Module, what: str) -> Iterator[None]:
         raise AssertionError(f"{what} changed the {type(module).__name__}; return a new one")
 
 
-def adaptations(module: nnx.Module, base: Any) -> Iterator[str]:
-    """Which of ``initialize`` and ``calibrate`` do anything for this module: those to be checked.
+def adaptations(member: Bijector | Model) -> dict[str, Callable[..., Any]]:
+    """``initialize`` and, where there is anything to calibrate, ``calibrate``.
 
     Calibration is the same walk as initialisation, so without a statistic in it there is nothing to
     see.
     """
-    kind: Any = type(module)
-    for method, relevant in (("initialize", True), ("calibrate", needs_calibration(module))):
-        own = getattr(kind, method) is not getattr(base, method)
-        if relevant and (own or kind._adapt is not base._adapt):
-            yield method
+    found: dict[str, Callable[..., Any]] = {"initialize": member.initialize}
+    return found | ({"calibrate": member.calibrate} if needs_calibration(member) else {})
 
 
 def check_structure(new: nnx.Module, old: nnx.Module, what: str) -> None:
