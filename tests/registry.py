@@ -6,6 +6,7 @@ tiny, because a check costs what it compiles.
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -80,8 +81,9 @@ class Example(NamedTuple):
     make: Callable[[nnx.Rngs], Any]
     event: tuple[int, ...]
     bounds: tuple[float, float] | None = None  # of real data; None for the whole line
-    options: dict[str, Any] = {}  # noqa: RUF012  # passed on to the check
+    options: dict[str, Any] = {}  # noqa: RUF012  # passed on to the check; eager is False else
     labels: int | None = None  # contexts are labels of so many classes; None for real contexts
+    slow: bool = False
 
     def data(self, levels: int | None = None) -> np.ndarray:
         """Four examples."""
@@ -100,6 +102,10 @@ class Example(NamedTuple):
         if self.labels is not None:
             return np.random.default_rng(2).integers(0, self.labels, (4, *member.context_shape))
         return np.random.default_rng(2).normal(size=(4, *member.context_shape))
+
+
+# The dearest to compile. What they are made of has cheaper examples here, or tests of its own.
+slow = partial(Example, slow=True)
 
 
 def mlp(rngs, **options):
@@ -240,7 +246,7 @@ BIJECTORS: dict[str, Example] = {
     ),
     "coupling mixture": Example(lambda r: Coupling((5,), mlp(r), transforms.MixtureCDF(3)), (5,)),
     # Seen from the data this is the numerical inverse, to rounding, and its gradients.
-    "coupling mixture, inverse": Example(
+    "coupling mixture, inverse": slow(
         lambda r: Inverse(Coupling((3,), mlp(r), transforms.MixtureCDF(2))), (3,)
     ),
     "coupling spline": Example(
@@ -251,10 +257,10 @@ BIJECTORS: dict[str, Example] = {
         (3,),
         (-2.0, 2.0),
     ),
-    "coupling gated": Example(
+    "coupling gated": slow(
         lambda r: Coupling((2, 3, 2), gated(r, grid_shape=(2, 3), dropout=0.5)), (2, 3, 2)
     ),
-    "coupling gated, image context": Example(
+    "coupling gated, image context": slow(
         lambda r: Coupling(
             (2, 2, 1),
             gated(r, grid_shape=(2, 2), context_features=2, context_grid=(2, 2)),
@@ -288,10 +294,10 @@ BIJECTORS: dict[str, Example] = {
     "coupling checkerboard vector": Example(
         lambda r: Coupling((5,), mlp(r), split=Checkerboard((5,))), (5,)
     ),
-    "coupling tokens, checkerboard": Example(
+    "coupling tokens, checkerboard": slow(
         lambda r: Coupling((2, 3, 2), vit(r, (3,)), split=Tokens((2, 3))), (2, 3, 2)
     ),
-    "coupling tokens, rows, context": Example(
+    "coupling tokens, rows, context": slow(
         lambda r: Coupling(
             (2, 2, 1), vit(r, (2,), context_features=2), split=Tokens((2, 2), "rows")
         ),
@@ -310,13 +316,15 @@ BIJECTORS: dict[str, Example] = {
         lambda r: Coupling((2, 2, 2), vit(r, (2, 2), dropout=0.5)), (2, 2, 2)
     ),
     "maf": Example(lambda r: maf((4,), r), (4,)),
-    "maf attention, tokens": Example(
+    "maf attention, tokens": slow(
         lambda r: MaskedAutoregressive(attention((2, 2), (2,), 4, rngs=r)), (2, 2, 2)
     ),
-    "maf attention, context": Example(
+    "maf attention, context": slow(
         lambda r: MaskedAutoregressive(attention((3,), context_features=2, rngs=r)), (3,)
     ),
-    "maf context": Example(lambda r: maf((3,), r, context_features=2), (3,)),
+    "maf context": Example(
+        lambda r: maf((3,), r, context_features=2), (3,), options={"eager": True}
+    ),
     "maf image, additive": Example(
         lambda r: MaskedAutoregressive(made((2, 2, 1), 1, rngs=r), ADDITIVE), (2, 2, 1)
     ),
@@ -336,11 +344,12 @@ BIJECTORS: dict[str, Example] = {
         lambda r: Chain([Squeeze((2, 2, 1)), ActNorm((2, 2, 1)), Tanh()]),
         (2, 2, 1),
         (-0.95, 0.95),
+        options={"eager": True},
     ),
     "chain context": Example(
         lambda r: Chain([maf((3,), r, context_features=2), Flip(), Coupling((3,), mlp(r))]), (3,)
     ),
-    "scan": Example(lambda r: Scan(scan_step, 3, rngs=r), (3,)),
+    "scan": Example(lambda r: Scan(scan_step, 3, rngs=r), (3,), options={"eager": True}),
     "scan without parameters": Example(
         lambda r: Scan(lambda r: Tanh(), 2, rngs=r), (2,), (-0.7, 0.7)
     ),
@@ -392,10 +401,12 @@ CONDITIONALS: dict[str, Example] = {
     "made no hidden, direct": Example(lambda r: made((4,), 1, (), direct=True, rngs=r), (4,)),
     "made": Example(lambda r: made((5,), 2, (7, 9), rngs=r), (5,)),
     "made relu": Example(lambda r: MADE((4,), 1, hidden=(24, 24), rngs=r), (4,)),
-    "made narrow": Example(lambda r: made((6,), 2, (2, 3), rngs=r), (6,), options=SPARSE),
-    "made narrow, direct": Example(lambda r: made((6,), 1, (3,), direct=True, rngs=r), (6,)),
+    "made narrow": slow(lambda r: made((6,), 2, (2, 3), rngs=r), (6,), options=SPARSE),
+    "made narrow, direct": slow(lambda r: made((6,), 1, (3,), direct=True, rngs=r), (6,)),
     "made order features": Example(lambda r: made((4,), 1, order_features=True, rngs=r), (4,)),
-    "made context": Example(lambda r: made((3,), 2, context_features=2, rngs=r), (3,)),
+    "made context": Example(
+        lambda r: made((3,), 2, context_features=2, rngs=r), (3,), options={"eager": True}
+    ),
     "made no hidden, context": Example(
         lambda r: made((3,), 1, (), direct=True, context_features=2, rngs=r), (3,)
     ),
@@ -414,30 +425,30 @@ CONDITIONALS: dict[str, Example] = {
     ),
     "nade": Example(lambda r: NADE((4,), 2, width=3, rngs=r), (4,)),
     "eonade": Example(lambda r: EoNADE((4,), 2, hidden=(5, 4), activation="tanh", rngs=r), (4,)),
-    "eonade context, dropout": Example(
+    "eonade context, dropout": slow(
         lambda r: EoNADE((3,), 1, hidden=(5,), context_features=2, dropout=0.5, rngs=r),
         (3,),
         options=SPARSE,
     ),
-    "nade rescaled, context, dropout": Example(
+    "nade rescaled, context, dropout": slow(
         lambda r: NADE((3,), 1, width=3, rescale=True, context_features=2, dropout=0.5, rngs=r),
         (3,),
     ),
-    "nade of several segments": Example(lambda r: NADE((6, 10), 1, width=2, rngs=r), (6, 10)),
+    "nade of several segments": slow(lambda r: NADE((6, 10), 1, width=2, rngs=r), (6, 10)),
     "lmconv": Example(
         lambda r: LMConv((2, 5), (1,), 2, width=4, depth=1, rngs=r), (2, 5, 1), options=SPARSE
     ),
-    "lmconv, all in reach, context, dropout": Example(
+    "lmconv, all in reach, context, dropout": slow(
         lambda r: LMConv(
             (2, 3), (), 1, width=4, depth=2, kernel_size=5, context_features=2, dropout=0.5, rngs=r
         ),
         (2, 3),
     ),
-    "lmconv of channels": Example(
+    "lmconv of channels": slow(
         lambda r: LMConv((2, 2), (2,), 3, width=4, depth=1, rngs=r), (2, 2, 2)
     ),
     "lstm": Example(lambda r: Recurrent((4,), (), 2, width=3, rngs=r), (4,)),
-    "gru of vectors, context": Example(
+    "gru of vectors, context": slow(
         lambda r: Recurrent(
             (3,), (2,), 1, cell="gru", width=3, depth=2, context_features=2, rngs=r
         ),
@@ -448,25 +459,25 @@ CONDITIONALS: dict[str, Example] = {
         (6,),
         options={"dense": chain(6, 4)},
     ),
-    "wavenet of vectors, local context, dropout": Example(
+    "wavenet of vectors, local context, dropout": slow(
         lambda r: wavenet((5,), 1, (2,), local=True, context_features=2, dropout=0.5, rngs=r),
         (5, 2),
     ),
-    "wavenet of levels, global context": Example(
+    "wavenet of levels, global context": slow(
         lambda r: wavenet((4,), 1, levels=3, context_features=2, rngs=r), (4,), (-1.0, 1.0)
     ),
     "pixelcnn": Example(
         lambda r: pixelcnn((2, 5, 1), 2, depth=1, rngs=r), (2, 5, 1), options=SPARSE
     ),
-    "pixelcnn of channels, context, dropout": Example(
+    "pixelcnn of channels, context, dropout": slow(
         lambda r: pixelcnn((2, 2, 3), 1, depth=2, context_features=2, dropout=0.5, rngs=r),
         (2, 2, 3),
         options=SPARSE,
     ),
-    "gated pixelcnn": Example(
+    "gated pixelcnn": slow(
         lambda r: gated_pixelcnn((3, 4), 2, rngs=r), (3, 4, 1), options={"dense": SEEN_BY_GATED}
     ),
-    "gated pixelcnn of channels, context, dropout": Example(
+    "gated pixelcnn of channels, context, dropout": slow(
         lambda r: gated_pixelcnn((2, 2), 1, (3,), context_features=2, dropout=0.5, rngs=r),
         (2, 2, 3),
     ),
@@ -475,7 +486,7 @@ CONDITIONALS: dict[str, Example] = {
         (3, 4, 1),
         options={"dense": SEEN_BY_ROW},
     ),
-    "row lstm of channels, image context, dropout": Example(
+    "row lstm of channels, image context, dropout": slow(
         lambda r: RowLSTM(
             (2, 2),
             (3,),
@@ -491,24 +502,24 @@ CONDITIONALS: dict[str, Example] = {
     "diagonal bilstm": Example(
         lambda r: DiagonalBiLSTM((3, 4), (1,), 2, **PIXELRNN, rngs=r), (3, 4, 1)
     ),
-    "diagonal bilstm, context": Example(
+    "diagonal bilstm, context": slow(
         lambda r: DiagonalBiLSTM(
             (3, 2), (), 1, **{**PIXELRNN, "depth": 2}, context_features=2, rngs=r
         ),
         (3, 2),
     ),
-    "pixelcnnpp of two resolutions": Example(
+    "pixelcnnpp of two resolutions": slow(
         lambda r: pixelcnnpp((2, 4), 2, resolutions=2, rngs=r), (2, 4, 1)
     ),
-    "pixelcnnpp of channels, context, dropout": Example(
+    "pixelcnnpp of channels, context, dropout": slow(
         lambda r: pixelcnnpp((2, 2), 1, (3,), context_features=2, dropout=0.5, rngs=r), (2, 2, 3)
     ),
-    "markov, a chain of tables": Example(
+    "markov, a chain of tables": slow(
         lambda r: Markov((5,), 1, parents=2, values=(-1.0, 0.0, 1.0)),
         (5,),
         options={"dense": chain(5, 2)},
     ),
-    "markov, a shared table": Example(
+    "markov, a shared table": slow(
         lambda r: Markov((4,), 2, parents=2, values=(0.0, 1.0), shared=True),
         (4,),
         (0.0, 1.0),
@@ -533,22 +544,20 @@ CONDITIONALS: dict[str, Example] = {
         lambda r: Markov((4,), 2, parents=1, shared=True), (4,), options={"dense": chain(4, 1)}
     ),
     "attention": Example(lambda r: attention((4,), depth=2, rngs=r), (4,)),
-    "attention image, pixels": Example(lambda r: attention((2, 3), (2,), 3, rngs=r), (2, 3, 2)),
-    "attention image, entries": Example(lambda r: attention((2, 2, 1), rngs=r), (2, 2, 1)),
-    "attention rotary": Example(lambda r: attention((4,), positions="rotary", rngs=r), (5,)),
-    "attention rotary image": Example(
+    "attention image, pixels": slow(lambda r: attention((2, 3), (2,), 3, rngs=r), (2, 3, 2)),
+    "attention image, entries": slow(lambda r: attention((2, 2, 1), rngs=r), (2, 2, 1)),
+    "attention rotary": slow(lambda r: attention((4,), positions="rotary", rngs=r), (5,)),
+    "attention rotary image": slow(
         lambda r: attention((2, 2), (1,), 2, positions="rotary", rngs=r), (2, 2, 1)
     ),
-    "attention context": Example(
-        lambda r: attention((3,), (), 1, context_features=2, rngs=r), (3,)
-    ),
-    "attention rotary, context, dropout": Example(
+    "attention context": slow(lambda r: attention((3,), (), 1, context_features=2, rngs=r), (3,)),
+    "attention rotary, context, dropout": slow(
         lambda r: attention(
             (3,), (), 1, positions="rotary", context_features=2, dropout=0.5, rngs=r
         ),
         (3,),
     ),
-    "attention one position": Example(
+    "attention one position": slow(
         lambda r: attention((1,), rngs=r), (1,), options={"unused": ("embed", "source")}
     ),
 }
@@ -603,13 +612,13 @@ MODELS: dict[str, Example] = {
     "flow": Example(lambda r: Flow(maf((2,), r)), (2,)),
     "flow of flows": Example(lambda r: Flow(Flip(), Flow(maf((2,), r), Flow(ActNorm((2,))))), (2,)),
     "flow iaf": Example(lambda r: Flow(Inverse(maf((2,), r))), (2,)),
-    "flow of a circular spline": Example(
+    "flow of a circular spline": slow(
         lambda r: Flow(
             Coupling((2,), mlp(r), transforms.RationalQuadraticSpline(3, 1.0, circular=True))
         ),
         (2,),
     ),
-    "maf one dimension": Example(
+    "maf one dimension": slow(
         lambda r: zoo.maf((1,), layers=2, hidden=(4,), rngs=r),
         (1,),
         options={
@@ -625,7 +634,7 @@ MODELS: dict[str, Example] = {
     ),
     "maf no norm": Example(lambda r: zoo.maf((2,), layers=1, hidden=(6,), norm=None, rngs=r), (2,)),
     "iaf": Example(lambda r: zoo.iaf((2,), layers=2, hidden=(6,), rngs=r), (2,)),
-    "iaf bounds, context": Example(
+    "iaf bounds, context": slow(
         lambda r: zoo.iaf(
             (2,), layers=1, hidden=(6,), bounds=(0.0, 1.0), alpha=0.0, context_features=2, rngs=r
         ),
@@ -636,7 +645,7 @@ MODELS: dict[str, Example] = {
     "maf_mog": Example(
         lambda r: zoo.maf_mog((2,), layers=1, hidden=(6,), components=2, rngs=r), (2,)
     ),
-    "maf_mog context": Example(
+    "maf_mog context": slow(
         lambda r: zoo.maf_mog(
             (3,), layers=1, hidden=(5,), components=2, context_features=2, rngs=r
         ),
@@ -649,15 +658,17 @@ MODELS: dict[str, Example] = {
         ),
         (2, 2, 1),
     ),
-    "maf bounds": Example(
+    "maf bounds": slow(
         lambda r: zoo.maf((2,), layers=1, hidden=(6,), bounds=(0.0, 1.0), alpha=0.0, rngs=r),
         (2,),
         (0.0, 1.0),
     ),
-    "maf context": Example(
-        lambda r: zoo.maf((2,), layers=1, hidden=(6,), context_features=2, rngs=r), (2,)
+    "maf context": slow(
+        lambda r: zoo.maf((2,), layers=1, hidden=(6,), context_features=2, rngs=r),
+        (2,),
+        options={"eager": True},
     ),
-    "embedded labels": Example(
+    "embedded labels": slow(
         lambda r: Embedded(
             zoo.maf((2,), layers=1, hidden=(6,), context_features=3, rngs=r),
             Embedding(2, 3, rngs=r),
@@ -665,7 +676,7 @@ MODELS: dict[str, Example] = {
         (2,),
         labels=2,
     ),
-    "embedded bound": Example(
+    "embedded bound": slow(
         lambda r: Embedded(
             Dequantized(
                 zoo.maf((1,), layers=1, hidden=(), bounds=(0.0, 3.0), context_features=2, rngs=r), 3
@@ -676,21 +687,21 @@ MODELS: dict[str, Example] = {
         labels=3,
     ),
     "realnvp vector": Example(lambda r: zoo.realnvp((2,), steps=1, hidden=(6,), rngs=r), (2,)),
-    "realnvp alternating": Example(
+    "realnvp alternating": slow(
         lambda r: zoo.realnvp((3,), steps=1, hidden=(6,), split="alternating", rngs=r), (3,)
     ),
-    "realnvp random": Example(
+    "realnvp random": slow(
         lambda r: zoo.realnvp((4,), steps=2, hidden=(4,), split="random", rngs=r), (4,)
     ),
     "realnvp context": Example(
         lambda r: zoo.realnvp((3,), steps=1, hidden=(6,), context_features=2, rngs=r), (3,)
     ),
-    "realnvp image": Example(
+    "realnvp image": slow(
         lambda r: zoo.realnvp((4, 2, 1), steps=1, width=4, blocks=1, rngs=r),
         (4, 2, 1),
         options=FEW,
     ),
-    "glow": Example(
+    "glow": slow(
         lambda r: zoo.glow(
             (4, 4, 1),
             levels=2,
@@ -711,10 +722,10 @@ MODELS: dict[str, Example] = {
         (2, 2, 1),
         options=FEW,
     ),
-    "tarflow vector": Example(
+    "tarflow vector": slow(
         lambda r: zoo.tarflow((2,), blocks=2, layers=1, width=4, heads=2, rngs=r), (2,)
     ),
-    "tarflow vector, context": Example(
+    "tarflow vector, context": slow(
         lambda r: zoo.tarflow(
             (2,), blocks=1, layers=1, width=4, heads=1, bound=2.0, context_features=2, rngs=r
         ),
@@ -736,11 +747,11 @@ MODELS: dict[str, Example] = {
         (0.0, 1.0),
         FEW,
     ),
-    "jet channels": Example(
+    "jet channels": slow(
         lambda r: zoo.jet((1, 1, 2), patch=1, couplings=2, depth=1, width=4, heads=2, rngs=r),
         (1, 1, 2),
     ),
-    "jet tokens, context": Example(
+    "jet tokens, context": slow(
         lambda r: zoo.jet(
             (1, 2, 1),
             patch=1,
@@ -754,7 +765,7 @@ MODELS: dict[str, Example] = {
         ),
         (1, 2, 1),
     ),
-    "jet": Example(
+    "jet": slow(
         lambda r: zoo.jet(
             (4, 4, 1),
             patch=2,
@@ -770,19 +781,19 @@ MODELS: dict[str, Example] = {
         (0.0, 1.0),
         FEW,
     ),
-    "attention binary": Example(
+    "attention binary": slow(
         lambda r: Autoregressive(attention((2, 2), (), 1, rngs=r), likelihoods.Bernoulli()), (2, 2)
     ),
-    "attention categorical": Example(
+    "attention categorical": slow(
         lambda r: Autoregressive(attention((2,), (), 5, rngs=r), likelihoods.Categorical(5)), (2,)
     ),
-    "attention normal, pixels": Example(
+    "attention normal, pixels": slow(
         lambda r: Autoregressive(attention((1,), (2,), 4, rngs=r), likelihoods.Normal()),
         (1, 2),
         options={"unused": ("conditional.embed", "conditional.source")},
     ),
     "nsf": Example(lambda r: zoo.nsf((2,), steps=1, bins=3, width=4, blocks=1, rngs=r), (2,)),
-    "nsf autoregressive, context": Example(
+    "nsf autoregressive, context": slow(
         lambda r: zoo.nsf(
             (2,),
             structure="autoregressive",
@@ -794,13 +805,13 @@ MODELS: dict[str, Example] = {
         ),
         (2,),
     ),
-    "nsf context": Example(
+    "nsf context": slow(
         lambda r: zoo.nsf(
             (3,), steps=2, bins=3, width=4, blocks=1, context_features=2, dropout=0.5, rngs=r
         ),
         (3,),
     ),
-    "nsf image": Example(
+    "nsf image": slow(
         lambda r: zoo.nsf(
             (4, 4, 1), levels=2, steps=1, bins=3, width=4, blocks=1, bounds=(0.0, 1.0), rngs=r
         ),
@@ -814,10 +825,10 @@ MODELS: dict[str, Example] = {
     "growing": Example(lambda r: zoo.growing((4,), width=3, rngs=r), (4,)),
     "nade": Example(lambda r: zoo.nade((4,), width=3, rngs=r), (4,)),
     "rnade": Example(lambda r: zoo.nade((2,), levels=None, components=2, width=3, rngs=r), (2,)),
-    "nade logistic mixture": Example(
+    "nade logistic mixture": slow(
         lambda r: zoo.nade((3,), levels=4, components=2, width=3, rngs=r), (3,)
     ),
-    "eonade": Example(
+    "eonade": slow(
         lambda r: Ensemble(
             Autoregressive(EoNADE((3,), 1, hidden=(5,), rngs=r), likelihoods.Bernoulli()),
             jnp.asarray(list(itertools.permutations(range(3)))),
@@ -828,7 +839,7 @@ MODELS: dict[str, Example] = {
         lambda r: zoo.pixelcnn((2, 3, 1), levels=2, width=4, depth=1, out_width=3, rngs=r),
         (2, 3, 1),
     ),
-    "pixelcnn of channels": Example(
+    "pixelcnn of channels": slow(
         lambda r: zoo.pixelcnn((2, 1, 2), levels=3, width=4, depth=1, out_width=3, rngs=r),
         (2, 1, 2),
     ),
@@ -836,15 +847,15 @@ MODELS: dict[str, Example] = {
         lambda r: zoo.gated_pixelcnn((2, 3, 1), levels=2, width=4, depth=2, out_width=8, rngs=r),
         (2, 3, 1),
     ),
-    "pixelrnn": Example(lambda r: zoo.pixelrnn((3, 2, 1), levels=2, **PIXELRNN, rngs=r), (3, 2, 1)),
-    "pixelrnn row, categorical": Example(
+    "pixelrnn": slow(lambda r: zoo.pixelrnn((3, 2, 1), levels=2, **PIXELRNN, rngs=r), (3, 2, 1)),
+    "pixelrnn row, categorical": slow(
         lambda r: zoo.pixelrnn((2, 2, 1), levels=3, layer="row", **PIXELRNN, rngs=r), (2, 2, 1)
     ),
-    "pixelrnn row, of channels": Example(
+    "pixelrnn row, of channels": slow(
         lambda r: zoo.pixelrnn((2, 1, 2), levels=3, components=2, layer="row", **PIXELRNN, rngs=r),
         (2, 1, 2),
     ),
-    "multiscale_pixelrnn": Example(
+    "multiscale_pixelrnn": slow(
         lambda r: zoo.multiscale_pixelrnn(
             (4, 4, 1),
             levels=2,
@@ -857,7 +868,7 @@ MODELS: dict[str, Example] = {
         (4, 4, 1),
         options=FEW,
     ),
-    "pixelcnnpp of two resolutions": Example(
+    "pixelcnnpp of two resolutions": slow(
         lambda r: zoo.pixelcnnpp(
             (4, 4, 1), levels=2, components=None, blocks=1, width=4, resolutions=2, rngs=r
         ),
@@ -865,21 +876,21 @@ MODELS: dict[str, Example] = {
         options=FEW,
     ),
     # From right to left, states of a second row are for a third.
-    "multi-scale": Example(
+    "multi-scale": slow(
         multi_scale,
         (2, 4, 1),
         options={"unused": ("large.model.conditional.layers.right.above",)},
     ),
-    "pixelcnnpp of channels": Example(
+    "pixelcnnpp of channels": slow(
         lambda r: zoo.pixelcnnpp(
             (2, 2, 2), levels=2, components=2, blocks=1, width=4, resolutions=1, rngs=r
         ),
         (2, 2, 2),
     ),
-    "lmconv": Example(
+    "lmconv": slow(
         lambda r: zoo.lmconv((2, 2, 1), levels=2, num_orders=2, width=4, depth=1, rngs=r), (2, 2, 1)
     ),
-    "lmconv of channels": Example(
+    "lmconv of channels": slow(
         lambda r: zoo.lmconv(
             (2, 1, 2),
             levels=3,
@@ -892,14 +903,14 @@ MODELS: dict[str, Example] = {
         ),
         (2, 1, 2),
     ),
-    "attention": Example(
+    "attention": slow(
         lambda r: zoo.attention((2, 2, 1), levels=2, width=8, depth=1, heads=2, rngs=r), (2, 2, 1)
     ),
     "recurrent": Example(lambda r: zoo.recurrent((4,), width=3, rngs=r), (4,)),
     "wavenet": Example(
         lambda r: zoo.wavenet((3,), levels=4, width=3, skip_width=4, dilations=(1, 2), rngs=r), (3,)
     ),
-    "wavenet of logistics, global context": Example(
+    "wavenet of logistics, global context": slow(
         lambda r: zoo.wavenet(
             (3,),
             levels=4,
@@ -912,7 +923,7 @@ MODELS: dict[str, Example] = {
         ),
         (3,),
     ),
-    "wavenet, local context": Example(
+    "wavenet, local context": slow(
         lambda r: zoo.wavenet(
             (3,),
             levels=3,
@@ -938,10 +949,14 @@ MODELS: dict[str, Example] = {
     ),
     "made normal": Example(lambda r: zoo.made((2,), levels=None, hidden=(9,), rngs=r), (2,)),
     "made context": Example(
-        lambda r: zoo.made((3,), context_features=2, rngs=r, hidden=(4,)), (3,)
+        lambda r: zoo.made((3,), context_features=2, rngs=r, hidden=(4,)),
+        (3,),
+        options={"eager": True},
     ),
-    "made ensemble": Example(lambda r: zoo.made((4,), hidden=(9,), num_orders=3, rngs=r), (4,)),
-    "made ensemble of masks": Example(
+    "made ensemble": slow(
+        lambda r: zoo.made((4,), hidden=(9,), num_orders=3, rngs=r), (4,), options={"eager": True}
+    ),
+    "made ensemble of masks": slow(
         lambda r: zoo.made(
             (3,),
             hidden=(4, 5),
@@ -952,7 +967,7 @@ MODELS: dict[str, Example] = {
         ),
         (3,),
     ),
-    "ensemble context": Example(
+    "ensemble context": slow(
         lambda r: Ensemble(
             Autoregressive(made((3,), 1, context_features=2, rngs=r), likelihoods.Bernoulli()),
             jnp.array([[0, 1, 2], [2, 0, 1]]),
@@ -964,13 +979,13 @@ MODELS: dict[str, Example] = {
         lambda r: zoo.mixture((2, 1, 1), levels=3, components=2, rngs=r), (2, 1, 1)
     ),
     "mixture of normals": Example(lambda r: Mixture((2,), likelihoods.Normal(), 3, rngs=r), (2,)),
-    "dequantized": Example(
+    "dequantized": slow(
         lambda r: Dequantized(
             zoo.maf((2,), layers=1, hidden=(6,), bounds=(0.0, 4.0), alpha=0.0, rngs=r), 4
         ),
         (2,),
     ),
-    "dequantized context": Example(
+    "dequantized context": slow(
         lambda r: Dequantized(
             zoo.realnvp(
                 (3,), steps=1, hidden=(4,), bounds=(0.0, 256.0), context_features=2, rngs=r
@@ -979,7 +994,7 @@ MODELS: dict[str, Example] = {
         ),
         (3,),
     ),
-    "dequantized, variational": Example(
+    "dequantized, variational": slow(
         lambda r: Dequantized(
             zoo.maf((2,), layers=1, hidden=(6,), bounds=(0.0, 4.0), alpha=0.0, rngs=r),
             4,
@@ -987,7 +1002,7 @@ MODELS: dict[str, Example] = {
         ),
         (2,),
     ),
-    "dequantized, variational without context": Example(
+    "dequantized, variational without context": slow(
         lambda r: Dequantized(
             zoo.maf((2,), layers=1, hidden=(6,), bounds=(0.0, 3.0), context_features=2, rngs=r),
             3,
@@ -995,7 +1010,7 @@ MODELS: dict[str, Example] = {
         ),
         (2,),
     ),
-    "dequantized image, variational": Example(
+    "dequantized image, variational": slow(
         lambda r: Dequantized(
             zoo.glow((2, 2, 1), levels=1, steps=1, width=4, bounds=(0.0, 2.0), alpha=0.0, rngs=r),
             2,
@@ -1004,12 +1019,12 @@ MODELS: dict[str, Example] = {
         (2, 2, 1),
         options=FEW,
     ),
-    "flowpp": Example(
+    "flowpp": slow(
         lambda r: zoo.flowpp((2,), steps=(1,), components=2, hidden=(6,), rngs=r),
         (2,),
         options={"seed": 2},  # others stretch the base so far that the quadrature is too coarse
     ),
-    "flowpp context, bounds": Example(
+    "flowpp context, bounds": slow(
         lambda r: zoo.flowpp(
             (2,),
             steps=(1,),
@@ -1024,10 +1039,10 @@ MODELS: dict[str, Example] = {
         (2,),
         (0.0, 1.0),
     ),
-    "flowpp image": Example(
+    "flowpp image": slow(
         lambda r: zoo.flowpp((2, 4, 1), steps=(1, 1, 1), attention=False, **FLOWPP, rngs=r),
         (2, 4, 1),
         options=FEW,
     ),
-    "dequantizer": Example(lambda r: dequantizer(r), (2,), (0.0, 1.0)),
+    "dequantizer": slow(lambda r: dequantizer(r), (2,), (0.0, 1.0)),
 }

@@ -9,129 +9,35 @@ from flax import nnx
 from jaxgen import bijectors, conditionals, likelihoods, models, transforms, zoo
 from jaxgen.testing import check_bijector, check_conditional, check_model
 
-# Running outside jax.jit costs a second or more for each; these cover every kind of loop.
-EAGER = {"scan", "maf context", "chain of mixed event_ndims", "made context", "made ensemble"}
 
-
-# The dearest to compile. What they are made of has cheaper examples here, or tests of its own.
-SLOW = {
-    "bijector coupling gated",
-    "bijector coupling gated, image context",
-    "bijector coupling mixture, inverse",
-    "bijector coupling tokens, checkerboard",
-    "bijector coupling tokens, rows, context",
-    "bijector maf attention, context",
-    "bijector maf attention, tokens",
-    "conditional attention context",
-    "conditional attention image, entries",
-    "conditional attention image, pixels",
-    "conditional attention one position",
-    "conditional attention rotary",
-    "conditional attention rotary image",
-    "conditional attention rotary, context, dropout",
-    "conditional diagonal bilstm, context",
-    "conditional eonade context, dropout",
-    "conditional gated pixelcnn",
-    "conditional gated pixelcnn of channels, context, dropout",
-    "conditional gru of vectors, context",
-    "conditional lmconv of channels",
-    "conditional lmconv, all in reach, context, dropout",
-    "conditional made narrow",
-    "conditional made narrow, direct",
-    "conditional markov, a chain of tables",
-    "conditional markov, a shared table",
-    "conditional nade of several segments",
-    "conditional nade rescaled, context, dropout",
-    "conditional pixelcnn of channels, context, dropout",
-    "conditional pixelcnnpp of channels, context, dropout",
-    "conditional pixelcnnpp of two resolutions",
-    "conditional row lstm of channels, image context, dropout",
-    "conditional wavenet of levels, global context",
-    "conditional wavenet of vectors, local context, dropout",
-    "model attention",
-    "model attention binary",
-    "model attention categorical",
-    "model attention normal, pixels",
-    "model dequantized",
-    "model dequantized context",
-    "model dequantized image, variational",
-    "model dequantized, variational",
-    "model dequantized, variational without context",
-    "model dequantizer",
-    "model embedded bound",
-    "model embedded labels",
-    "model ensemble context",
-    "model eonade",
-    "model flow of a circular spline",
-    "model flowpp",
-    "model flowpp context, bounds",
-    "model flowpp image",
-    "model glow",
-    "model iaf bounds, context",
-    "model jet",
-    "model jet channels",
-    "model jet tokens, context",
-    "model lmconv",
-    "model lmconv of channels",
-    "model made ensemble",
-    "model made ensemble of masks",
-    "model maf bounds",
-    "model maf context",
-    "model maf one dimension",
-    "model maf_mog context",
-    "model multi-scale",
-    "model multiscale_pixelrnn",
-    "model nade logistic mixture",
-    "model nsf autoregressive, context",
-    "model nsf context",
-    "model nsf image",
-    "model pixelcnn of channels",
-    "model pixelcnnpp of channels",
-    "model pixelcnnpp of two resolutions",
-    "model pixelrnn",
-    "model pixelrnn row, categorical",
-    "model pixelrnn row, of channels",
-    "model realnvp alternating",
-    "model realnvp image",
-    "model realnvp random",
-    "model tarflow vector",
-    "model tarflow vector, context",
-    "model wavenet of logistics, global context",
-    "model wavenet, local context",
-}
-
-
-def each(kind, examples):
-    """The names of examples of a kind, the dearest marked."""
+def each(examples):
+    """The names of examples, the dearest marked."""
     return [
-        pytest.param(name, marks=pytest.mark.slow if f"{kind} {name}" in SLOW else ())
-        for name in examples
+        pytest.param(name, marks=pytest.mark.slow if example.slow else ())
+        for name, example in examples.items()
     ]
 
 
-@pytest.mark.parametrize("name", each("bijector", registry.BIJECTORS))
+def options(example):
+    """Of its check. Running outside jax.jit costs a second or more, so few examples ask for it."""
+    return {"eager": False} | example.options
+
+
+@pytest.mark.parametrize("name", each(registry.BIJECTORS))
 def test_bijector(name, x64):
     example = registry.BIJECTORS[name]
     bijector = example.make(nnx.Rngs(0))
-    check_bijector(
-        bijector, example.data(), example.context(bijector), eager=name in EAGER, **example.options
-    )
+    check_bijector(bijector, example.data(), example.context(bijector), **options(example))
 
 
-@pytest.mark.parametrize("name", each("conditional", registry.CONDITIONALS))
+@pytest.mark.parametrize("name", each(registry.CONDITIONALS))
 def test_conditional(name, x64):
     example = registry.CONDITIONALS[name]
     conditional = example.make(nnx.Rngs(0))
-    check_conditional(
-        conditional,
-        example.data(),
-        example.context(conditional),
-        eager=name in EAGER,
-        **example.options,
-    )
+    check_conditional(conditional, example.data(), example.context(conditional), **options(example))
 
 
-@pytest.mark.parametrize("name", each("model", registry.MODELS))
+@pytest.mark.parametrize("name", each(registry.MODELS))
 def test_model(name, x64):
     example = registry.MODELS[name]
     model = example.make(nnx.Rngs(0))
@@ -140,9 +46,8 @@ def test_model(name, x64):
         model,
         example.data(model.levels),
         example.context(model),
-        eager=name in EAGER,
         **bounds,
-        **example.options,
+        **options(example),
     )
     # One or two dimensions are integrated, up to 1024 events enumerated.
     size = int(np.prod(example.event))
@@ -187,12 +92,3 @@ def test_every_family_is_registered(module, base, entries):
 def test_every_constructor_of_the_zoo_is_registered():
     for name, _ in zoo.names():
         assert any(entry.split()[0] == name for entry in registry.MODELS), name
-
-
-def test_what_is_slow_is_registered():
-    kinds = {
-        "bijector": registry.BIJECTORS,
-        "conditional": registry.CONDITIONALS,
-        "model": registry.MODELS,
-    }
-    assert {f"{kind} {name}" for kind, names in kinds.items() for name in names} >= SLOW
