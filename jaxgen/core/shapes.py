@@ -69,7 +69,7 @@ def batch_shape(value: Array | np.ndarray, event_shape: Shape, where: str) -> Sh
     return value.shape[:batch_ndims]
 
 
-def check_event(event_shape: Shape, ndims: Sequence[int], where: str) -> Shape:
+def check_event(event_shape: Shape, ndims: Sequence[int], where: str, advice: str = "") -> Shape:
     """The event's shape as a tuple, refused unless it is of one of these ranks: 1, 3 or both.
 
     >>> check_event([8, 8, 3], (3,), "glow")
@@ -78,7 +78,7 @@ def check_event(event_shape: Shape, ndims: Sequence[int], where: str) -> Shape:
     if len(event_shape) not in ndims:
         names = {1: "a vector (D,)", 3: "an image (height, width, channels)"}
         expected = " or ".join(names[each] for each in ndims)
-        raise ShapeError(f"{where}: expected {expected}, got {tuple(event_shape)}")
+        raise ShapeError(f"{where}: expected {expected}, got {tuple(event_shape)}{advice}")
     return tuple(event_shape)
 
 

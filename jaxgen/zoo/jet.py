@@ -82,7 +82,8 @@ def jet(
     >>> flow.log_prob(jnp.zeros((3, 4, 4, 1))).shape
     (3,)
     """
-    event_shape = check_event(event_shape, (3,), "jet")  # for vectors there is realnvp
+    advice = "; for vectors take realnvp or tarflow"
+    event_shape = check_event(event_shape, (3,), "jet", advice)
     if couplings < 1 or channel_couplings < 0:
         raise ValueError(
             f"jet: expected at least one coupling, got couplings={couplings} and "
