@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.extend.core import jaxprs_in_params
 
 from jaxgen.conditionals import DiagonalBiLSTM, RowLSTM, pixelrnn, pixelrnn_layers
 from jaxgen.core import ShapeError, compute_in
@@ -121,7 +122,7 @@ def products(jaxpr, in_branch):
             total += in_branch * max(products(each.jaxpr, in_branch) for each in branches)
         else:
             times = equation.params.get("length", 1)
-            for each in jax.core.jaxprs_in_params(equation.params):
+            for each in jaxprs_in_params(equation.params):
                 total += times * products(each, in_branch)
     return total
 
