@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from jaxgen.runs import Recipe, Run, train
 
+from jaxgen.runs import Recipe, Run, train
 from jaxgen.training import TrainSettings
 
 

@@ -5,11 +5,11 @@ import json
 import jax
 import numpy as np
 import pytest
-from jaxgen.runs import Recipe, RunError, evaluate_run, sample, train
 
 import jaxgen
 from jaxgen.data import load
 from jaxgen.models import Dequantized, Embedded
+from jaxgen.runs import Recipe, RunError, evaluate_run, sample, train
 from jaxgen.training import TrainSettings
 
 

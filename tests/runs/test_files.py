@@ -77,7 +77,9 @@ def test_load_recipe_names_the_nearest_file(tmp_path):
 def ours() -> dict[str, Recipe]:
     """The project's own recipes."""
     loaded = [ExperimentFile.load(path) for path in EXPERIMENTS]
-    return {f"{file.path.stem}:{name}": file.recipe(name) for file in loaded for name in file.recipes}
+    return {
+        f"{file.path.stem}:{name}": file.recipe(name) for file in loaded for name in file.recipes
+    }
 
 
 @pytest.mark.parametrize("name", ours())

@@ -1,10 +1,7 @@
 """Recipes as plain data: overrides and dictionaries."""
 
 import dataclasses
-import inspect
 import json
-import re
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -190,9 +187,7 @@ def test_the_names_of_jaxgen_come_before_those_of_a_file():
 
 def test_build_is_the_zoo_with_the_seed():
     arguments = {"layers": 1, "hidden": [4]}
-    recipe = Recipe(
-        model="maf", data="any", model_args=arguments, train=TrainSettings(seed=3)
-    )
+    recipe = Recipe(model="maf", data="any", model_args=arguments, train=TrainSettings(seed=3))
     built = nnx.state(recipe.build((2,), None))
     expected = nnx.state(zoo.maf((2,), layers=1, hidden=(4,), rngs=nnx.Rngs(3)))
     assert str(built) == str(expected)

@@ -17,7 +17,6 @@ import pytest
 import jaxgen
 from jaxgen.bijectors import ActNorm
 from jaxgen.models import Flow
-from jaxgen.runs import Recipe
 from jaxgen.training import TrainSettings, fit
 from jaxgen.training.metrics import MetricsLog, read_metrics
 

@@ -9,11 +9,11 @@ import sys
 import jax
 import numpy as np
 import pytest
-from jaxgen.runs import Recipe, evaluate_run, train
 
 import jaxgen
 from jaxgen.data import load
 from jaxgen.models import Autoregressive
+from jaxgen.runs import Recipe, evaluate_run, train
 from jaxgen.training import TrainSettings
 
 log_prob = jax.jit(Autoregressive.log_prob)

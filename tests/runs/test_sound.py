@@ -7,12 +7,12 @@ import wave
 import jax
 import numpy as np
 import pytest
-from jaxgen.runs import Recipe, RunError, evaluate_run, sample, train
 
 import jaxgen
 from jaxgen.data import load
 from jaxgen.functional import companding
 from jaxgen.models import Autoregressive, Embedded
+from jaxgen.runs import Recipe, RunError, evaluate_run, sample, train
 from jaxgen.training import Batch, TrainSettings, fit, negative_log_likelihood
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -59,7 +59,10 @@ def counted(data, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "counted"
     arguments = {"levels": 256, "parents": 1, "shared": True}
     experiment = Recipe(
-        model="markov", data=data, model_args=arguments, procedure="counting",
+        model="markov",
+        data=data,
+        model_args=arguments,
+        procedure="counting",
         procedure_args={"pseudo_counts": [1000.0, 5.0, 0.01]},
     )
     return run, experiment, train(experiment, run, progress=False)
