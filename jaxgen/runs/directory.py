@@ -127,7 +127,7 @@ class Run:
         Raises:
             RunError: if the model is defined in an experiment file, and its functions are missing.
         """
-        if self.file is not None and self.recipe.own_model(own) is None:
+        if self.file is not None and own is None:
             raise RunError(
                 f"{self.path}: its model {self.recipe.model!r} is defined in an experiment file, "
                 f"{self.file}; give that file to load it: file=..., or --file on the command line"
@@ -135,10 +135,15 @@ class Run:
         shape = self.event_shape if event_shape is None else event_shape
         return self.recipe.build(shape, self.levels, self.num_classes, own)
 
-    def load(self, file: Path | str | None = None, event_shape: Shape | None = None) -> Model:
+    def load(
+        self,
+        file: ExperimentFile | Path | str | None = None,
+        event_shape: Shape | None = None,
+    ) -> Model:
         """The trained model, see :func:`load`."""
-        own = None if file is None else ExperimentFile.load(file).functions
-        model = self.build(own, event_shape)
+        if isinstance(file, Path | str):
+            file = ExperimentFile.load(file)
+        model = self.build(None if file is None else file.functions, event_shape)
         if not (self.path / "checkpoints").is_dir():
             raise RunError(f"{self.path}: no checkpoint has been written yet; train it first")
         with Checkpoints(self.path / "checkpoints") as checkpoints:
@@ -152,7 +157,10 @@ class Run:
 
 
 def load(
-    run: Path | str, *, event_shape: Shape | None = None, file: Path | str | None = None
+    run: Path | str,
+    *,
+    event_shape: Shape | None = None,
+    file: ExperimentFile | Path | str | None = None,
 ) -> Model:
     """The trained model of a run directory: the averaged parameters that were best in validation.
 
@@ -160,7 +168,7 @@ def load(
         run: the run directory.
         event_shape: for a model whose parameters fit events of any length (WaveNet, a homogeneous
             Markov chain, a recurrent network), another shape than that of training.
-        file: the experiment file, for a model that is defined there. It is executed.
+        file: the experiment file, for a model that is defined there; a path is executed.
 
     Raises:
         RunError: if there is no run, it is damaged, its parameters do not fit the event shape, or

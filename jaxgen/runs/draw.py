@@ -18,6 +18,7 @@ from jaxgen.evaluation import (
     write_wav,
 )
 from jaxgen.runs.directory import Run, labels_of, writing
+from jaxgen.runs.files import ExperimentFile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +33,7 @@ def sample(
     temperature: float = 1.0,
     top_p: float = 1.0,
     length: int | None = None,
-    file: Path | str | None = None,
+    file: ExperimentFile | Path | str | None = None,
 ) -> None:
     """Draws samples from a run's model and writes them as a picture, or as sound.
 
@@ -48,7 +49,7 @@ def sample(
         temperature, top_p: as in :meth:`jaxgen.models.Autoregressive.sample`.
         length: values of a signal, for a model whose parameters fit any; None for the length that
             it was trained on.
-        file: the experiment file, for a model that is defined there.
+        file: the experiment file, for a model that is defined there; a path is executed.
 
     Raises:
         RunError: if there is no run, it is damaged, or its parameters do not fit the length.
@@ -109,7 +110,7 @@ def interpolate_run(
     num: int = 8,
     pairs: int = 6,
     seed: int = 0,
-    file: Path | str | None = None,
+    file: ExperimentFile | Path | str | None = None,
 ) -> None:
     """Draws paths between pairs of test examples through the latent space of a run's model.
 
@@ -119,7 +120,7 @@ def interpolate_run(
         num: points of a path, both ends included.
         pairs: how many pairs; of a class-conditional model both examples are of one class.
         seed: chooses the pairs.
-        file: the experiment file, for a model that is defined there.
+        file: the experiment file, for a model that is defined there; a path is executed.
 
     Raises:
         RunError: if there is no run, it is damaged, or the picture cannot be written.

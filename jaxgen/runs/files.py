@@ -1,6 +1,7 @@
 """Experiment files: Python files that define recipes, and functions of their own beside them."""
 
 import dataclasses
+import sys
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,8 +38,9 @@ class ExperimentFile:
         if not path.is_file():
             nearby = sorted(map(str, path.parent.glob("*.py"))) if path.parent.is_dir() else []
             raise unknown("experiment", str(path), nearby)
-        module = types.ModuleType(path.stem)
+        module = types.ModuleType(str(path))  # a name that no import has
         module.__file__ = str(path)
+        sys.modules[module.__name__] = module  # where dataclasses look for what annotations name
         exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
         public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
         functions = {name: value for name, value in public.items() if callable(value)}

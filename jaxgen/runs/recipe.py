@@ -146,11 +146,11 @@ class Recipe:
 
     def own_model(self, own: Functions | None) -> Callable[..., Any] | None:
         """The experiment file's function that builds the model; None for a model of the zoo."""
-        return _own(self.model, own, dict(zoo.names()))
+        return _own("model", self.model, own, dict(zoo.names()))
 
     def own_optimizer(self, own: Functions | None) -> optax.GradientTransformation | None:
         """The experiment file's optimizer; None if the settings name one of jaxgen's."""
-        make = _own(self.train.optimizer, own, optimizer_names())
+        make = _own("optimizer", self.train.optimizer, own, optimizer_names())
         return None if make is None else make(self.train)
 
     def resolve_objective(self, own: Functions | None = None) -> Objective:
@@ -225,12 +225,20 @@ class Recipe:
         if build is None:
             return list(zoo.hyperparameters(model))
         # Behind the event's shape, the levels, the number of classes and the random numbers.
-        return list(inspect.signature(build).parameters)[4:]
+        own_args = list(inspect.signature(build).parameters.values())[4:]
+        named = [arg.name for arg in own_args if arg.kind is not arg.VAR_KEYWORD]
+        return list(dict.fromkeys([*named, *self.model_args]))
 
 
-def _own(name: str, own: Functions | None, ours: Iterable[str]) -> Callable[..., Any] | None:
+def _own(
+    what: str, name: str, own: Functions | None, ours: Iterable[str]
+) -> Callable[..., Any] | None:
     """The file's function of this name, unless it is a name of jaxgen's."""
-    return None if own is None or name in ours else own.get(name)
+    if own is None or name in ours:
+        return None
+    if name not in own:
+        raise unknown(what, name, [*ours, *own])
+    return own[name]
 
 
 def _inside(values: dict[str, Any], path: list[str], key: str) -> tuple[dict[str, Any], str]:

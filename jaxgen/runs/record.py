@@ -20,6 +20,7 @@ from jaxgen.evaluation.completion import on_grid
 from jaxgen.models.autoregressive import ApproximateCompletion
 from jaxgen.runs.directory import Run, labels_of
 from jaxgen.runs.draw import save_figure
+from jaxgen.runs.files import ExperimentFile
 
 
 def evaluate_run(
@@ -27,7 +28,7 @@ def evaluate_run(
     *,
     split: str | None = None,
     num_samples: int | None = None,
-    file: Path | str | None = None,
+    file: ExperimentFile | Path | str | None = None,
 ) -> Record:
     """Scores a run's model. On its own split, the record becomes ``record.json``, or, with another
     number of samples ``K`` than the recipe's, ``record.kK.json``.
@@ -36,7 +37,7 @@ def evaluate_run(
         run: the run directory.
         split: ``"train"``, ``"valid"`` or ``"test"``; the recipe's if None.
         num_samples: importance samples; the recipe's if None.
-        file: the experiment file, for a model that is defined there.
+        file: the experiment file, for a model that is defined there; a path is executed.
     """
     opened = Run.read(run)
     recipe = opened.recipe
@@ -67,7 +68,7 @@ def complete_run(
     num: int = 6,
     examples: int = 3,
     seed: int = 0,
-    file: Path | str | None = None,
+    file: ExperimentFile | Path | str | None = None,
 ) -> list[Record]:
     """Scores and draws what a run's model puts into holes of the test images.
 
@@ -81,7 +82,7 @@ def complete_run(
         num: completions of each image.
         examples: how many images the picture shows for each hole.
         seed: of the completions.
-        file: the experiment file, for a model that is defined there.
+        file: the experiment file, for a model that is defined there; a path is executed.
 
     Returns:
         The records, in the order of the holes.

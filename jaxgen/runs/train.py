@@ -43,8 +43,9 @@ def train(
     training, validation = (recipe.load_data(split) for split in ("train", "valid"))
     if recipe.crop is not None:
         training, validation = (part.crops(recipe.crop) for part in (training, validation))
-    source = None if file is None or recipe.own_model(own) is None else file.path
-    run = Run.new(out, recipe, training, None if source is None else source.name)
+    # As it was loaded: it may have been edited by the time that training ends.
+    source = None if recipe.own_model(own) is None else file
+    run = Run.new(out, recipe, training, None if source is None else source.path.name)
     model = run.build(own)
     batch, valid = (
         Batch(part.x, labels_of(model, part), part.lengths) for part in (training, validation)

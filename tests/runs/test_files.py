@@ -96,3 +96,14 @@ def test_the_projects_recipes_name_hyperparameters_of_their_models(name):
 def test_the_projects_runs_have_names_of_their_own():
     names = [recipe.name for recipe in ours().values()]
     assert len(set(names)) == len(names)
+
+
+def test_a_file_may_define_classes(tmp_path):
+    """Dataclasses look their annotations up in their module, by its name."""
+    source = (
+        "from __future__ import annotations\nimport dataclasses\nfrom jaxgen.runs import Recipe\n"
+        "@dataclasses.dataclass\nclass Size:\n    width: int = 4\n" + ONE
+    )
+    path = tmp_path / "sized.py"
+    path.write_text(source)
+    assert ExperimentFile.load(path).functions["Size"]().width == 4

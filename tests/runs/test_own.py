@@ -12,8 +12,9 @@ import pytest
 
 import jaxgen
 from jaxgen.cli import main
-from jaxgen.runs import RunError
+from jaxgen.runs import Recipe, RunError, load_recipe, train
 from jaxgen.training.checkpoints import Checkpoints
+from jaxgen.training.metrics import MetricsLog
 
 SOURCE = '''"""A flow, a loss and an optimizer of one's own."""
 import optax
@@ -35,7 +36,7 @@ def penalized(model, batch, key, *, weight):
 
 def patient(settings):
     inner = optax.chain(optax.clip(1.0), optax.sgd(settings.learning_rate, momentum=0.9))
-    return optax.MultiSteps(inner, every_k_schedule=2).gradient_transformation()
+    return optax.MultiSteps(inner, every_k_schedule=3).gradient_transformation()
 
 
 import jax
@@ -85,30 +86,66 @@ def leaves(run, file) -> list[np.ndarray]:
     return [np.asarray(leaf) for leaf in jax.tree.leaves(jaxgen.load(run, file=file))]
 
 
-def command(*arguments) -> subprocess.Popen:
-    """In a process of its own, compiled as for a user: killed or not, with the same bits."""
-    return subprocess.Popen([sys.executable, "-m", "jaxgen", "train", *map(str, arguments)])
+def assert_same_model(one, other, file):
+    pairs = zip(leaves(one, file), leaves(other, file), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
 
 
-def test_it_trains_is_killed_and_resumes_to_the_same_bits(file, tmp_path):
-    run, whole = tmp_path / "run", tmp_path / "whole"
-    options = ["--quiet", "--set", "schedule=constant", "--steps"]
-    # A training that would go on for hours, killed once it has a checkpoint ...
-    process = command(file, "--out", run, *options, 1_000_000)
+def crash():
+    raise OSError("No space left on device")
+
+
+STOPS = {
+    "interrupted": (lambda: signal.raise_signal(signal.SIGINT), 130, 14),  # saved there
+    "crashed": (crash, 1, 10),  # the last checkpoint before
+}
+
+
+@pytest.mark.parametrize("name", STOPS)
+def test_it_stops_and_resumes_to_the_same_bits(name, file, whole, tmp_path, monkeypatch):
+    """In the middle of an accumulation of three gradients, both at step 10 and at step 14."""
+    stop, status, saved = STOPS[name]
+    write = MetricsLog.write
+
+    def write_and_stop(log, row):
+        write(log, row)
+        if row["step"] == 14:
+            monkeypatch.undo()
+            stop()
+
+    monkeypatch.setattr(MetricsLog, "write", write_and_stop)
+    run = tmp_path / "run"
+    arguments = ["train", str(file), "--out", str(run), "--quiet"]
+    assert main(arguments) == status
+    assert steps_of(run)[-1] == saved
+    assert not (run / "record.json").exists()
+    assert main(arguments) == 0
+    assert_same_model(run, whole, file)
+
+
+@pytest.mark.slow
+def test_it_is_killed_and_resumes_to_the_same_bits(file, tmp_path):
+    steps = 400
+
+    def start(run):
+        command = [sys.executable, "-m", "jaxgen", "train", str(file), "--out", str(run), "--quiet"]
+        return subprocess.Popen([*command, "--steps", str(steps)], stdout=subprocess.PIPE)
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    undisturbed, killed = start(whole), start(broken)
     deadline = time.monotonic() + 240
-    while not steps_of(run) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    # ... and the same training, until some checkpoints later.
-    stop = steps_of(run)[-1] + 20
-    config = json.loads((run / "config.json").read_text())
-    config["recipe"]["train"]["steps"] = stop
-    (run / "config.json").write_text(json.dumps(config))
-    for process in [command(file, "--out", out, *options, stop) for out in (run, whole)]:
-        assert process.wait(timeout=240) == 0
-    pairs = list(zip(leaves(run, file), leaves(whole, file), strict=True))
-    assert all(np.array_equal(one, other) for one, other in pairs)
+    while not steps_of(broken):
+        assert killed.poll() is None
+        assert time.monotonic() < deadline, "no checkpoint was written"
+        time.sleep(0.002)
+    killed.kill()
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    assert steps_of(broken)[-1] < steps
+    for process in (undisturbed, start(broken)):
+        process.communicate(timeout=240)
+        assert process.returncode == 0
+    assert_same_model(whole, broken, file)
 
 
 def test_it_evaluates_and_samples_with_its_file(file, whole, tmp_path, capsys):
@@ -130,6 +167,31 @@ def test_without_its_file_the_error_says_so(whole, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_pictures_and_record_are_of_the_file_as_it_was_loaded(file, tmp_path):
+    """It may be edited while a long training goes on."""
+    edited = tmp_path / "own_rings.py"
+    edited.write_text(file.read_text())
+    recipe, loaded = load_recipe(edited)
+    edited.write_text("raise RuntimeError")
+    run = tmp_path / "run"
+    train(recipe.override(["steps=2"], loaded.functions), run, file=loaded, progress=False)
+    assert (run / "record.json").exists()
+    assert jaxgen.load(run, file=loaded).event_shape == (2,)
+
+
+def test_any_hyperparameter_of_the_recipe_may_be_set():
+    """Also where ``build`` takes whatever there is."""
+
+    def build(event_shape, levels, num_classes, rngs, *, depth=1, **others):
+        pass
+
+    recipe = Recipe(model="build", data="toy:rings", model_args={"width": 3})
+    changed = recipe.override(["model_args.width=4", "depth=2"], {"build": build})
+    assert changed.model_args == {"width": 4, "depth": 2}
+    with pytest.raises(ValueError, match=r"did you mean 'model_args\.width'"):
+        recipe.override(["model_args.widht=4"], {"build": build})
+
+
 def test_settings_reach_its_functions(file, tmp_path):
     run = tmp_path / "run"
     changes = ["hidden=3", "objective_args.weight=0.0", "--steps", "2"]
@@ -146,8 +208,8 @@ def test_settings_reach_its_functions(file, tmp_path):
         ("hiden=3", "did you mean 'hidden'"),
         ("objective=penalised", "unknown objective 'penalised': did you mean 'penalized'"),
         ("objective_args.wieght=1", "objective_args: penalized: "),
-        ("optimizer=patien", "unknown optimizer 'patien'"),
-        ("model=biuld", "unknown model 'biuld'"),
+        ("optimizer=patien", "unknown optimizer 'patien': did you mean 'patient'"),
+        ("model=biuld", "unknown model 'biuld': did you mean 'build'"),
     ],
 )
 def test_mistakes_end_in_one_line(file, tmp_path, change, said, capsys):

@@ -99,7 +99,6 @@ WRONG = {
     "optimizer_arg.b1=1": "did you mean 'train.optimizer_args'",
     "procedure=countin": "unknown procedure 'countin': did you mean 'counting'",
     "procedure_args.pseudo_count=1": "procedure_args: .*unexpected keyword argument 'pseudo_count'",
-    "dequantizer_args.widht=8": "unknown dequantizer hyperparameter 'widht': did you mean 'width'",
     "steps=many": "steps: expected int, got 'many'",
     "steps=1.5": "steps: expected int, got 1.5",
     "steps=true": "steps: expected int, got True",
@@ -120,6 +119,13 @@ WRONG = {
 def test_override_refuses(assignment):
     with pytest.raises(ValueError, match=WRONG[assignment]):
         GLOW.override([assignment]).build((2, 2, 1), 17)
+
+
+def test_build_knows_the_hyperparameters_of_the_noise():
+    recipe = Recipe("maf", "any", {"layers": 1, "hidden": [4]}, dequantize=True)
+    said = "unknown dequantizer hyperparameter 'widht': did you mean 'width'"
+    with pytest.raises(ValueError, match=said):
+        recipe.override(["dequantizer_args.widht=8"]).build((2, 2, 1), 17)
 
 
 def test_dictionaries_go_round_and_hold_json_only():
@@ -171,7 +177,7 @@ def test_an_objective_is_named_with_its_arguments():
     nearest = "unknown objective 'negative_loglikelihood': did you mean 'negative_log_likelihood'"
     with pytest.raises(ValueError, match=nearest):
         dataclasses.replace(GLOW, objective="negative_loglikelihood").resolve_objective()
-    with pytest.raises(ValueError, match="objective_args: scaled: .*unexpected.*'scales'"):
+    with pytest.raises(ValueError, match=r"objective_args: scaled: .*unexpected.*'scales'"):
         dataclasses.replace(recipe, objective_args={"scales": 3.0}).resolve_objective(own)
 
 
