@@ -15,10 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import ShapeError, check_levels
+from jaxgen.core import ShapeError
 from jaxgen.evaluation.plots import sample_grid
-from jaxgen.functional import dequantization
-from jaxgen.models import Dequantized, Embedded, Flow, Model
+from jaxgen.models import Model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +40,7 @@ def interpolate(
     ``key``, where uniform noise puts them; the way back floors, so both ends return as they were.
 
     Args:
-        model: a flow, or a dequantized or embedded one.
+        model: one with latents: a flow, or a dequantized or embedded one.
         x0, x1: arrays ``(*batch, *event_shape)``.
         num: how many points, at least 2.
         context: array ``(*batch, *context_shape)`` for a conditional model, the same at both ends.
@@ -53,7 +52,8 @@ def interpolate(
         Array ``(num, *batch, *event_shape)``.
 
     Raises:
-        ValueError: if the model has no latents, or ``num`` is too small.
+        TypeError: if the model has no latents.
+        ValueError: if ``num`` is too small.
         ShapeError: if the two ends have different shapes, or do not fit the model.
 
     >>> from jaxgen.bijectors import ActNorm
@@ -68,24 +68,13 @@ def interpolate(
     x0, x1 = jnp.asarray(x0), jnp.asarray(x1)
     if x0.shape != x1.shape:
         raise ShapeError(f"interpolate: expected ends of one shape, got {x0.shape} and {x1.shape}")
-    if isinstance(model, Embedded):
-        embedded = model.embed(context)
-        return interpolate(model.model, x0, x1, num, embedded, spherical=spherical, key=key)
-    if isinstance(model, Dequantized):
-        x0, x1 = _dequantized(jnp.stack([x0, x1]), model.levels, key)
-        path = interpolate(model.flow, x0, x1, num, context, spherical=spherical)
-        return dequantization.quantize(path, model.levels)
-    if not isinstance(model, Flow):
-        raise ValueError(
-            f"interpolate: expected a flow, or a dequantized or embedded one, got "
-            f"{type(model).__name__}, which has no latents"
-        )
-    z0, z1 = _encode(model, x0, context), _encode(model, x1, context)
+    # Both ends at once: the noise of one is independent of the other's.
+    z0, z1 = model.infer(jnp.stack([x0, x1]), context, key=key)
     batch = x0.shape[: x0.ndim - len(model.event_shape)]
     weights = _weights(z0.reshape(*batch, -1), z1.reshape(*batch, -1), num, spherical)
     event = tuple(range(-(z0.ndim - len(batch)), 0))
     from_first, from_second = (jnp.expand_dims(weight, event) for weight in weights)
-    return _decode(model, from_first * z0 + from_second * z1, context)
+    return model.decode(from_first * z0 + from_second * z1, context)
 
 
 def interpolation_grid(path: Array | np.ndarray, levels: int | None = None) -> "Figure":
@@ -97,28 +86,6 @@ def interpolation_grid(path: Array | np.ndarray, levels: int | None = None) -> "
     """
     rows = np.swapaxes(np.asarray(path), 0, 1)
     return sample_grid(rows.reshape(-1, *rows.shape[2:]), levels, columns=rows.shape[1])
-
-
-def _dequantized(x: Array, levels: int, key: Array | None) -> Array:
-    check_levels(x, levels, "interpolate")
-    if key is None:
-        return x + 0.5
-    return dequantization.dequantize(x, dequantization.uniform_noise(key, x.shape))
-
-
-def _encode(flow: Flow, x: Array, context: Array | None) -> Array:
-    z = flow.infer(x, context)
-    return _encode(flow.base, z, _inner(flow, context)) if isinstance(flow.base, Flow) else z
-
-
-def _decode(flow: Flow, z: Array, context: Array | None) -> Array:
-    if isinstance(flow.base, Flow):
-        z = _decode(flow.base, z, _inner(flow, context))
-    return flow.bijector.forward(z, context)
-
-
-def _inner(flow: Flow, context: Array | None) -> Array | None:
-    return None if flow.base.context_shape is None else context
 
 
 def _weights(z0: Array, z1: Array, num: int, spherical: bool) -> tuple[Array, Array]:

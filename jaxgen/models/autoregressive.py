@@ -1,8 +1,6 @@
 """Autoregressive models: the chain rule over a conditional and a likelihood."""
 
 import math
-import warnings
-from collections.abc import Callable
 from typing import Self
 
 import jax
@@ -12,16 +10,13 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape, ShapeError, batch_shape, float_dtype, is_concrete, replace
-from jaxgen.functional import autoregressive, masks
+from jaxgen.functional import autoregressive
 from jaxgen.likelihoods import Likelihood
+from jaxgen.models import completion
 from jaxgen.models.base import Model
 
 # Up to so many numbers, the noise of all steps is drawn before the first.
 _NOISE_AT_ONCE = 2**24
-
-
-class ApproximateCompletion(UserWarning):
-    """A completion that ignores observed values which come late in the generation order."""
 
 
 class Autoregressive(Model):
@@ -131,7 +126,7 @@ class Autoregressive(Model):
         batch = self._sample_batch(num_samples, context, method)
         context = self._context(context, batch, "Autoregressive.sample")
         positions = self.conditional.resolve_order(order)
-        draw = self._draw(key, batch, temperature, top_p)
+        draw = self.drawing(key, batch, temperature, top_p)
 
         def emit(t: Array, params: Array) -> tuple[Array, Array]:
             value = draw(positions[t], params)
@@ -139,19 +134,25 @@ class Autoregressive(Model):
 
         return self.conditional.generate(emit, batch, context, order, method=method)
 
-    def _draw(
+    def drawing(
         self,
         key: Array,
         batch: Shape,
-        temperature: float | Array,
-        top_p: float | Array,
+        temperature: float | Array = 1.0,
+        top_p: float | Array = 1.0,
+        *,
         copies: int = 1,
-    ) -> Callable[[Array, Array], Array]:
+    ) -> completion.Draw:
         """How a position's value is drawn from its parameters: ``(position, params) -> value``.
 
-        ``copies`` says how many such draws are mapped side by side.
+        Args:
+            key: the random key; the noise of a position depends on it and the position alone.
+            batch: the batch shape of the values.
+            temperature, top_p: as in :meth:`sample`.
+            copies: how many such draws are mapped side by side.
         """
-        temperature, top_p = self._temperature(temperature), self._top_p(top_p)
+        temperature = self._temperature(temperature)
+        top_p = self._number(top_p, lambda value: 0.0 < value <= 1.0, "0 < top_p <= 1")
         tempered = not all(isinstance(t, float) and t == 1.0 for t in (temperature, top_p))
         position_shape = self.conditional.position_shape
         # Not the parameters' dtype, which may differ between one pass and many steps.
@@ -173,20 +174,6 @@ class Autoregressive(Model):
             return self.likelihood.sample(params, now, position_shape)
 
         return draw
-
-    def _top_p(self, top_p: float | Array) -> float | Array:
-        """The checked probability of the nucleus, as a Python number where it is known."""
-        if isinstance(top_p, jax.core.Tracer):
-            return top_p
-        try:
-            value = float(top_p)
-        except (TypeError, ValueError):
-            value = np.nan
-        if not 0.0 < value <= 1.0:
-            raise ValueError(
-                f"{type(self).__name__}.sample: expected 0 < top_p <= 1, got {top_p!r}"
-            )
-        return value
 
     def complete(
         self,
@@ -244,30 +231,35 @@ class Autoregressive(Model):
         >>> drawn[:, :2].tolist()
         [[0, 1], [0, 1], [0, 1]]
         """
-        x, context, observed = self._parts(x, observed, context, order, "complete")
+        x, context, observed = self._completion(x, observed, context, order, "complete")
         num_samples = self._count(num_samples, "Autoregressive.complete")
-        x, known = self._seen(x, observed), self._num_leading(observed, order)
-        observed = jnp.asarray(observed)
+        network = self.conditional
+        x = completion.hide_missing(network, x, observed)
+        self.check_data(x)
+        known = completion.num_leading(network, observed, order)
         # As the noise of a sample, and as the levels that are drawn.
         real = jnp.promote_types(x.dtype, jnp.result_type(float))
         x = x.astype(real if self.levels is None else jnp.int32)
-
+        event_batch = x.shape[: x.ndim - len(self.event_shape)]
         # Events with masks of their own are filled side by side.
-        copies = 1 if observed.ndim == 1 else math.prod(x.shape[: x.ndim - len(self.event_shape)])
+        copies = 1 if observed.ndim == 1 else math.prod(event_batch)
 
         def fill(key: Array, x: Array, observed: Array, context: Array | None) -> Array:
             x = jnp.broadcast_to(x, (num_samples, *x.shape))
             if context is not None:
                 context = jnp.broadcast_to(context, (num_samples, *context.shape))
             batch = x.shape[: x.ndim - len(self.event_shape)]
-            draw = self._draw(key, batch, temperature, top_p, copies)
-            return self._fill(draw, x, observed, context, order, known)
+            draw = self.drawing(key, batch, temperature, top_p, copies=copies)
+            parts = (network, self.likelihood, draw, x, observed, context, order)
+            return completion.draw_missing(*parts, known=known)
 
-        if observed.ndim == 1:
-            return fill(key, x, observed, context)
+        mask = jnp.asarray(observed)
+        if mask.ndim == 1:
+            return fill(key, x, mask, context)
         if copies == 0:
             return jnp.zeros((num_samples, *x.shape), x.dtype)
-        keys, events = jax.random.split(key, copies), self._one_by_one(x, observed, context)
+        keys = jax.random.split(key, copies)
+        events = completion.one_by_one(event_batch, x, mask, context)
         drawn = jax.vmap(fill, out_axes=1)(keys, *events)
         return drawn.reshape(num_samples, *x.shape)
 
@@ -291,17 +283,19 @@ class Autoregressive(Model):
         Returns:
             Array ``(*batch,)``; 0 where nothing is missing.
         """
-        x, context, observed = self._parts(x, observed, context, order, "conditional_log_prob")
-        observed = jnp.asarray(observed)
+        x, context, observed = self._completion(x, observed, context, order, "conditional_log_prob")
         self.likelihood.check(x)
 
         def score(x: Array, observed: Array, context: Array | None) -> Array:
-            return self._score(x, observed, context, self._observed_first(observed, order))
+            network, likelihood = self.conditional, self.likelihood
+            first = completion.observed_first(network, observed, order)
+            return completion.score_missing(network, likelihood, x, observed, context, first)
 
-        if observed.ndim == 1:
-            return score(x, observed, context)
+        mask = jnp.asarray(observed)
+        if mask.ndim == 1:
+            return score(x, mask, context)
         batch = x.shape[: x.ndim - len(self.event_shape)]
-        return jax.vmap(score)(*self._one_by_one(x, observed, context)).reshape(batch)
+        return jax.vmap(score)(*completion.one_by_one(batch, x, mask, context)).reshape(batch)
 
     def conditions_exactly(
         self, observed: Array | np.ndarray, order: Array | np.ndarray | None = None
@@ -312,142 +306,23 @@ class Autoregressive(Model):
             observed: boolean array of the network's ``grid_shape``, or many, ``(*, *grid_shape)``.
             order: as there.
         """
-        if self._moves_observed(order):
-            return True
-        rows = np.asarray(observed).reshape(-1, self.conditional.num_positions)
-        in_order = rows[:, self.conditional.own_order()]
-        if not np.any(in_order[:, 1:] & ~in_order[:, :-1]):
-            return True  # a beginning
-        depends = self.conditional.dependencies()
-        if depends is None:
-            return False
-        return not np.any(masks.through(rows, depends) & ~rows)
+        return completion.is_exact(self.conditional, observed, order)
 
-    def _moves_observed(self, order: Array | np.ndarray | None) -> bool:
-        """Whether a completion may put what is observed first."""
-        network = self.conditional
-        return not network.fixed_order and (order is not None or network.order_agnostic)
-
-    def _score(
-        self,
-        x: Array,
-        observed: Array,
-        context: Array | None,
-        order: Array | None,
-        key: Array | None = None,
-    ) -> Array:
-        """The log-probability of the positions that are not observed, a mask ``(D,)`` for all, each
-        given those before it in the order."""
-        grid = self.conditional.grid_shape
-        params = self.conditional(self.likelihood.encode(x), context, order, key=key)
-        each = self.likelihood.log_prob(x, params.astype(float_dtype(params.dtype)))
-        each = jnp.where(observed.reshape(grid), 0.0, each)
-        return jnp.sum(each, tuple(range(each.ndim - len(grid), each.ndim)))
-
-    def _parts(
+    def _completion(
         self,
         x: Array,
         observed: Array | np.ndarray,
         context: Array | None,
-        order: Array | np.ndarray | None,
+        order: Array | None,
         name: str,
     ) -> tuple[Array, Array | None, Array | np.ndarray]:
-        """The arguments of a completion, checked, with the mask as ``(D,)`` or ``(*batch, D)``, of
-        numpy where its numbers can be looked at."""
-        where = f"{type(self).__name__}.{name}"
+        """The arguments of a completion, checked, with the mask as one of positions."""
+        where = f"Autoregressive.{name}"
         x, context = self._events(x, context, name)
         batch = batch_shape(x, self.event_shape, where)
-        grid = self.conditional.grid_shape
-        observed = np.asarray(observed) if is_concrete(observed) else observed
-        if observed.dtype != bool or observed.shape not in (grid, (*batch, *grid)):
-            raise ShapeError(
-                f"{where}: expected a boolean mask of shape {grid}, or {(*batch, *grid)} for a "
-                f"mask of its own for every event, got {observed.dtype}{observed.shape}"
-            )
-        if isinstance(observed, np.ndarray) and not self.conditions_exactly(observed, order):
-            warnings.warn(
-                f"{where}: an approximation: {type(self.conditional).__name__} generates in an "
-                f"order of its own, so what is missing is drawn without the observed positions "
-                f"that come after it; an average over orders (lmconv, eonade, or made with "
-                f"num_orders) is exact, and so is any network trained in many orders, given order",
-                ApproximateCompletion,
-                stacklevel=3,
-            )
-        leading = observed.shape[: observed.ndim - len(grid)]
-        return x, context, observed.reshape(*leading, self.conditional.num_positions)
-
-    def _seen(self, x: Array, observed: Array | np.ndarray) -> Array:
-        """Events with zeros for what is missing, which must not be read, were it NaN; checked."""
-        network, mask = self.conditional, jnp.asarray(observed)
-        entries = (1,) * len(network.position_shape)
-        there = mask.reshape(*mask.shape[:-1], *network.grid_shape, *entries)
-        x = jnp.where(there, x, jnp.zeros_like(x))
-        self.check_data(x)
-        return x
-
-    def _one_by_one(self, x: Array, observed: Array, context: Array | None) -> tuple:
-        """Events, masks and contexts with one batch axis, to be mapped over."""
-        batch = x.shape[: x.ndim - len(self.event_shape)]
-        parts = (x, observed, context)
-        return jax.tree.map(lambda a: a.reshape(math.prod(batch), *a.shape[len(batch) :]), parts)
-
-    def _num_leading(self, observed: Array | np.ndarray, order: Array | np.ndarray | None) -> int:
-        """How many steps at the beginning are observed in every event; 0 under a trace."""
-        if not isinstance(observed, np.ndarray):
-            return 0
-        rows = observed.reshape(-1, self.conditional.num_positions)
-        if not self._moves_observed(order):
-            rows = np.cumprod(rows[:, self.conditional.own_order()], axis=1)
-        return int(rows.sum(1).min(initial=self.conditional.num_positions))
-
-    def _observed_first(self, observed: Array, order: Array | None) -> Array | None:
-        if not self._moves_observed(order):
-            return order
-        return masks.observed_first(self.conditional.resolve_order(order), observed)
-
-    def _fill(
-        self,
-        draw: Callable[[Array, Array], Array],
-        x: Array,
-        observed: Array,
-        context: Array | None,
-        order: Array | None,
-        known: int,
-    ) -> Array:
-        """Events ``(*batch, *event_shape)`` with their missing positions drawn, one mask for all.
-
-        The first ``known`` steps are observed; of the later ones, those that are keep their values.
-        """
-        network = self.conditional
-        order = self._observed_first(observed, order)
-        positions = network.resolve_order(order)
-        emit, values = self._keeping(draw, x, observed, positions)
-        if known == network.num_positions:
-            return network.from_sequence(values, positions)
-        inputs = self.likelihood.encode(values)
-        cache = network.prefill(network.from_sequence(inputs, positions), known, context, order)
-        first = inputs[known - 1] if known else jnp.zeros_like(inputs[0])
-        drawn = network.run(cache, emit, first, known)
-        return network.from_sequence(jnp.concatenate([values[:known], drawn]), positions)
-
-    def _keeping(
-        self,
-        draw: Callable[[Array, Array], Array],
-        x: Array,
-        observed: Array,
-        positions: Array,
-    ) -> tuple[autoregressive.Emit, Array]:
-        """An emission that draws what is missing and keeps what is observed, a mask ``(D,)``; and
-        the events as a sequence."""
-        values = self.conditional.to_sequence(x, positions)
-        there = observed[positions]
-
-        def emit(t: Array, params: Array) -> tuple[Array, Array]:
-            drawn = draw(positions[t], params).astype(values.dtype)
-            value = jnp.where(there[t], values[t], drawn)
-            return self.likelihood.encode(value), value
-
-        return emit, values
+        observed = completion.flat_mask(self.conditional, observed, batch, where)
+        completion.warn_unless_exact(self.conditional, observed, order, where)
+        return x, context, observed
 
     def initialize(self, x: Array, key: Array, context: Array | None = None) -> Self:
         x, context = self._events(x, context, "initialize")

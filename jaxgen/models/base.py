@@ -1,7 +1,8 @@
 """The contract of a model."""
 
 import operator
-from typing import Self
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,14 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.core import Shape, ShapeError, batch_shape, check_context, check_method, is_concrete
+
+# Which models have what not all have.
+_ABILITIES = {
+    "latent_shape": "only models with latents take data to them and back: a Flow, and a "
+    "Dequantized or Embedded one",
+    "grid_shape": "only autoregressive models condition on a part of an event: Autoregressive, an "
+    "Ensemble of its orders, and an Embedded one of these",
+}
 
 
 class Model(nnx.Module):
@@ -30,7 +39,9 @@ class Model(nnx.Module):
     event_shape: Shape
     context_shape: Shape | None = None
     exactness: str = "exact"
-    grid_shape: Shape | None = None  # an autoregressive model's positions; None for other models
+    # What a model can do beyond this is said by attributes: None where it cannot.
+    latent_shape: Shape | None = None  # with infer, decode and reconstruct
+    grid_shape: Shape | None = None  # of positions, with complete and conditional_log_prob
     levels: int | None = None  # integer levels 0 .. levels - 1; None for real values
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
 
@@ -140,27 +151,57 @@ class Model(nnx.Module):
         Raises:
             TypeError: if the model is not autoregressive: its ``grid_shape`` is None.
         """
-        raise self._conditions_on_no_part("complete")
+        raise self._lacks("complete", "grid_shape")
 
     def conditional_log_prob(
         self, x: Array, observed: Array | np.ndarray, context: Array | None = None
     ) -> Array:
         """``log p(missing part | observed part)`` in nats; as for :meth:`complete`."""
-        raise self._conditions_on_no_part("conditional_log_prob")
+        raise self._lacks("conditional_log_prob", "grid_shape")
 
     def conditions_exactly(self, observed: Array | np.ndarray) -> bool:
         """Whether these two are exact for a mask of ``grid_shape``, or for many."""
-        raise self._conditions_on_no_part("conditions_exactly")
+        raise self._lacks("conditions_exactly", "grid_shape")
 
-    def _conditions_on_no_part(self, name: str) -> TypeError:
-        return TypeError(
-            f"{type(self).__name__}.{name}: only autoregressive models condition on a part of an "
-            f"event"
-        )
+    def infer(self, x: Array, context: Array | None = None, *, key: Array | None = None) -> Array:
+        """The latent of data, array ``(*batch, *latent_shape)``.
+
+        Args:
+            x: array ``(*batch, *event_shape)``.
+            context: array ``(*batch, *context_shape)`` for a conditional model.
+            key: of the noise, for a model that has some between data and latents; None for the
+                middle of it.
+
+        Raises:
+            TypeError: if the model has no latents: its ``latent_shape`` is None.
+        """
+        raise self._lacks("infer", "latent_shape")
+
+    def decode(self, z: Array, context: Array | None = None) -> Array:
+        """The data of a latent, array ``(*batch, *event_shape)``: the way back of :meth:`infer`.
+
+        Raises:
+            TypeError: if the model has no latents: its ``latent_shape`` is None.
+        """
+        raise self._lacks("decode", "latent_shape")
+
+    def reconstruct(self, x: Array, context: Array | None = None) -> Array:
+        """Data taken to their latents and back, array ``(*batch, *event_shape)``.
+
+        Raises:
+            TypeError: if the model has no latents: its ``latent_shape`` is None.
+        """
+        if self.latent_shape is None:
+            raise self._lacks("reconstruct", "latent_shape")
+        return self.decode(self.infer(x, context), context)
+
+    def _lacks(self, method: str, ability: str) -> TypeError:
+        """The error of a method whose ability this model has not."""
+        return TypeError(f"{type(self).__name__}.{method}: {_ABILITIES[ability]}")
 
     def initialize(self, x: Array, key: Array, context: Array | None = None) -> Self:
         """The model adapted to a first batch of data (actnorm); most models return themselves."""
-        return self._adapt("initialize", x, key, context)
+        return self._adapt(INITIALIZE, x, key, context)
 
     def calibrate(self, x: Array, key: Array, context: Array | None = None) -> Self:
         """The model with the statistics of its layers (batch normalisation) taken from the data.
@@ -168,12 +209,12 @@ class Model(nnx.Module):
         They go stale whenever parameters change, so this is called after training, before the
         model is evaluated. Most models have none and return themselves.
         """
-        return self._adapt("calibrate", x, key, context)
+        return self._adapt(CALIBRATE, x, key, context)
 
-    def _adapt(self, method: str, x: Array, key: Array, context: Array | None) -> Self:
+    def _adapt(self, adapt: "Adapt", x: Array, key: Array, context: Array | None) -> Self:
         """What :meth:`initialize` and :meth:`calibrate` share: a model of parts adapts its parts.
 
-        ``method`` is the name of either, to be called on the parts.
+        ``adapt`` is the one of the two that goes on, to be called on the parts.
         """
         return self
 
@@ -254,17 +295,41 @@ class Model(nnx.Module):
 
     def _temperature(self, temperature: float | Array) -> float | Array:
         """The temperature as a Python number, which leaves the dtype of what it multiplies."""
-        if isinstance(temperature, jax.core.Tracer):
-            return temperature
-        try:
-            value = float(temperature)
-        except (TypeError, ValueError):
-            value = np.nan
         # Beyond single precision, it would be 0 or infinite where it is used.
         low, high = float(jnp.finfo(jnp.float32).tiny), float(jnp.finfo(jnp.float32).max)
-        if not low <= value <= high:
-            raise ValueError(
-                f"{type(self).__name__}.sample: expected a positive, finite temperature, from "
-                f"{low:.3g} to {high:.3g}, got {temperature!r}"
-            )
-        return value
+        expected = f"a positive, finite temperature, from {low:.3g} to {high:.3g}"
+        return self._number(temperature, lambda value: low <= value <= high, expected)
+
+    def _number(
+        self, value: float | Array, fits: Callable[[float], bool], expected: str
+    ) -> float | Array:
+        """An argument of :meth:`sample` as a checked Python number, where it is known."""
+        if isinstance(value, jax.core.Tracer):
+            return value
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = np.nan
+        if not fits(number):
+            raise ValueError(f"{type(self).__name__}.sample: expected {expected}, got {value!r}")
+        return number
+
+
+class Adapt(NamedTuple):
+    """:meth:`Model.initialize` or :meth:`Model.calibrate`, as functions of a model's parts."""
+
+    name: str
+    model: Callable[[Any, Array, Array, Array | None], Any]
+    bijector: Callable[[Any, Array, Array | None], tuple[Any, Array]]
+
+
+INITIALIZE = Adapt(
+    "initialize",
+    lambda model, x, key, context: model.initialize(x, key, context),
+    lambda bijector, x, context: bijector.initialize(x, context),
+)
+CALIBRATE = Adapt(
+    "calibrate",
+    lambda model, x, key, context: model.calibrate(x, key, context),
+    lambda bijector, x, context: bijector.calibrate(x, context),
+)

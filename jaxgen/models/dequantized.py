@@ -10,7 +10,7 @@ from jax import Array
 
 from jaxgen.core import Shape, ShapeError, check_levels, replace
 from jaxgen.functional import dequantization
-from jaxgen.models.base import Model
+from jaxgen.models.base import Adapt, Model
 
 
 class Dequantized(Model):
@@ -68,6 +68,7 @@ class Dequantized(Model):
         self.noise = noise
         self.levels = levels
         self.event_shape = flow.event_shape
+        self.latent_shape = flow.latent_shape
         self.context_shape = flow.context_shape
 
     def log_prob(
@@ -145,17 +146,36 @@ class Dequantized(Model):
             return None
         return 2.0 * x.astype(jnp.result_type(float)) / (self.levels - 1) - 1.0
 
-    def _adapt(self, method: str, x: Array, key: Array, context: Array | None) -> Self:
-        x, context = self._events(x, context, method)
+    def infer(self, x: Array, context: Array | None = None, *, key: Array | None = None) -> Array:
+        """The flow's latent of integers, put into the middles of their cells, or, with ``key``,
+        where uniform noise puts them."""
+        if self.latent_shape is None:
+            raise self._lacks("infer", "latent_shape")
+        x, context = self._events(x, context, "infer")
+        check_levels(x, self.levels, "Dequantized.infer")
+        if key is None:
+            return self.flow.infer(x + 0.5, context)
+        noise = dequantization.uniform_noise(key, x.shape)
+        return self.flow.infer(dequantization.dequantize(x, noise), context)
+
+    def decode(self, z: Array, context: Array | None = None) -> Array:
+        """The levels of a latent: the flow's data, floored, so that what :meth:`infer` was given
+        returns as it was."""
+        if self.latent_shape is None:
+            raise self._lacks("decode", "latent_shape")
+        return dequantization.quantize(self.flow.decode(z, context), self.levels)
+
+    def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Array | None) -> Self:
+        x, context = self._events(x, context, adapt.name)
         noise_key, flow_key, model_key = jax.random.split(key, 3)
         u, _ = self._noise(x, noise_key)
         value = dequantization.dequantize(x, u)
-        new = replace(self, flow=getattr(self.flow, method)(value, flow_key, context))
+        new = replace(self, flow=adapt.model(self.flow, value, flow_key, context))
         if self.noise is None:
             return new
         # Its own draws are the data of a model that is only ever sampled: a fresh one stays as it
         # is, and statistics are those of what passes through it.
-        noise = getattr(self.noise, method)(u, model_key, self._noise_context(x))
+        noise = adapt.model(self.noise, u, model_key, self._noise_context(x))
         return replace(new, noise=noise)
 
     def check_data(self, x: Array | np.ndarray) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.core import Shape, ShapeError, batch_shape, check_context, replace, split_key
-from jaxgen.models.base import Model
+from jaxgen.models.base import Adapt, Model
 
 
 class Embedded(Model):
@@ -59,6 +59,7 @@ class Embedded(Model):
         self.event_shape = model.event_shape
         self.context_shape = tuple(network.input_shape)
         self.exactness = model.exactness
+        self.latent_shape = model.latent_shape
         self.grid_shape = model.grid_shape
         self.levels = model.levels
 
@@ -81,7 +82,9 @@ class Embedded(Model):
         context = check_context(context, self.context_shape, batch, where)
         takes_key = "key" in inspect.signature(self.network.__call__).parameters
         embedded = self.network(context, **({"key": key} if takes_key else {}))
-        expected = (*batch, *self.model._require_conditional(where))
+        shape = self.model.context_shape
+        assert shape is not None  # checked when this was built
+        expected = (*batch, *shape)
         if embedded.shape != expected:
             raise ShapeError(
                 f"{where}: expected {type(self.network).__name__} to map contexts of shape "
@@ -159,8 +162,14 @@ class Embedded(Model):
     def conditions_exactly(self, observed: Array | np.ndarray, **options: Any) -> bool:
         return self.model.conditions_exactly(observed, **options)
 
-    def _adapt(self, method: str, x: Array, key: Array, context: Array | None) -> Self:
-        return replace(self, model=getattr(self.model, method)(x, key, self.embed(context)))
+    def infer(self, x: Array, context: Array | None = None, *, key: Array | None = None) -> Array:
+        return self.model.infer(x, self.embed(context), key=key)
+
+    def decode(self, z: Array, context: Array | None = None) -> Array:
+        return self.model.decode(z, self.embed(context))
+
+    def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Array | None) -> Self:
+        return replace(self, model=adapt.model(self.model, x, key, self.embed(context)))
 
     def check_data(self, x: Array | np.ndarray) -> None:
         self.model.check_data(x)

@@ -10,8 +10,9 @@ import numpy as np
 from jax import Array
 
 from jaxgen.core import Buffer, replace
+from jaxgen.models import completion
 from jaxgen.models.autoregressive import Autoregressive
-from jaxgen.models.base import Model
+from jaxgen.models.base import Adapt, Model
 
 _DRAWN_AT_ONCE = 32
 
@@ -190,9 +191,11 @@ class Ensemble(Model):
         that :meth:`conditional_log_prob` scores.
         """
         num_samples = self._count(num_samples, "Ensemble.complete")
-        orders = self.orders[...].astype(jnp.int32)
-        x, context, mask = self.model._parts(x, observed, context, orders[0], "complete")
-        x = self.model._seen(x, mask)
+        x, context = self._events(x, context, "complete")
+        network, batch = self.model.conditional, x.shape[: x.ndim - len(self.event_shape)]
+        mask = completion.flat_mask(network, observed, batch, "Ensemble.complete")
+        x = completion.hide_missing(network, x, mask)
+        self.model.check_data(x)
         order_key, sample_key = jax.random.split(key)
         picks = jax.random.randint(order_key, (num_samples,), 0, self.num_members)
 
@@ -276,8 +279,8 @@ class Ensemble(Model):
         at once as may be held."""
         return jax.lax.map(lambda arguments: one(*arguments), each, batch_size=_DRAWN_AT_ONCE)
 
-    def _adapt(self, method: str, x: Array, key: Array, context: Array | None) -> Self:
-        return replace(self, model=getattr(self.model, method)(x, key, context))
+    def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Array | None) -> Self:
+        return replace(self, model=adapt.model(self.model, x, key, context))
 
     def check_data(self, x: Array | np.ndarray) -> None:
         self.model.check_data(x)

@@ -12,7 +12,7 @@ from jax import Array
 from jaxgen.bijectors.autoregressive import MaskedAutoregressive
 from jaxgen.bijectors.base import Bijector, run_inverse
 from jaxgen.core import ShapeError, common_context, map_modules, replace, split_key
-from jaxgen.models.base import Model
+from jaxgen.models.base import Adapt, Model
 from jaxgen.models.densities import StandardNormal
 
 
@@ -51,6 +51,7 @@ class Flow(Model):
         self.bijector = bijector
         self.base = base
         self.event_shape = bijector.side_shape("data") or base.event_shape
+        self.latent_shape = base.latent_shape or base.event_shape
         self.context_shape = common_context("Flow", bijector.context_shape, base.context_shape)
 
     def log_prob(
@@ -109,15 +110,26 @@ class Flow(Model):
             return self.bijector
         return map_modules(self.bijector, _use(method))
 
-    def infer(self, x: Array, context: Array | None = None) -> Array:
-        """The latent ``z = f^{-1}(x)`` of data, shape ``(*batch, *base_shape)``."""
+    def infer(self, x: Array, context: Array | None = None, *, key: Array | None = None) -> Array:
+        """The latent ``z = f^{-1}(x)`` of data, or that of ``z`` where the base has latents itself:
+        of a flow on a flow, those of the innermost one. Array ``(*batch, *latent_shape)``."""
         x, context = self._events(x, context, "infer")
-        return self.bijector.inverse(x, context)
+        z = self.bijector.inverse(x, context)
+        if self.base.latent_shape is None:
+            return z
+        return self.base.infer(z, self._base_context(context), key=key)
 
-    def _adapt(self, method: str, x: Array, key: Array, context: Array | None) -> Self:
-        x, context = self._events(x, context, method)
-        bijector, z = getattr(self.bijector, method)(x, context)
-        base = getattr(self.base, method)(z, key, self._base_context(context))
+    def decode(self, z: Array, context: Array | None = None) -> Array:
+        """The data ``f(z)`` of a latent: the inverse of :meth:`infer`."""
+        z, context = jnp.asarray(z), None if context is None else jnp.asarray(context)
+        if self.base.latent_shape is not None:
+            z = self.base.decode(z, self._base_context(context))
+        return self.bijector.forward(z, context)
+
+    def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Array | None) -> Self:
+        x, context = self._events(x, context, adapt.name)
+        bijector, z = adapt.bijector(self.bijector, x, context)
+        base = adapt.model(self.base, z, key, self._base_context(context))
         return replace(self, bijector=bijector, base=base)
 
     def check_data(self, x: Array | np.ndarray) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 from jax import Array
 
 from jaxgen.core import Shape, ShapeError, replace, split_key
+from jaxgen.models import completion
 from jaxgen.models.autoregressive import Autoregressive
-from jaxgen.models.base import Model
+from jaxgen.models.base import Adapt, Model
 from jaxgen.models.embedded import Embedded
 
 
@@ -100,7 +101,8 @@ class MultiScale(Model):
         log_prob = self.small.log_prob(small, key=small_key)
         model, context, observed = self._rest(small, network_key)
         model.likelihood.check(x)
-        return log_prob + model._score(x, observed, context, None, key)
+        parts = (model.conditional, model.likelihood, x, observed, context)
+        return log_prob + completion.score_missing(*parts, key=key)
 
     def sample(
         self,
@@ -118,14 +120,14 @@ class MultiScale(Model):
         model, context, observed = self._rest(small)
         known = jnp.zeros((*batch, *self.event_shape), small.dtype)
         known = known.at[..., :: self.factor, :: self.factor, :].set(small)
-        draw = model._draw(key, batch, temperature, 1.0)
-        positions = model.conditional.resolve_order(None)
-        emit, _ = model._keeping(draw, known, observed, positions)
-        return model.conditional.generate(emit, batch, context, method=method)
+        network, draw = model.conditional, model.drawing(key, batch, temperature)
+        parts = (network, model.likelihood, draw, known, observed, network.resolve_order(None))
+        emit, _ = completion.keep_observed(*parts)
+        return network.generate(emit, batch, context, method=method)
 
-    def _adapt(self, method: str, x: Array, key: Array, context: Array | None) -> Self:
-        x, _ = self._events(x, context, method)
-        return replace(self, small=getattr(self.small, method)(self.subsample(x), key))
+    def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Array | None) -> Self:
+        x, _ = self._events(x, context, adapt.name)
+        return replace(self, small=adapt.model(self.small, self.subsample(x), key, None))
 
     def check_data(self, x: Array | np.ndarray) -> None:
         super().check_data(x)

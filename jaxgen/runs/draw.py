@@ -128,6 +128,8 @@ def interpolate_run(
     """
     opened = Run.read(run)
     model, data = opened.load(file), opened.recipe.load_data("test")
+    if model.latent_shape is None:
+        raise ValueError(f"interpolate: a {type(model).__name__} of {run} has no latents")
     rng = np.random.default_rng(seed)
     if not 1 <= 2 * pairs <= len(data.x):
         raise ValueError(

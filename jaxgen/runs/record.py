@@ -17,7 +17,7 @@ from jaxgen.evaluation import (
     observed_around,
 )
 from jaxgen.evaluation.completion import on_grid
-from jaxgen.models.autoregressive import ApproximateCompletion
+from jaxgen.models.completion import ApproximateCompletion
 from jaxgen.runs.directory import Run, labels_of
 from jaxgen.runs.draw import save_figure
 from jaxgen.runs.files import ExperimentFile

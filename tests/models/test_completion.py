@@ -11,7 +11,7 @@ from flax import nnx
 
 from jaxgen import zoo
 from jaxgen.core import ShapeError
-from jaxgen.models.autoregressive import ApproximateCompletion
+from jaxgen.models.completion import ApproximateCompletion
 from jaxgen.testing import perturb, to_float64
 
 KEY = jax.random.key(0)

@@ -1,0 +1,202 @@
+r"""The one engine that fills holes: completions, and their density, of any autoregressive network.
+
+What is observed goes first in the generation order, where the network's order may be chosen; what
+is missing is drawn step by step after it, or scored in one pass,
+
+.. math:: \log p(x_m \mid x_o) = \sum_{t \in m} \log p\left(x_t \mid x_o, x_{m, <t}\right).
+
+The functions take a network and a likelihood, masks over positions as ``(D,)`` or ``(*batch, D)``,
+and events whose observed part has been checked; :class:`~jaxgen.models.Autoregressive` and the
+models over it (ensembles, several scales) are what users call.
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxgen.conditionals.base import Conditional
+from jaxgen.core import Shape, ShapeError, float_dtype, is_concrete
+from jaxgen.functional import masks
+from jaxgen.functional.autoregressive import Emit
+from jaxgen.likelihoods import Likelihood
+
+# How a position's value is drawn from its parameters: (position, params) -> value.
+Draw = Callable[[Array, Array], Array]
+Mask = Array | np.ndarray
+
+
+class ApproximateCompletion(UserWarning):
+    """A completion that ignores observed values which come late in the generation order."""
+
+
+def flat_mask(network: Conditional, observed: Mask, batch: Shape, where: str) -> Mask:
+    """A mask of grids as one of positions, ``(D,)`` for all events or ``(*batch, D)``.
+
+    It is NumPy's where its numbers can be looked at.
+
+    Raises:
+        ShapeError: if it is no boolean mask of the grid, or of a grid for every event.
+    """
+    grid = network.grid_shape
+    observed = np.asarray(observed) if is_concrete(observed) else observed
+    if observed.dtype != bool or observed.shape not in (grid, (*batch, *grid)):
+        raise ShapeError(
+            f"{where}: expected a boolean mask of shape {grid}, or {(*batch, *grid)} for a mask of "
+            f"its own for every event, got {observed.dtype}{observed.shape}"
+        )
+    return observed.reshape(*observed.shape[: observed.ndim - len(grid)], network.num_positions)
+
+
+def is_exact(network: Conditional, observed: Mask, order: Array | np.ndarray | None) -> bool:
+    """Whether completions are exact for a mask, or for all of many.
+
+    They are where the observed positions may go first, are a beginning of the network's own order,
+    or depend on none that are missing (in a Bayesian network, say).
+    """
+    if _moves_observed(network, order):
+        return True
+    rows = np.asarray(observed).reshape(-1, network.num_positions)
+    in_order = rows[:, network.own_order()]
+    if not np.any(in_order[:, 1:] & ~in_order[:, :-1]):
+        return True  # a beginning
+    depends = network.dependencies()
+    if depends is None:
+        return False
+    return not np.any(masks.through(rows, depends) & ~rows)
+
+
+def warn_unless_exact(
+    network: Conditional, observed: Mask, order: Array | np.ndarray | None, where: str
+) -> None:
+    """Tells the user of the calling method of an approximation; under a trace nothing can."""
+    if isinstance(observed, np.ndarray) and not is_exact(network, observed, order):
+        warnings.warn(
+            f"{where}: an approximation: {type(network).__name__} generates in an order of its "
+            f"own, so what is missing is drawn without the observed positions that come after it; "
+            f"an average over orders (lmconv, eonade, or made with num_orders) is exact, and so is "
+            f"any network trained in many orders, given order",
+            ApproximateCompletion,
+            stacklevel=4,
+        )
+
+
+def hide_missing(network: Conditional, x: Array, observed: Mask) -> Array:
+    """Events with zeros for what is missing, which must not be read, were it NaN."""
+    mask = jnp.asarray(observed)
+    entries = (1,) * len(network.position_shape)
+    there = mask.reshape(*mask.shape[:-1], *network.grid_shape, *entries)
+    return jnp.where(there, x, jnp.zeros_like(x))
+
+
+def draw_missing(
+    network: Conditional,
+    likelihood: Likelihood,
+    draw: Draw,
+    x: Array,
+    observed: Mask,
+    context: Array | None = None,
+    order: Array | None = None,
+    *,
+    known: int = 0,
+) -> Array:
+    """Events with their missing positions drawn, one mask ``(D,)`` for all.
+
+    The observed positions fill the network's cache in one pass; what is missing is run step by
+    step.
+
+    Args:
+        network, likelihood: the model.
+        draw: how a position is drawn.
+        x: events ``(*batch, *event_shape)``, zeros where they are missing.
+        observed: boolean array ``(D,)``.
+        context: array ``(*batch, *context_shape)`` for a conditional network.
+        order: as in :meth:`Autoregressive.complete <jaxgen.models.Autoregressive.complete>`.
+        known: so many steps at the beginning are observed, see :func:`num_leading`; of the later
+            ones, those that are keep their values.
+    """
+    order = observed_first(network, observed, order)
+    positions = network.resolve_order(order)
+    emit, values = keep_observed(network, likelihood, draw, x, observed, positions)
+    if known == network.num_positions:
+        return network.from_sequence(values, positions)
+    inputs = likelihood.encode(values)
+    cache = network.prefill(network.from_sequence(inputs, positions), known, context, order)
+    first = inputs[known - 1] if known else jnp.zeros_like(inputs[0])
+    drawn = network.run(cache, emit, first, known)
+    return network.from_sequence(jnp.concatenate([values[:known], drawn]), positions)
+
+
+def keep_observed(
+    network: Conditional,
+    likelihood: Likelihood,
+    draw: Draw,
+    x: Array,
+    observed: Mask,
+    positions: Array,
+) -> tuple[Emit, Array]:
+    """An emission that draws what is missing and keeps what is observed, a mask ``(D,)``; and the
+    events as a sequence in the order of ``positions``."""
+    values = network.to_sequence(x, positions)
+    there = jnp.asarray(observed)[positions]
+
+    def emit(t: Array, params: Array) -> tuple[Array, Array]:
+        drawn = draw(positions[t], params).astype(values.dtype)
+        value = jnp.where(there[t], values[t], drawn)
+        return likelihood.encode(value), value
+
+    return emit, values
+
+
+def score_missing(
+    network: Conditional,
+    likelihood: Likelihood,
+    x: Array,
+    observed: Mask,
+    context: Array | None = None,
+    order: Array | None = None,
+    *,
+    key: Array | None = None,
+) -> Array:
+    """The log-probability of the positions that are not observed, a mask ``(D,)`` for all, each
+    given those before it in the order, ``(*batch,)`` in nats."""
+    grid = network.grid_shape
+    params = network(likelihood.encode(x), context, order, key=key)
+    each = likelihood.log_prob(x, params.astype(float_dtype(params.dtype)))
+    each = jnp.where(jnp.asarray(observed).reshape(grid), 0.0, each)
+    return jnp.sum(each, tuple(range(each.ndim - len(grid), each.ndim)))
+
+
+def num_leading(
+    network: Conditional, observed: Mask, order: Array | np.ndarray | None = None
+) -> int:
+    """How many steps at the beginning are observed in every event; 0 under a trace."""
+    if not isinstance(observed, np.ndarray):
+        return 0
+    rows = observed.reshape(-1, network.num_positions)
+    if not _moves_observed(network, order):
+        rows = np.cumprod(rows[:, network.own_order()], axis=1)
+    return int(rows.sum(1).min(initial=network.num_positions))
+
+
+def one_by_one(batch: Shape, *each: Any) -> tuple:
+    """Events, masks and contexts ``(*batch, ...)`` with one batch axis, to be mapped over."""
+    size = math.prod(batch)
+    return jax.tree.map(lambda a: a.reshape(size, *a.shape[len(batch) :]), each)
+
+
+def _moves_observed(network: Conditional, order: Array | np.ndarray | None) -> bool:
+    """Whether what is observed may go first."""
+    return not network.fixed_order and (order is not None or network.order_agnostic)
+
+
+def observed_first(network: Conditional, observed: Mask, order: Array | None) -> Array | None:
+    """The order with what is observed, a mask ``(D,)``, moved to its front, where it may be."""
+    if not _moves_observed(network, order):
+        return order
+    return masks.observed_first(network.resolve_order(order), jnp.asarray(observed))
