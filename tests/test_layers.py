@@ -123,6 +123,49 @@ def violations(sources: dict[str, str]) -> list[str]:
     return found
 
 
+def private_uses(sources: dict[str, str]) -> list[str]:
+    """Private names of other modules, classes and objects, as ``module:line: what``."""
+    found = []
+    for module, source in sources.items():
+        for node in ast.walk(ast.parse(source)):
+            where = f"{module}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jaxgen"):
+                found += [f"{where}: {a.name}" for a in node.names if is_private(a.name)]
+            elif isinstance(node, ast.Attribute) and is_private(node.attr):
+                owner = ast.unparse(node.value)
+                # A class may look into its own instances: self, what copies it, and its parents.
+                if owner not in ("self", "cls", "super()"):
+                    found.append(f"{where}: {owner}.{node.attr}")
+    return found
+
+
+def is_private(name: str) -> bool:
+    # The methods of a named tuple begin with an underscore to leave the names to its fields.
+    return name.startswith("_") and not name.endswith("__") and name != "_replace"
+
+
+def test_private_names_stay_private():
+    assert private_uses(modules()) == []
+
+
+def test_the_checker_sees_private_names_of_others():
+    source = """
+    from jaxgen.models.flow import _use
+    from jaxgen.core import __version__
+
+    class Model:
+        def score(self, other):
+            super()._init()
+            return self._own + other._score(self.model._parts)
+    """
+    found = private_uses({"jaxgen.bad": textwrap.dedent(source)})
+    assert [line.partition(": ")[2] for line in found] == [
+        "_use",
+        "other._score",
+        "self.model._parts",
+    ]
+
+
 def test_every_module_has_a_floor():
     assert {place(module) for module in modules()} <= {*FLOORS, ROOT}
 

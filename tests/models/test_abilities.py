@@ -1,0 +1,123 @@
+"""What a model can do is said by its attributes, and its methods keep to them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import registry
+from flax import nnx
+
+from jaxgen import models, zoo
+from jaxgen.bijectors import ActNorm
+from jaxgen.evaluation import interpolate
+from jaxgen.models import Dequantized, Ensemble, Flow
+from jaxgen.testing import perturb, to_float64
+
+KEY = jax.random.key(0)
+
+# Of every class of models the abilities that it has.
+CLASSES = {
+    "Autoregressive": {"grid"},
+    "ClassConditionalNormal": set(),
+    "Dequantized": {"latents"},
+    "DiagonalNormal": set(),
+    "Embedded": {"latents"},
+    "Ensemble": {"grid"},
+    "Flow": {"latents"},
+    "Logistic": set(),
+    "Mixture": set(),
+    "MultiScale": set(),
+    "StandardNormal": set(),
+    "StudentT": set(),
+}
+
+
+def member(name):
+    """The first example of a class, perturbed."""
+    for example in registry.MODELS.values():
+        model = example.make(nnx.Rngs(0))
+        if type(model).__name__ == name:
+            return to_float64(perturb(model, KEY, 0.3)), example
+    raise AssertionError(name)
+
+
+def test_every_class_has_a_row():
+    assert set(CLASSES) == set(models.__all__) - {"Model"}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_latents_go_with_latent_shape(name, x64):
+    model, example = member(name)
+    x, context = example.data(model.levels), example.context(model)
+    if "latents" not in CLASSES[name]:
+        assert model.latent_shape is None
+        z = np.zeros((4, *model.event_shape))
+        for call in (model.infer, model.decode, model.reconstruct):
+            said = f"{name}.{call.__name__}: only models with latents .* a Flow, and a Dequantized"
+            with pytest.raises(TypeError, match=said):
+                call(z, context)
+        with pytest.raises(TypeError, match="only models with latents"):
+            interpolate(model, x[:1], x[1:2], 2, None if context is None else context[:1])
+        return
+    z = model.infer(x, context)
+    assert z.shape == (4, *model.latent_shape)
+    for back in (model.decode(z, context), model.reconstruct(x, context)):
+        np.testing.assert_allclose(back, x, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_completion_goes_with_grid_shape(name, x64):
+    model, example = member(name)
+    x, context = example.data(model.levels), example.context(model)
+    if "grid" not in CLASSES[name]:
+        assert model.grid_shape is None
+        observed = np.zeros(model.event_shape, bool)
+        calls = {
+            "complete": lambda: model.complete(KEY, x, observed, 2, context),
+            "conditional_log_prob": lambda: model.conditional_log_prob(x, observed, context),
+            "conditions_exactly": lambda: model.conditions_exactly(observed),
+        }
+        for method, call in calls.items():
+            said = rf"\.{method}: only autoregressive models .*: Autoregressive, an Ensemble"
+            with pytest.raises(TypeError, match=said):
+                call()
+        return
+    observed = np.zeros(model.grid_shape, bool)
+    assert model.conditions_exactly(observed)
+    assert model.complete(KEY, x, observed, 2, context).shape == (2, *x.shape)
+    scores = model.conditional_log_prob(x, observed, context)  # of all, given nothing
+    np.testing.assert_allclose(scores, model.log_prob(x, context), rtol=1e-9)
+
+
+def test_the_latents_of_a_flow_on_a_flow_are_the_innermost(x64):
+    outer, inner = (perturb(to_float64(ActNorm((2,))), jax.random.key(i)) for i in (1, 2))
+    model = Flow(outer, Flow(inner))
+    x = jax.random.normal(KEY, (3, 2))
+    z = model.infer(x)
+    np.testing.assert_allclose(z, inner.inverse(outer.inverse(x)), rtol=1e-12)
+    np.testing.assert_allclose(model.decode(z), x, rtol=1e-12)
+
+
+def test_a_dequantized_flow_puts_levels_into_cells(x64):
+    model = Dequantized(Flow(ActNorm((2,))), 4)
+    x = jnp.array([[0, 3], [1, 2]])
+    np.testing.assert_array_equal(model.infer(x), x + 0.5)
+    noisy = model.infer(x, key=KEY)
+    assert not np.array_equal(noisy, x + 0.5)
+    np.testing.assert_array_equal(np.floor(noisy), x)
+    np.testing.assert_array_equal(model.decode(noisy), x)
+
+
+def test_a_dequantized_model_without_latents_has_none(x64):
+    made = zoo.made((2,), levels=None, hidden=(4,), rngs=nnx.Rngs(0))
+    model = Dequantized(made, 4)
+    assert model.latent_shape is None
+    with pytest.raises(TypeError, match=r"Dequantized\.infer: only models with latents"):
+        model.infer(jnp.zeros((1, 2), int))
+
+
+def test_an_ensemble_warns_of_no_approximation(x64):
+    """Every member may put what is observed first."""
+    model = zoo.made((4,), hidden=(5,), num_orders=3, rngs=nnx.Rngs(0))
+    assert isinstance(model, Ensemble)
+    model.complete(KEY, np.zeros((1, 4), int), np.array([False, True, False, True]), 1)
