@@ -6,10 +6,6 @@ import os
 import jax
 import pytest
 
-# TFP, which distrax imports, still names what jax.core deprecates. Goes when TFP stops.
-_TFP = "ignore:jax.core.* is deprecated:DeprecationWarning"
-
-
 # Every compiled program holds memory maps, of which Linux gives a process 65530; a worker that
 # keeps those of a thousand tests dies inside the compiler.
 _TESTS_BETWEEN_CLEARINGS = 400
@@ -48,7 +44,6 @@ def pytest_configure(config):
     # and ends a process that asks for it.
     if jax.__version_info__ < (0, 11):
         _compile_with("--xla_cpu_use_fusion_emitters=false")
-    config.addinivalue_line("filterwarnings", _TFP)
     config.pluginmanager.register(_ClearCaches())
 
 
