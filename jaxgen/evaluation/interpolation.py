@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import ShapeError
+from jaxgen.core import ShapeError, batch_shape
 from jaxgen.evaluation.plots import sample_grid
 from jaxgen.models import Model
 
@@ -57,6 +57,7 @@ def interpolate(
         ShapeError: if the two ends have different shapes, or do not fit the model.
 
     >>> from jaxgen.bijectors import ActNorm
+    >>> from jaxgen.models import Flow
     >>> path = interpolate(Flow(ActNorm((2,))), jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0]), 3)
     >>> print(path.round(2))
     [[1.   0.  ]
@@ -66,11 +67,11 @@ def interpolate(
     if num < 2:
         raise ValueError(f"interpolate: expected num >= 2, both ends included, got {num}")
     x0, x1 = jnp.asarray(x0), jnp.asarray(x1)
+    batch = batch_shape(x0, model.event_shape, "interpolate")
     if x0.shape != x1.shape:
         raise ShapeError(f"interpolate: expected ends of one shape, got {x0.shape} and {x1.shape}")
     # Both ends at once: the noise of one is independent of the other's.
     z0, z1 = model.infer(jnp.stack([x0, x1]), context, key=key)
-    batch = x0.shape[: x0.ndim - len(model.event_shape)]
     weights = _weights(z0.reshape(*batch, -1), z1.reshape(*batch, -1), num, spherical)
     event = tuple(range(-(z0.ndim - len(batch)), 0))
     from_first, from_second = (jnp.expand_dims(weight, event) for weight in weights)

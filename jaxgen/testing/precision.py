@@ -35,7 +35,7 @@ from jax import Array
 
 from jaxgen.bijectors import Bijector, Chain, Inverse, Scan, Split
 from jaxgen.bijectors.base import run_inverse
-from jaxgen.core import compute_in, replace
+from jaxgen.core import batch_shape, check_context, compute_in, replace
 from jaxgen.functional import rearrange
 from jaxgen.models import Flow, Model
 
@@ -119,9 +119,13 @@ def precision_report(
             f"the flow and levels plus a fixed noise: precision_report(model.flow, x + 0.5)"
         )
     with jax.enable_x64(True):
-        given = None if context is None else jnp.asarray(context)
-        value, given = model._events(jnp.asarray(x), given, "precision_report")
+        value, where = jnp.asarray(x), f"{type(model).__name__}.precision_report"
+        batch = batch_shape(value, model.event_shape, where)
         model.check_data(value)
+        given = None if context is None else jnp.asarray(context)
+        if given is not None:
+            model.check_context(given)
+        given = check_context(given, model.context_shape, batch, where)
         x = np.asarray(value).reshape(-1, *model.event_shape)
         contexts = None
         if given is not None and model.context_shape is not None:

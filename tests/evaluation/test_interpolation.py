@@ -170,21 +170,21 @@ MISTAKES = {
     "another event": (
         lambda: interpolate(IDENTITY, np.zeros(4), np.ones(4), 3),
         ShapeError,
-        r"Flow.infer: expected shape \(\*batch, 5\), got \(4,\)",
+        r"interpolate: expected shape \(\*batch, 5\), got \(4,\)",
     ),
     "no latents": (
         lambda: interpolate(
             zoo.made((2,), hidden=(4,), rngs=nnx.Rngs(0)), np.zeros(2), np.ones(2), 3
         ),
-        ValueError,
-        "expected a flow, or a dequantized or embedded one, got Autoregressive",
+        TypeError,
+        r"Autoregressive\.infer: only models with latents",
     ),
     "levels out of range": (
         lambda: interpolate(
             Dequantized(Flow(ActNorm((2,))), 4), np.array([0, 4]), np.array([0, 1]), 3
         ),
         ValueError,
-        "interpolate: expected levels from 0 to 3, got values from 0 to 4",
+        r"Dequantized\.infer: expected levels from 0 to 3, got values from 0 to 4",
     ),
     "no context": (
         lambda: interpolate(
