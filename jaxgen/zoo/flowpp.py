@@ -41,9 +41,9 @@ from jaxgen.bijectors import (
 )
 from jaxgen.core import Shape, ShapeError, check_event, replace
 from jaxgen.models import Flow
+from jaxgen.models.flow import flow_on
 from jaxgen.networks import MLP, GatedResNet
 from jaxgen.transforms import MixtureCDF, Transform
-from jaxgen.zoo.preprocessing import flow_on
 from jaxgen.zoo.registry import constructor
 
 MakeNetwork = Callable[..., MLP | GatedResNet]

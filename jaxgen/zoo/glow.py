@@ -30,9 +30,9 @@ from jaxgen.bijectors import (
 )
 from jaxgen.core import Shape
 from jaxgen.models import Flow
+from jaxgen.models.flow import flow_on
 from jaxgen.networks import ConvResNet
 from jaxgen.transforms import Affine, Transform
-from jaxgen.zoo.preprocessing import flow_on
 from jaxgen.zoo.registry import constructor
 
 

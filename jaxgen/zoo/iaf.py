@@ -23,8 +23,8 @@ from jaxgen.bijectors import Inverse
 from jaxgen.conditionals import MADE
 from jaxgen.core import Shape
 from jaxgen.models import Flow
+from jaxgen.models.flow import flow_on
 from jaxgen.zoo.maf import autoregressive_layers
-from jaxgen.zoo.preprocessing import flow_on
 from jaxgen.zoo.registry import constructor
 
 

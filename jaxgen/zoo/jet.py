@@ -34,9 +34,9 @@ from jaxgen.bijectors import (
 )
 from jaxgen.core import Shape, ShapeError, check_event
 from jaxgen.models import Flow
+from jaxgen.models.flow import flow_on
 from jaxgen.networks import VisionTransformer
 from jaxgen.transforms import Affine
-from jaxgen.zoo.preprocessing import flow_on
 from jaxgen.zoo.registry import constructor
 
 

@@ -20,7 +20,7 @@ from jaxgen.core import Shape
 from jaxgen.functional.masks import random_orders
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive, Ensemble, Flow
-from jaxgen.zoo.preprocessing import flow_on
+from jaxgen.models.flow import flow_on
 from jaxgen.zoo.registry import constructor
 
 

@@ -26,8 +26,8 @@ from jaxgen.bijectors import (
 from jaxgen.conditionals import MADE, Conditional
 from jaxgen.core import Shape, unknown
 from jaxgen.models import Flow
+from jaxgen.models.flow import flow_on
 from jaxgen.transforms import Affine
-from jaxgen.zoo.preprocessing import flow_on
 from jaxgen.zoo.registry import constructor
 
 _NORMS: dict[str, Callable[[Shape], Bijector]] = {"actnorm": ActNorm, "batchnorm": BatchNorm}

@@ -21,8 +21,8 @@ from jaxgen.conditionals import MADE
 from jaxgen.core import Shape
 from jaxgen.likelihoods import GaussianMixture
 from jaxgen.models import Autoregressive, Flow
+from jaxgen.models.flow import flow_on
 from jaxgen.zoo.maf import autoregressive_layers
-from jaxgen.zoo.preprocessing import flow_on
 from jaxgen.zoo.registry import constructor
 
 

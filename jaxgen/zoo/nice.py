@@ -22,9 +22,9 @@ from flax import nnx
 from jaxgen.bijectors import ActNorm, Alternating, Bijector, Chain, Coupling, Reshape, Scan
 from jaxgen.core import Shape, unknown
 from jaxgen.models import Flow, Logistic, StandardNormal
+from jaxgen.models.flow import flow_on
 from jaxgen.networks import MLP
 from jaxgen.transforms import Additive
-from jaxgen.zoo.preprocessing import flow_on
 from jaxgen.zoo.registry import constructor
 
 _BASES: dict[str, type[Logistic] | type[StandardNormal]] = {

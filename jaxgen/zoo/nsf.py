@@ -30,10 +30,10 @@ from jaxgen.bijectors import (
 from jaxgen.conditionals import MADE
 from jaxgen.core import Shape, unknown
 from jaxgen.models import Flow
+from jaxgen.models.flow import flow_on
 from jaxgen.networks import ConvResNet, ResidualMLP
 from jaxgen.transforms import RationalQuadraticSpline
 from jaxgen.zoo.glow import multi_scale
-from jaxgen.zoo.preprocessing import flow_on
 from jaxgen.zoo.registry import constructor
 
 _STRUCTURES = ("coupling", "autoregressive")

@@ -31,9 +31,9 @@ from jaxgen.bijectors import (
 )
 from jaxgen.core import Shape, ShapeError, check_event, unknown
 from jaxgen.models import Flow
+from jaxgen.models.flow import flow_on
 from jaxgen.networks import MLP, ConvResNet
 from jaxgen.transforms import Affine
-from jaxgen.zoo.preprocessing import flow_on
 from jaxgen.zoo.registry import constructor
 
 # Of a pair of couplings: what each of the two, told whether to swap, keeps.

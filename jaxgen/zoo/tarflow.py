@@ -30,8 +30,8 @@ from jaxgen.bijectors import (
 from jaxgen.conditionals import CausalTransformer
 from jaxgen.core import Shape, check_event
 from jaxgen.models import Flow
+from jaxgen.models.flow import flow_on
 from jaxgen.transforms import Affine
-from jaxgen.zoo.preprocessing import flow_on
 from jaxgen.zoo.registry import constructor
 
 
