@@ -26,19 +26,27 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, ShapeError, check_context
+from jaxgen.core import Shape, check_grid
 from jaxgen.functional.autoregressive import Cache, Stretch
 from jaxgen.functional.windows import (
+    Grid,
+    Window,
+    above,
+    check_sizes,
+    empty_rows,
     flat,
-    neighbours,
+    left,
+    pixels,
     position_rows,
-    row_windows,
-    union,
-    windows,
+    row_of,
+    with_previous,
 )
-from jaxgen.networks.blocks import check_hyperparameters, dropout, zero_linear
-
-Offsets = tuple[tuple[int, int], ...]
+from jaxgen.networks.blocks import (
+    check_hyperparameters,
+    dropout,
+    shape_of_context,
+    zero_linear,
+)
 
 
 class GatedLayer(nnx.Module):
@@ -48,7 +56,7 @@ class GatedLayer(nnx.Module):
         in_width: features of what the stacks of the layer below give; the entries of a pixel below
             the first.
         width: features of both stacks.
-        above, left: how many positions the two windows hold.
+        above, left: what the vertical and the horizontal stack see of the layer below.
         residual: whether the layer below is one of these, and what it gives is added.
         context_features: the size of a context vector; None for none.
         rngs: where the initial weights come from.
@@ -59,14 +67,16 @@ class GatedLayer(nnx.Module):
         in_width: int,
         width: int,
         *,
-        above: int,
-        left: int,
+        above: Window,
+        left: Window,
         residual: bool,
         context_features: int | None,
         rngs: nnx.Rngs,
     ):
-        self.vertical = nnx.Linear(above * in_width, 2 * width, rngs=rngs)
-        self.horizontal = nnx.Linear(left * in_width, 2 * width, rngs=rngs)
+        self.above = above
+        self.left = left
+        self.vertical = nnx.Linear(len(above) * in_width, 2 * width, rngs=rngs)
+        self.horizontal = nnx.Linear(len(left) * in_width, 2 * width, rngs=rngs)
         self.across = nnx.Linear(2 * width, 2 * width, use_bias=False, rngs=rngs)
         self.out = nnx.Linear(width, width, rngs=rngs)
         self.residual = residual
@@ -142,30 +152,23 @@ class GatedPixelCNN(Conditional):
         rngs: nnx.Rngs,
     ):
         check_hyperparameters("tanh", dropout, width, depth, out_width)
-        if len(grid_shape) != 2:
-            raise ShapeError(
-                f"GatedPixelCNN: expected a grid (height, width), got {tuple(grid_shape)}"
-            )
-        for size in (first_size, kernel_size):
-            if size < 3 or size % 2 == 0:
-                raise ValueError(f"GatedPixelCNN: expected odd windows of 3 or more, got {size}")
-        self.grid_shape = tuple(grid_shape)
+        check_sizes("GatedPixelCNN", first_size, kernel_size)
+        self.grid_shape = check_grid(grid_shape, ("height", "width"), "GatedPixelCNN")
         self.position_shape = tuple(position_shape)
         self.num_params = num_params
-        self.sizes = (first_size, *(kernel_size for _ in range(depth - 1)))
         self.dropout = dropout
-        self.context_shape = None if context_features is None else (context_features,)
+        self.context_shape = shape_of_context(context_features)
         self.layers = nnx.List(
             GatedLayer(
                 width if i else math.prod(self.position_shape),
                 width,
-                above=len(_above(size, strict=i == 0)),
-                left=len(_left(size, strict=i == 0)),
+                above=above(kernel_size if i else first_size, middle=i > 0),
+                left=left(kernel_size if i else first_size, middle=i > 0),
                 residual=i > 0,
                 context_features=context_features,
                 rngs=rngs,
             )
-            for i, size in enumerate(self.sizes)
+            for i in range(depth)
         )
         self.mix = nnx.Linear(width, out_width, rngs=rngs)
         self.last = zero_linear(out_width, num_params, rngs=rngs)
@@ -180,21 +183,18 @@ class GatedPixelCNN(Conditional):
     ) -> tuple[list[Array], list[Array], list[Array]]:
         """Of every layer the vertical features, what crosses over, and the horizontal features,
         all ``(*batch, height, width, features)``."""
-        batch = x.shape[: x.ndim - len(self.event_shape)]
-        v = h = x.reshape(*batch, *self.grid_shape, math.prod(self.position_shape))
         if context is not None:
             context = context[..., None, None, :]
-        vertical, crossing, horizontal = [], [], []
-        for i, (layer, size) in enumerate(zip(self.layers, self.sizes, strict=True)):
-            # The windows are several times the features, so the gradient makes them again.
-            @jax.checkpoint
-            def run(
-                layer: GatedLayer, v: Array, h: Array, i: int = i, size: int = size
-            ) -> tuple[Array, Array, Array]:
-                new, crossed = layer.down(windows(v, _above(size, strict=i == 0)), context)
-                left = windows(h, _left(size, strict=i == 0))
-                return new, crossed, layer.right(left, crossed, h, context)
 
+        # The windows are several times the features, so the gradient makes them again.
+        @jax.checkpoint
+        def run(layer: GatedLayer, v: Array, h: Array) -> tuple[Array, Array, Array]:
+            new, crossed = layer.down(layer.above.everywhere(v), context)
+            return new, crossed, layer.right(layer.left.everywhere(h), crossed, h, context)
+
+        v = h = pixels(x, self.event_shape)
+        vertical, crossing, horizontal = [], [], []
+        for layer in self.layers:
             v, crossed, h = run(layer, v, h)
             vertical.append(v)
             crossing.append(crossed)
@@ -219,53 +219,45 @@ class GatedPixelCNN(Conditional):
     def init_cache(
         self, batch: Shape, context: Array | None = None, order: Array | None = None
     ) -> Cache:
-        self.resolve_order(order)
-        context = check_context(context, self.context_shape, batch, "GatedPixelCNN.init_cache")
-        height, width = self.grid_shape
+        width, features = self.grid_shape[1], self.mix.in_features
         dtype = self.last.dtype or self.last.kernel[...].dtype
-        features = self.mix.in_features
-        positions = height * width + 1
-
-        def zeros(*shape: int) -> Array:
-            return jnp.zeros(shape, dtype)
-
-        values = zeros(positions, *batch, math.prod(self.position_shape))
-        read = tuple(zeros(positions, *batch, features) for _ in self.sizes[1:])
-        rows = tuple(zeros(size // 2 + 1, width, *batch, features) for size in self.sizes[1:])
-        crossing = tuple(zeros(width, *batch, 2 * features) for _ in self.sizes)
+        _, *others = self.layers
+        values = empty_rows(self.grid_shape, batch, math.prod(self.position_shape), dtype)
+        read = tuple(empty_rows(self.grid_shape, batch, features, dtype) for _ in others)
+        rows = tuple(
+            jnp.zeros((layer.above.rows, width, *batch, features), dtype) for layer in others
+        )
+        crossing = (jnp.zeros((width, *batch, 2 * features), dtype),) * (1 + len(others))
         return Cache(context, (values, read, rows, crossing))
 
     def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
         context, (values, read, rows, crossing) = cache
-        height, width = self.grid_shape
-        values = _with(values, t, x_previous)
+        width = self.grid_shape[1]
+        values = with_previous(values, t, x_previous)
         rows, crossing = jax.lax.cond(
             t % width == 0,
             lambda: self._row(values, rows, t // width, context),
             lambda: (rows, crossing),
         )
         here = tuple(each[t % width] for each in crossing)
-        params, read = self._pixel(values, read, here, t, height, context)
+        params, read = self._pixel(values, read, here, t, self.grid_shape, context)
         return params, Cache(context, (values, read, rows, crossing))
 
     def _pixel(
         self,
         values: Array,
         read: tuple[Array, ...],
-        crossing: list[Array] | tuple[Array, ...],
+        crossing: tuple[Array, ...],
         t: Array,
-        height: int,
+        grid: Grid,
         context: Array | None,
     ) -> tuple[Array, tuple[Array, ...]]:
         """The horizontal stack of a pixel of some rows: the parameters, and the features kept."""
         h, new = values, []
-        for i, (layer, size) in enumerate(zip(self.layers, self.sizes, strict=True)):
-            left = _left(size, strict=i == 0)
-            around = jnp.asarray(neighbours(height, self.grid_shape[1], left))
-            window = jnp.moveaxis(h[around[t]], 0, -2)
-            out = layer.right(window, crossing[i], h[t], context)
-            if i < len(read):
-                h = read[i].at[t].set(out.astype(values.dtype))
+        for layer, crossed, after in zip(self.layers, crossing, (*read, None), strict=True):
+            out = layer.right(layer.left.at(h, grid, t), crossed, h[t], context)
+            if after is not None:
+                h = after.at[t].set(out.astype(after.dtype))
                 new.append(h)
         return self._params(out), tuple(new)
 
@@ -278,15 +270,18 @@ class GatedPixelCNN(Conditional):
     def _open(self, cache: Cache, t: Array, previous: Array) -> Cache:
         context, (values, read, rows, _) = cache
         width = self.grid_shape[1]
-        rows, crossing = self._row(_with(values, t, previous), rows, t // width, context)
-        own = tuple(jnp.zeros((width + 1, *each.shape[1:]), each.dtype) for each in (values, *read))
+        rows, crossing = self._row(with_previous(values, t, previous), rows, t // width, context)
+        own = tuple(
+            empty_rows((1, width), each.shape[1:-1], each.shape[-1], each.dtype)
+            for each in (values, *read)
+        )
         return Cache((crossing, context), (own[0], own[1:], rows, previous))
 
     def _in_row(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
         (crossing, context), (values, read, rows, before) = cache
-        values = _with(values, t, x_previous)
+        values = with_previous(values, t, x_previous)
         here = tuple(each[t] for each in crossing)
-        params, read = self._pixel(values, read, here, t, 1, context)
+        params, read = self._pixel(values, read, here, t, (1, self.grid_shape[1]), context)
         return params, Cache(cache.fixed, (values, read, rows, before))
 
     def _close(self, cache: Cache, t: Array, state: Any) -> Cache:
@@ -296,7 +291,7 @@ class GatedPixelCNN(Conditional):
         def put(whole: Array, row: Array) -> Array:
             return jax.lax.dynamic_update_slice_in_dim(whole, row[:-1], t, axis=0)
 
-        values = put(_with(values, t, previous), own)
+        values = put(with_previous(values, t, previous), own)
         read = tuple(put(*each) for each in zip(read, own_read, strict=True))
         return Cache(context, (values, read, rows, crossing))
 
@@ -304,74 +299,43 @@ class GatedPixelCNN(Conditional):
         self, values: Array, rows: tuple[Array, ...], row: Array, context: Array | None
     ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         """The vertical stack of a whole row: the rows to keep of every layer, and what crosses."""
-        height, width = self.grid_shape
-        table = neighbours(height, width, _above(self.sizes[0], strict=True))
-        around = jnp.asarray(table.reshape(height, width, -1))
-        window = jnp.moveaxis(values[around[row]], 1, -2)  # (width, *batch, above, entries)
-        kept, crossing = [], []
-        for i, layer in enumerate(self.layers):
+        v, kept, crossing = values, [], []
+        for layer, old in zip(self.layers, (None, *rows), strict=True):
+            if old is None:
+                window = layer.above.along(values, self.grid_shape, row)
+            else:
+                kept.append(jnp.concatenate([old[1:], v[None].astype(old.dtype)]))
+                window = layer.above.along_last(kept[-1])
             v, crossed = layer.down(window, context)
             crossing.append(crossed.astype(values.dtype))
-            if i < len(rows):
-                now = jnp.concatenate([rows[i][1:], v[None].astype(values.dtype)])
-                kept.append(now)
-                window = row_windows(now, self.sizes[i + 1])
         return tuple(kept), tuple(crossing)
 
     def prefill(
         self, x: Array, n: int, context: Array | None = None, order: Array | None = None
     ) -> Cache:
         batch = x.shape[: x.ndim - len(self.event_shape)]
-        fixed, (values, _, rows, _) = self.init_cache(batch, context, order)
+        fixed, (values, _, _, _) = self.init_cache(batch, context, order)
         (height, width), dtype = self.grid_shape, values.dtype
         vertical, crossed, horizontal = self._stacks(x, context)
-        pixels = x.reshape(*batch, height, width, math.prod(self.position_shape))
 
-        def last_rows(old: Array, each: Array) -> Array:
-            # At the beginning of a row its own features are still to be made.
-            end = n // width + (n % width > 0)
-            by_row = jnp.moveaxis(each, (-3, -2), (0, 1)).astype(dtype)
-            padded = jnp.concatenate([jnp.zeros_like(old), by_row])
-            return padded[end : end + len(old)]
+        # At the beginning of a row its own features are still to be made.
+        end, row = n // width + (n % width > 0), min(n // width, height - 1)
 
-        def own_row(each: Array) -> Array:
-            row = min(n // width, height - 1)
-            return jnp.moveaxis(each[..., row, :, :], -2, 0).astype(dtype)
+        def last_rows(layer: GatedLayer, v: Array) -> Array:
+            own = [row_of(v, each) for each in range(end - layer.above.rows, end)]
+            return jnp.stack(own).astype(dtype)
 
         state: tuple[Any, ...] = (
-            position_rows(pixels, dtype),
+            position_rows(pixels(x, self.event_shape), dtype),
             tuple(position_rows(h, dtype) for h in horizontal[:-1]),
-            tuple(last_rows(old, v) for old, v in zip(rows, vertical, strict=False)),
-            tuple(own_row(each) for each in crossed),
+            tuple(map(last_rows, list(self.layers)[1:], vertical[:-1])),
+            tuple(row_of(each, row).astype(dtype) for each in crossed),
         )
         return Cache(fixed, state)
 
     def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
-        height, width = self.grid_shape
         v = h = np.eye(self.num_positions, dtype=bool)
-        for i, kernel in enumerate(self.sizes):
-            v = union(neighbours(height, width, _above(kernel, strict=i == 0)), v)
-            h = union(neighbours(height, width, _left(kernel, strict=i == 0)), h) | v
+        for layer in self.layers:
+            v = layer.above.union(v, self.grid_shape)
+            h = layer.left.union(h, self.grid_shape) | v
         return h
-
-
-def _with(values: Array, t: Array, x_previous: Array) -> Array:
-    """The values with that of the step before ``t``."""
-    # At t = 0 the driver's zero lands where the first value will.
-    row = x_previous.reshape(values.shape[1:]).astype(values.dtype)
-    return values.at[jnp.maximum(t - 1, 0)].set(row)
-
-
-def _above(size: int, *, strict: bool) -> Offsets:
-    """The rows above, and unless strict the row itself, of a ``size x size`` window."""
-    reach = size // 2
-    return tuple(
-        (row, column)
-        for row in range(-reach, 0 if strict else 1)
-        for column in range(-reach, reach + 1)
-    )
-
-
-def _left(size: int, *, strict: bool) -> Offsets:
-    """What is left of the middle in its row, and unless strict the middle."""
-    return tuple((0, column) for column in range(-(size // 2), 0 if strict else 1))

@@ -26,11 +26,26 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, ShapeError, check_context
+from jaxgen.core import Shape, check_grid, unstack
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache, rank_of
-from jaxgen.functional.windows import flat, neighbours, position_rows, square, windows
-from jaxgen.networks.blocks import activation, check_hyperparameters, dropout, zero_linear
+from jaxgen.functional.windows import (
+    check_sizes,
+    empty_rows,
+    flat,
+    gather,
+    pixels,
+    position_rows,
+    square,
+    with_previous,
+)
+from jaxgen.networks.blocks import (
+    activation,
+    check_hyperparameters,
+    dropout,
+    shape_of_context,
+    zero_linear,
+)
 
 
 class MaskedBlock(nnx.Module):
@@ -124,17 +139,14 @@ class LMConv(Conditional):
         rngs: nnx.Rngs,
     ):
         check_hyperparameters(activation, dropout, width, depth)
-        if len(grid_shape) != 2:
-            raise ShapeError(f"LMConv: expected a grid (height, width), got {tuple(grid_shape)}")
-        if kernel_size < 3 or kernel_size % 2 == 0:
-            raise ValueError(f"LMConv: expected an odd kernel size of 3 or more, got {kernel_size}")
-        self.grid_shape = tuple(grid_shape)
+        check_sizes("LMConv", kernel_size)
+        self.grid_shape = check_grid(grid_shape, ("height", "width"), "LMConv")
         self.position_shape = tuple(position_shape)
         self.num_params = num_params
-        self.kernel_size = kernel_size
+        self.sees = square(kernel_size)
         self.depth = depth
-        self.context_shape = None if context_features is None else (context_features,)
-        size = kernel_size**2
+        self.context_shape = shape_of_context(context_features)
+        size = len(self.sees)
         self.first = nnx.Linear(size * (math.prod(self.position_shape) + 1), width, rngs=rngs)
 
         def block(key: Array) -> MaskedBlock:
@@ -150,19 +162,10 @@ class LMConv(Conditional):
         self.blocks = jax.vmap(block)(jax.random.split(rngs.params(), depth))
         self.last = zero_linear(width, num_params, rngs=rngs)
 
-    @property
-    def _offsets(self) -> tuple[tuple[int, int], ...]:
-        return square(self.kernel_size)
-
-    def _around(self) -> np.ndarray:
-        """The positions in every window ``(D, size)``."""
-        height, width = self.grid_shape
-        return neighbours(height, width, self._offsets)
-
     def _visible(self, order: Array) -> tuple[Array, Array]:
         """Masks of all windows ``(D, size)``: of the first layer, and of the others."""
         rank = jnp.append(rank_of(order), self.num_positions)  # the last: beyond the edge
-        around = rank[self._around()]
+        around = rank[self.sees.around(self.grid_shape)]
         own = rank[: self.num_positions, None]
         return around < own, around <= own
 
@@ -180,7 +183,7 @@ class LMConv(Conditional):
         entries = math.prod(self.position_shape)
         x = x.reshape(math.prod(batch), *self.grid_shape, entries)
         strict, causal = (each.reshape(*self.grid_shape, -1) for each in self._visible(order))
-        h = self._first(windows(x, self._offsets), strict)
+        h = self._first(self.sees.everywhere(x), strict)
         if context is not None:
             context = context.reshape(math.prod(batch), 1, 1, context.shape[-1])
 
@@ -189,7 +192,7 @@ class LMConv(Conditional):
         def body(h: Array, inputs: tuple[MaskedBlock, Array | None]) -> tuple[Array, Array]:
             block, block_key = inputs
             read = block.read(h)
-            window = jnp.where(causal[..., None], windows(read, self._offsets), 0)
+            window = jnp.where(causal[..., None], self.sees.everywhere(read), 0)
             return block(h, window, context, block_key), read
 
         keys = None if key is None else jax.random.split(key, self.depth)
@@ -221,40 +224,32 @@ class LMConv(Conditional):
         self, batch: Shape, context: Array | None = None, order: Array | None = None
     ) -> Cache:
         order = self.resolve_order(order)
-        context = check_context(context, self.context_shape, batch, "LMConv.init_cache")
         strict, causal = self._visible(order)
-        blocks = tuple(
-            jax.tree.map(lambda leaf, i=i: leaf[i], self.blocks) for i in range(self.depth)
-        )
         fixed = {
             "order": order,
-            "windows": jnp.asarray(self._around()),
             "strict": strict,
             "causal": causal,
-            "blocks": blocks,
+            "blocks": unstack(self.blocks),
             "context": context,
         }
         kernel = self.last.kernel[...]
         dtype = self.last.dtype or kernel.dtype
-        rows = (self.num_positions + 1, *batch)
-        values = jnp.zeros((*rows, math.prod(self.position_shape)), dtype)
-        features = jnp.zeros((*rows, len(kernel)), dtype)
+        values = empty_rows(self.grid_shape, batch, math.prod(self.position_shape), dtype)
+        features = empty_rows(self.grid_shape, batch, len(kernel), dtype)
         return Cache(fixed, (values, (features,) * self.depth))
 
     def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
         fixed, (values, features) = cache
         order = fixed["order"]
-        row = x_previous.reshape(*values.shape[1:]).astype(values.dtype)
-        # At t = 0 the driver's zero lands where the first value will.
-        values = values.at[order[jnp.maximum(t - 1, 0)]].set(row)
+        values = with_previous(values, t, x_previous, order)
         position = order[t]
-        around = fixed["windows"][position]
-        h = self._first(jnp.moveaxis(values[around], 0, -2), fixed["strict"][position])
+        around = jnp.asarray(self.sees.around(self.grid_shape))[position]
+        h = self._first(gather(values, around), fixed["strict"][position])
         causal = fixed["causal"][position][:, None]
         new = []
         for block, read in zip(fixed["blocks"], features, strict=True):
             read = read.at[position].set(block.read(h).astype(read.dtype))
-            window = jnp.where(causal, jnp.moveaxis(read[around], 0, -2), 0)
+            window = jnp.where(causal, gather(read, around), 0)
             h = block(h, window, fixed["context"])
             new.append(read)
         return self._params(h), Cache(fixed, (values, tuple(new)))
@@ -266,12 +261,12 @@ class LMConv(Conditional):
         batch = x.shape[: x.ndim - len(self.event_shape)]
         fixed, (values, _) = self.init_cache(batch, context, order)
         _, read = self._features(x, fixed["context"], order, None)
-        pixels = x.reshape(*batch, *self.grid_shape, math.prod(self.position_shape))
         stored = tuple(position_rows(h, values.dtype) for h in read)
-        return Cache(fixed, (position_rows(pixels, values.dtype), stored))
+        values = position_rows(pixels(x, self.event_shape), values.dtype)
+        return Cache(fixed, (values, stored))
 
     def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
-        size, around = self.num_positions, self._around()
+        size, around = self.num_positions, self.sees.around(self.grid_shape)
         rank = np.append(np.argsort(self.own_order() if order is None else order), size)
         rows, columns = np.nonzero(rank[around] < rank[:size, None])
         earlier = np.zeros((size, size), bool)

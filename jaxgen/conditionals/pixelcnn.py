@@ -25,11 +25,11 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.conditionals.pixelcnn_layers import MaskedWindow, PixelBlock
-from jaxgen.core import Shape, ShapeError, check_context
+from jaxgen.core import Shape, check_grid, unstack
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache, Emit, incremental
-from jaxgen.functional.windows import Offsets, causal, neighbours, position_rows, union, windows
-from jaxgen.networks.blocks import check_hyperparameters
+from jaxgen.functional.windows import Window, check_sizes, empty_rows, gather, position_rows
+from jaxgen.networks.blocks import check_hyperparameters, shape_of_context
 
 
 class PixelCNN(Conditional):
@@ -73,29 +73,19 @@ class PixelCNN(Conditional):
         rngs: nnx.Rngs,
     ):
         check_hyperparameters("relu", dropout, width, depth, out_width)
-        if len(grid_shape) != 3:
-            raise ShapeError(
-                f"PixelCNN: expected a grid (height, width, channels), got {tuple(grid_shape)}"
-            )
-        for size in (first_size, kernel_size):
-            if size < 3 or size % 2 == 0:
-                raise ValueError(f"PixelCNN: expected odd windows of 3 or more, got {size}")
-        self.grid_shape = tuple(grid_shape)
+        check_sizes("PixelCNN", first_size, kernel_size)
+        self.grid_shape = check_grid(grid_shape, ("height", "width", "channels"), "PixelCNN")
         self.num_params = num_params
-        self.first_size = first_size
-        self.kernel_size = kernel_size
         self.depth = depth
-        self.context_shape = None if context_features is None else (context_features,)
+        self.context_shape = shape_of_context(context_features)
         groups = self.grid_shape[-1]
-        self.first = MaskedWindow(
-            1, width, groups=groups, size=len(causal(first_size)), strict=True, rngs=rngs
-        )
+        self.first = MaskedWindow(1, width, groups=groups, size=first_size, strict=True, rngs=rngs)
 
         def block(key: Array) -> PixelBlock:
             return PixelBlock(
                 width,
                 groups=groups,
-                size=len(causal(kernel_size)),
+                size=kernel_size,
                 context_features=context_features,
                 dropout=dropout,
                 rngs=nnx.Rngs(key),
@@ -105,20 +95,12 @@ class PixelCNN(Conditional):
         self.mix = MaskedWindow(width, out_width, groups=groups, rngs=rngs)
         self.last = MaskedWindow(out_width, num_params, groups=groups, zero=True, rngs=rngs)
 
-    @property
-    def _first_offsets(self) -> Offsets:
-        return (*causal(self.first_size), *([(0, 0)] if self.first.sees_middle else ()))
-
-    @property
-    def _offsets(self) -> Offsets:
-        return (*causal(self.kernel_size), (0, 0))
-
     def _features(
         self, x: Array, context: Array | None, key: Array | None
     ) -> tuple[Array, tuple[Array, Array, Array]]:
         """The last features ``(*batch, height, width, features)``, and of every block the features
         it starts from, what its window sees and what its last map reads, stacked."""
-        h = self.first(windows(x, self._first_offsets))
+        h = self.first(self.first.window.everywhere(x))
         if context is not None:
             context = context[..., None, None, :]
 
@@ -127,7 +109,8 @@ class PixelCNN(Conditional):
         def body(h: Array, inputs: tuple[PixelBlock, Array | None]) -> tuple[Array, Any]:
             block, block_key = inputs
             read = block.before(h)
-            mixed = block.after(windows(read, self._offsets), context, key=block_key)
+            window = block.conv.window.everywhere(read)
+            mixed = block.after(window, context, key=block_key)
             return h + block.change(mixed), (h, read, mixed)
 
         keys = None if key is None else jax.random.split(key, self.depth)
@@ -160,22 +143,14 @@ class PixelCNN(Conditional):
     def init_cache(
         self, batch: Shape, context: Array | None = None, order: Array | None = None
     ) -> Cache:
-        self.resolve_order(order)
-        context = check_context(context, self.context_shape, batch, "PixelCNN.init_cache")
         height, width, channels = self.grid_shape
-        blocks = tuple(
-            jax.tree.map(lambda leaf, i=i: leaf[i], self.blocks) for i in range(self.depth)
-        )
         dtype = self.last.dtype or self.last.bias[...].dtype
-
-        def zeros(*shape: int) -> Array:
-            return jnp.zeros(shape, dtype)
-
-        rows = height * width + 1
+        values = empty_rows((height, width), batch, channels, dtype)
         half = channels * self.blocks.up.widths[0]
-        kept = zeros(rows, *batch, channels), tuple(zeros(rows, *batch, half) for _ in blocks)
+        read = (empty_rows((height, width), batch, half, dtype),) * self.depth
         single = np.arange(height * width)[:, None]
-        return Cache((self._tables(single), blocks, context), (*kept, self._empty(batch, 1)))
+        fixed = self._tables(single), unstack(self.blocks), context
+        return Cache(fixed, (values, read, self._empty(batch, 1)))
 
     def _tables(self, waves: np.ndarray) -> tuple[Array, Array]:
         """For both kinds of windows, the rows of what each pixel sees, ``(*waves.shape, seen)``.
@@ -190,12 +165,12 @@ class PixelCNN(Conditional):
         row_of[others] = waves.size + np.arange(len(others))
         row_of[-1] = waves.size + len(others)  # beyond the edge, and of a slot without a pixel
 
-        def rows(offsets: Offsets) -> Array:
-            beyond = np.full((1, len(offsets)), height * width)
-            seen = np.concatenate([neighbours(height, width, offsets), beyond])
+        def rows(window: Window) -> Array:
+            beyond = np.full((1, len(window)), height * width)
+            seen = np.concatenate([window.around((height, width)), beyond])
             return jnp.asarray(row_of[seen[waves]])
 
-        return rows(self._first_offsets), rows(self._offsets)
+        return rows(self.first.window), rows(self.blocks.conv.window)
 
     def _empty(self, batch: Shape, slots: int) -> tuple[Any, ...]:
         """Of a wave that begins: of every block the features it starts from and what its last map
@@ -225,17 +200,14 @@ class PixelCNN(Conditional):
         values = jax.lax.dynamic_update_slice(values, emitted, begin)
         wave, group = jnp.divmod(t, self.grid_shape[-1])
 
-        def window(rows: Array, around: Array) -> Array:
-            return jnp.moveaxis(rows[around[wave]], 1, -2)
-
-        h = self.first(window(values, first), group)
+        h = self.first(gather(values, first[wave]), group)
         new_read, new_pixels = [], []
         for block, rows, (started, ended) in zip(blocks, read, pixels, strict=True):
             started = _write(started, h, group)
             own = jax.lax.dynamic_slice_in_dim(rows, wave * slots, slots)
             own = _write(own, block.before(started, group), group)
             rows = jax.lax.dynamic_update_slice_in_dim(rows, own, wave * slots, axis=0)
-            mixed = block.after(window(rows, others), context, group)
+            mixed = block.after(gather(rows, others[wave]), context, group)
             ended = _write(ended, mixed, group)
             h = h + block.change(ended, group)
             new_read.append(rows)
@@ -286,7 +258,7 @@ class PixelCNN(Conditional):
         """
         height, width, _ = self.grid_shape
         pixels = np.arange(start, height * width)
-        reach = max(self.first_size, self.kernel_size) // 2
+        reach = max(self.first.window.reach, self.blocks.conv.window.reach)
         number = (reach + 1) * (pixels // width) + pixels % width
         waves = [pixels[number == each] for each in np.unique(number)]
         filled = np.full((len(waves), max(map(len, waves))), height * width)
@@ -312,19 +284,11 @@ class PixelCNN(Conditional):
         return Cache(fixed, (position_rows(x, values.dtype), kept, wave))
 
     def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
-        height, width, channels = self.grid_shape
-        pixels = height * width
-
-        def layer(size: int, strict: bool = False) -> np.ndarray:
-            seen = union(neighbours(height, width, causal(size)), np.eye(pixels, dtype=bool))
-            groups = np.tri(channels, k=-1 if strict else 0, dtype=bool)
-            every = np.ones((channels, channels), bool)
-            return np.kron(seen, every) | np.kron(np.eye(pixels, dtype=bool), groups)
-
-        reach, block = layer(self.first_size, strict=True), layer(self.kernel_size)
+        grid = self.grid_shape[:2]
+        seen, block = self.first.dependencies(grid), self.blocks.conv.dependencies(grid)
         for _ in range(self.depth):
-            reach = masks.through(block, reach)
-        return masks.through(layer(0), reach)
+            seen = masks.through(block, seen)
+        return masks.through(self.last.dependencies(grid), seen)
 
 
 def _write(pixel: Array, value: Array, group: Array) -> Array:

@@ -3,6 +3,7 @@
 See :mod:`jaxgen.conditionals.pixelcnn` for their equations.
 """
 
+import math
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.functional.windows import flat
+from jaxgen.functional.windows import Grid, causal, flat
 from jaxgen.networks.blocks import dropout
 
 
@@ -23,7 +24,8 @@ class MaskedWindow(nnx.Module):
     Args:
         in_width, out_width: features of each group.
         groups: how many groups, the channels of a pixel.
-        size: the number of pixels in the window; 0 for a map of each pixel alone.
+        size: the side of the square that the window is the causal part of; 1 for a map of each
+            pixel alone.
         strict: mask A, where a group sees only the groups before it in the middle; else mask B.
         zero: starts at zero.
         rngs: where the initial weights come from.
@@ -35,37 +37,42 @@ class MaskedWindow(nnx.Module):
         out_width: int,
         *,
         groups: int,
-        size: int = 0,
+        size: int = 1,
         strict: bool = False,
         zero: bool = False,
         rngs: nnx.Rngs,
     ):
         self.widths = (in_width, out_width)
         self.groups = groups
-        self.size = size
         self.strict = strict
+        self.window = causal(size, middle=groups > 1 or not strict)
         self.dtype: Any = None  # of the products; see jaxgen.compute_in
         ins, outs = groups * in_width, groups * out_width
         init = nnx.initializers.zeros if zero else nnx.initializers.he_normal()
-        kernel = init(rngs.params(), ((size + 1) * ins, outs))
-        self.kernel = nnx.Param(kernel[: (size + self.sees_middle) * ins])
+        kernel = init(rngs.params(), (len(causal(size, middle=True)) * ins, outs))
+        self.kernel = nnx.Param(kernel[: len(self.window) * ins])
         self.bias = nnx.Param(jnp.zeros(outs))
 
-    @property
-    def sees_middle(self) -> bool:
-        """Whether a window ends with its middle."""
-        return self.groups > 1 or not self.strict
+    def _groups(self) -> np.ndarray:
+        """Which group (row) sees which in the middle."""
+        return np.tri(self.groups, k=-1 if self.strict else 0, dtype=bool)
 
     def _mask(self) -> np.ndarray:
-        middle = np.tri(self.groups, k=-1 if self.strict else 0, dtype=bool).T
-        around = np.ones((self.size * self.groups, self.groups), bool)
-        return np.kron(np.concatenate([around, middle]), np.ones(self.widths, bool))
+        around = np.ones(((len(self.window) - 1) * self.groups, self.groups), bool)
+        return np.kron(np.concatenate([around, self._groups().T]), np.ones(self.widths, bool))
+
+    def dependencies(self, grid: Grid) -> np.ndarray:
+        """Which entries (rows), the groups of all pixels, see which, ``(D * groups, ...)``."""
+        itself = np.eye(math.prod(grid), dtype=bool)
+        around = self.window.union(itself, grid) & ~itself
+        every = np.ones((self.groups, self.groups), bool)
+        return np.kron(around, every) | np.kron(itself, self._groups())
 
     def __call__(self, window: Array, group: Array | None = None) -> Array:
         """All groups' features, or those of one group.
 
         Args:
-            window: ``(..., size + 1, groups * in_width)``, or of ``size`` without the middle.
+            window: ``(..., len(self.window), groups * in_width)``.
             group: the number of a group; None for all.
         """
 

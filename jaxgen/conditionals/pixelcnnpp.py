@@ -30,7 +30,7 @@ by ``jax.lax.scan``.
 """
 
 import math
-from typing import NamedTuple, Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -38,19 +38,113 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.conditionals import unet_steps
 from jaxgen.conditionals.base import Conditional
-from jaxgen.conditionals.unet import DOWN, Stage, Trace, normalised
-from jaxgen.conditionals.unet_steps import Map
-from jaxgen.core import Shape, ShapeError, batch_shape, check_context, replace
+from jaxgen.conditionals.unet import (
+    DOWN,
+    RIGHT,
+    Everywhere,
+    Kept,
+    Part,
+    See,
+    Stage,
+    normalised,
+    run,
+    unroll,
+)
+from jaxgen.core import Shape, ShapeError, batch_shape, check_context, check_grid, replace
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.functional.windows import flat, neighbours, position_rows, union, windows
-from jaxgen.networks.blocks import check_hyperparameters, zero_linear
+from jaxgen.functional.windows import flat, pixels, position_rows, rectangle, with_previous
+from jaxgen.networks.blocks import (
+    check_hyperparameters,
+    concat_elu,
+    dropout,
+    shape_of_context,
+    zero_linear,
+)
 
 # What the first layers see of the pixels: the same windows, shifted off the pixel itself.
-FIRST_DOWN = tuple((row - 1, column) for row, column in DOWN)
-FIRST_ABOVE = tuple((-1, column) for column in (-1, 0, 1))
-FIRST_LEFT = tuple((row, -1) for row in (-1, 0))
+FIRST_DOWN = DOWN.moved(-1, 0)
+FIRST_ABOVE = rectangle((-1,), (-1, 0, 1))
+FIRST_LEFT = rectangle((-1, 0), (-1,))
+
+# How a layer's second map starts where nothing is fitted to data: a tenth of the usual.
+_SMALL = nnx.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
+
+
+class GatedBlock(nnx.Module):
+    """A gated ResNet layer of one stream.
+
+    Args:
+        width: features of a pixel.
+        size: how many pixels its windows hold.
+        side_width: features of what it is shown from the side; 0 for nothing.
+        context_features: the size of a context vector; None for none.
+        dropout: rate, in effect when a key is given.
+        rngs: where the initial weights come from.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        size: int,
+        side_width: int,
+        context_features: int | None,
+        dropout: float,
+        rngs: nnx.Rngs,
+    ):
+        self.first = normalised(size * 2 * width, width, rngs)
+        self.across = normalised(2 * side_width, width, rngs) if side_width else None
+        self.second = normalised(size * 2 * width, 2 * width, rngs, kernel_init=_SMALL)
+        self.dropout = dropout
+        self.project = (
+            None
+            if context_features is None
+            else nnx.Linear(context_features, 2 * width, use_bias=False, rngs=rngs)
+        )
+
+    def __call__(
+        self,
+        h: Array,
+        side: Array | None,
+        see: See,
+        kept: tuple[Any, Any],
+        context: Array | None,
+        key: Array | None = None,
+    ) -> tuple[Array, tuple[Any, Any]]:
+        """The new features, and what its two windows see, to be kept."""
+        window, read = see(kept[0], concat_elu(h))
+        inner = self.first(flat(window))
+        if self.across is not None and side is not None:
+            inner = inner + self.across(concat_elu(side))
+        window, inner = see(kept[1], dropout(concat_elu(inner), self.dropout, key))
+        mixed = self.second(flat(window))
+        if self.project is not None and context is not None:
+            mixed = mixed + self.project(context)
+        return h + jax.nn.glu(mixed), (read, inner)
+
+    def initialize(self, h: Array, side: Array | None, see: See, context: Array | None) -> Self:
+        """The layer with all its maps fitted to these features, one after the other."""
+        new = replace(self, first=self.first.fitted(flat(see(None, concat_elu(h))[0])))
+        if self.across is not None and side is not None:
+            new = replace(new, across=self.across.fitted(concat_elu(side)))
+        _, (_, inner) = new(h, side, see, (None, None), context)
+        return replace(new, second=self.second.fitted(flat(see(None, inner)[0]), 0.1))
+
+
+class Layer(nnx.Module):
+    """A layer of both streams, each a :class:`GatedBlock`.
+
+    Args:
+        width: features of each stream.
+        mirrored: whether it is on the way up, where it is shown its mirror image's features.
+        options: see :class:`GatedBlock`.
+    """
+
+    def __init__(self, width: int, *, mirrored: bool, **options: Any):
+        side = width if mirrored else 0
+        self.down = GatedBlock(width, size=len(DOWN), side_width=side, **options)
+        self.right = GatedBlock(width, size=len(RIGHT), side_width=width + side, **options)
 
 
 class PixelCNNPP(Conditional):
@@ -99,61 +193,60 @@ class PixelCNNPP(Conditional):
                 f"PixelCNNPP: expected at least one block and one resolution, got {blocks} and "
                 f"{resolutions}"
             )
-        if len(grid_shape) != 2:
-            raise ShapeError(
-                f"PixelCNNPP: expected a grid (height, width), got {tuple(grid_shape)}"
-            )
+        self.grid_shape = check_grid(grid_shape, ("height", "width"), "PixelCNNPP")
         unit = 2 ** (resolutions - 1)
-        if any(side % unit for side in grid_shape):
+        if any(side % unit for side in self.grid_shape):
             raise ShapeError(
                 f"PixelCNNPP: {resolutions} resolutions need sides divisible by {unit}, got "
-                f"{tuple(grid_shape)}; pad or crop the images, or take fewer resolutions"
+                f"{self.grid_shape}; pad or crop the images, or take fewer resolutions"
             )
-        self.grid_shape = tuple(grid_shape)
         self.position_shape = tuple(position_shape)
         self.num_params = num_params
-        self.context_shape = None if context_features is None else (context_features,)
+        self.context_shape = shape_of_context(context_features)
         entries = math.prod(self.position_shape) + 1
         self.first_down = normalised(len(FIRST_DOWN) * entries, width, rngs)
         self.first_above = normalised(len(FIRST_ABOVE) * entries, width, rngs)
         self.first_left = normalised(len(FIRST_LEFT) * entries, width, rngs)
-        self.stage = Stage(
-            width,
-            blocks=blocks,
-            resolutions=resolutions,
-            context_features=context_features,
-            dropout=dropout,
-            rngs=rngs,
-        )
+
+        def layer(key: Array, mirrored: bool) -> Layer:
+            return Layer(
+                width,
+                mirrored=mirrored,
+                context_features=context_features,
+                dropout=dropout,
+                rngs=nnx.Rngs(key),
+            )
+
+        self.stage = Stage(layer, width, blocks=blocks, resolutions=resolutions, rngs=rngs)
         self.last = zero_linear(width, num_params, rngs=rngs)
 
     def _run(
         self, x: Array, context: Array | None, key: Array | None, fit: bool = False
-    ) -> tuple[Self, Array, Trace]:
+    ) -> tuple[Self, Array, tuple[Kept, Kept]]:
         """The network, its maps fitted to the values if so asked, the down-right features in the
-        end, and the trace."""
-        pixels, new = self._pixels(x), self
+        end, and what both streams leave behind."""
+        seen, new = _with_ones(pixels(x, self.event_shape)), self
         if context is not None:
             context = context[..., None, None, :]
-        down, above, left = (
-            flat(windows(pixels, offsets)) for offsets in (FIRST_DOWN, FIRST_ABOVE, FIRST_LEFT)
+        seen_down, above, left = (
+            flat(window.everywhere(seen)) for window in (FIRST_DOWN, FIRST_ABOVE, FIRST_LEFT)
         )
         if fit:
             new = replace(
                 self,
-                first_down=self.first_down.fitted(down),
+                first_down=self.first_down.fitted(seen_down),
                 first_above=self.first_above.fitted(above),
                 first_left=self.first_left.fitted(left),
             )
-        h = new.first_down(down), new.first_above(above) + new.first_left(left)
-        stage, (_, right), trace = new.stage(h, context, key, fit)
-        return (replace(new, stage=stage) if fit else new), right, trace
-
-    def _pixels(self, x: Array) -> Array:
-        """Values as ``(*batch, height, width, entries + 1)``, with ones."""
-        batch = x.shape[: x.ndim - len(self.event_shape)]
-        pixels = x.reshape(*batch, *self.grid_shape, math.prod(self.position_shape))
-        return _with_ones(pixels)
+        h = new.first_above(above) + new.first_left(left)
+        down, right = new.stage.streams()
+        down, _, rows = run(
+            down, Everywhere(DOWN, context, fit), new.first_down(seen_down), key=key
+        )
+        right, h, columns = run(right, Everywhere(RIGHT, context, fit), h, rows, key=key)
+        if fit:
+            new = replace(new, stage=new.stage.of_streams(down, right))
+        return new, h, (rows, columns)
 
     def _params(self, right: Array) -> Array:
         return self.last(jax.nn.elu(right))
@@ -188,85 +281,61 @@ class PixelCNNPP(Conditional):
     def init_cache(
         self, batch: Shape, context: Array | None = None, order: Array | None = None
     ) -> Cache:
-        self.resolve_order(order)
-        context = check_context(context, self.context_shape, batch, "PixelCNNPP.init_cache")
-        steps = _Steps(
-            self.first_down.folded(),
-            self.first_above.folded(),
-            self.first_left.folded(),
-            unet_steps.unroll(self.stage),
-            context,
+        x = jnp.zeros((*batch, *self.event_shape))
+        shapes = jax.eval_shape(lambda: self._state(x, 0, context))
+        return Cache(
+            self._fixed(context),
+            jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), shapes),
         )
+
+    def _fixed(self, context: Array | None) -> tuple[Any, ...]:
+        first = self.first_down.folded(), self.first_above.folded(), self.first_left.folded()
+        return first, tuple(map(unroll, self.stage.streams())), context
+
+    def _state(self, x: Array, n: int, context: Array | None) -> tuple[Array, Kept, Kept]:
+        """What is kept after some steps, from a pass over all pixels."""
         height, width = self.grid_shape
+        down, right = self._run(x, context, None)[2]
         dtype = self.last.dtype or self.last.kernel[...].dtype
-        entries = math.prod(self.position_shape) + 1
-        values = jnp.zeros((height * width + 1, *batch, entries), dtype)
-        rows, pixels = (
-            unet_steps.empty(steps.stage, width, batch, self.last.in_features, dtype, right=right)
-            for right in (False, True)
+        row = min(n // width, height - 1)
+        # At the beginning of a row its own down features are still to be made.
+        made = row if n > row * width else row - 1
+        state = (
+            position_rows(_with_ones(pixels(x, self.event_shape)), dtype),
+            Part(DOWN, context, made, 0, width).left_behind(down),
+            Part(RIGHT, context, row, n % width, 1).left_behind(right),
         )
-        return Cache(steps, (values, rows, pixels))
+        return jax.tree.map(lambda each: each.astype(dtype), state)
 
     def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
-        steps, (values, rows, pixels) = cache
-        height, width = self.grid_shape
-        row, column = jnp.divmod(t, width)
+        (first_down, first_above, first_left), (down, right), context = cache.fixed
+        values, rows, columns = cache.state
+        row, column = jnp.divmod(t, self.grid_shape[1])
         entries = math.prod(self.position_shape)
-        previous = x_previous.reshape(*values.shape[1:-1], entries).astype(values.dtype)
-        # At t = 0 the driver's zero lands where the first value will.
-        values = values.at[jnp.maximum(t - 1, 0)].set(_with_ones(previous))
+        previous = x_previous.reshape(*values.shape[1:-1], entries)
+        values = with_previous(values, t, _with_ones(previous))
 
-        def seen(offsets: tuple[tuple[int, int], ...], at: Array, whole_row: bool) -> Array:
-            around = jnp.asarray(neighbours(height, width, offsets))
-            if whole_row:
-                around = around.reshape(height, width, -1)
-            return flat(jnp.moveaxis(values[around[at]], int(whole_row), -2))
-
-        def new_row() -> unet_steps.Kept:
-            h = steps.first_down(seen(FIRST_DOWN, row, True))
-            return unet_steps.run_row(steps.stage, h, rows, row, steps.context)
+        def new_row() -> Kept:
+            h = first_down(flat(FIRST_DOWN.along(values, self.grid_shape, row)))
+            return run(down, Part(DOWN, context, row, 0, self.grid_shape[1]), h, kept=rows)[2]
 
         rows = jax.lax.cond(column == 0, new_row, lambda: rows)
-        h = steps.first_above(seen(FIRST_ABOVE, t, False))
-        h = h + steps.first_left(seen(FIRST_LEFT, t, False))
-        pixels = unet_steps.run_pixel(steps.stage, h, rows, pixels, row, column, steps.context)
-        params = self._params(pixels.features[-1][column])
-        return params, Cache(steps, (values, rows, pixels))
+        h = first_above(flat(FIRST_ABOVE.at(values, self.grid_shape, t)))
+        h = h + first_left(flat(FIRST_LEFT.at(values, self.grid_shape, t)))
+        _, h, columns = run(right, Part(RIGHT, context, row, column, 1), h[None], rows, columns)
+        return self._params(h[0]), Cache(cache.fixed, (values, rows, columns))
 
     def prefill(
         self, x: Array, n: int, context: Array | None = None, order: Array | None = None
     ) -> Cache:
-        batch = x.shape[: x.ndim - len(self.event_shape)]
-        steps, (values, _, _) = self.init_cache(batch, context, order)
-        height, width = self.grid_shape
-        trace = self._run(x, steps.context, None)[2]
-        dtype, row = values.dtype, min(n // width, height - 1)
-        # At the beginning of a row its own down features are still to be made.
-        num_rows = row + (n > row * width)
-        state = (
-            position_rows(self._pixels(x), dtype),
-            unet_steps.last_rows(trace, num_rows, dtype),
-            unet_steps.last_pixels(trace, row, dtype),
-        )
-        return Cache(steps, state)
+        return Cache(self._fixed(context), self._state(x, n, context))
 
     def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
-        height, width = self.grid_shape
-        own = np.eye(self.num_positions, dtype=bool)
-        first = (neighbours(height, width, o) for o in (FIRST_DOWN, FIRST_ABOVE, FIRST_LEFT))
-        down, above, left = (union(around, own) for around in first)
-        return self.stage.dependencies(down, above | left, (height, width))[1]
+        own, grid = np.eye(self.num_positions, dtype=bool), self.grid_shape
+        down = FIRST_DOWN.union(own, grid)
+        right = FIRST_ABOVE.union(own, grid) | FIRST_LEFT.union(own, grid)
+        return self.stage.dependencies(down, right, grid)[1]
 
 
 def _with_ones(pixels: Array) -> Array:
     return jnp.concatenate([pixels, jnp.ones_like(pixels[..., :1])], axis=-1)
-
-
-class _Steps(NamedTuple):
-    """What does not change from step to step."""
-
-    first_down: Map
-    first_above: Map
-    first_left: Map
-    stage: unet_steps.Unrolled
-    context: Array | None

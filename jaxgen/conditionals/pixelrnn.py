@@ -49,7 +49,7 @@ from jaxgen.conditionals.pixelrnn_layers import (
 from jaxgen.core import Shape, ShapeError
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.functional.windows import causal, flat, neighbours, position_rows, union, windows
+from jaxgen.functional.windows import causal, check_sizes, flat, position_rows
 from jaxgen.networks.blocks import (
     check_hyperparameters,
     dropout,
@@ -87,7 +87,7 @@ class _PixelRNN(Conditional):
             raise ShapeError(
                 f"{name}: expected a context of the grid {tuple(grid_shape)}, got {context_grid}"
             )
-        _check_window(name, first_size)
+        check_sizes(name, first_size)
         self.grid_shape = tuple(grid_shape)
         self.position_shape = tuple(position_shape)
         self.num_params = num_params
@@ -130,7 +130,7 @@ class _PixelRNN(Conditional):
     def _features(self, x: Array, context: Array | None) -> tuple[Array, tuple[Array, States]]:
         """The last features, and of every layer the features it reads and its states, stacked."""
         pixels = self._pixels(x)
-        h = self.first(flat(windows(pixels, causal(self.first_size))))
+        h = self.first(flat(causal(self.first_size).everywhere(pixels)))
 
         def body(h: Array, layer: LSTMLayer) -> tuple[Array, tuple[Array, States]]:
             change, states = layer(h, pixels, self._shifts(layer, context))
@@ -169,7 +169,7 @@ class _PixelRNN(Conditional):
 
     def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
         layers, (values, memories) = cache
-        height, width = self.grid_shape
+        width = self.grid_shape[1]
         previous = x_previous.reshape(values.shape[1:]).astype(values.dtype)
         # At t = 0 the driver's zero lands where the first value will.
         values = values.at[jnp.maximum(t - 1, 0)].set(previous)
@@ -188,8 +188,8 @@ class _PixelRNN(Conditional):
             )
 
         memories = jax.lax.cond((column == 0) & (row > 0), begin_row, lambda: memories)
-        around = jnp.asarray(neighbours(height, width, causal(self.first_size)))
-        h = self.first(flat(jnp.moveaxis(values[around[t]], 0, -2)))
+        window = causal(self.first_size).at(values, self.grid_shape, t)
+        h = self.first(flat(window))
         new = []
         for (layer, shifts), memory in zip(layers, memories, strict=True):
             here = tuple(_of_pixel(_of_row(shift, row), column) for shift in shifts)
@@ -280,7 +280,7 @@ class RowLSTM(_PixelRNN):
         kernel_size: int = 3,
         **options: Any,
     ):
-        _check_window("RowLSTM", kernel_size)
+        check_sizes("RowLSTM", kernel_size)
         self.kernel_size = kernel_size
         super().__init__(grid_shape, position_shape, num_params, **options)
 
@@ -288,23 +288,18 @@ class RowLSTM(_PixelRNN):
         return RowLayer(width, self.kernel_size, context_features=context_features, rngs=rngs)
 
     def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
-        (height, width), reach = self.grid_shape, self.kernel_size // 2
-        above = tuple((-1, column) for column in range(-reach, reach + 1))
-        itself = np.eye(height * width, dtype=bool)
-        states = itself | union(neighbours(height, width, above), itself)
+        grid, reach = self.grid_shape, self.kernel_size // 2
+        above = in_row(-reach, reach).moved(-1, 0)
+        itself = np.eye(self.num_positions, dtype=bool)
+        states = itself | above.union(itself, grid)
         # Each squaring doubles the number of rows that states are followed through.
-        for _ in range(height.bit_length()):
+        for _ in range(grid[0].bit_length()):
             states = masks.through(states, states)
-        layer = masks.through(states, union(neighbours(height, width, in_row(-reach, 0)), itself))
-        seen = union(neighbours(height, width, causal(self.first_size)), itself)
+        layer = masks.through(states, in_row(-reach, 0).union(itself, grid))
+        seen = causal(self.first_size).union(itself, grid)
         for _ in range(self.depth):
             seen = masks.through(layer, seen)
         return seen
-
-
-def _check_window(name: str, size: int) -> None:
-    if size < 3 or size % 2 == 0:
-        raise ValueError(f"{name}: expected odd windows of 3 or more, got {size}")
 
 
 def _of_row(maps: Array, row: Array) -> Array:

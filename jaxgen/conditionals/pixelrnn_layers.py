@@ -12,7 +12,7 @@ from jax import Array
 
 from jaxgen.core import Shape
 from jaxgen.functional.rearrange import skew, unskew
-from jaxgen.functional.windows import Offsets, flat, windows
+from jaxgen.functional.windows import Window, flat, rectangle
 
 Pair = tuple[Array, Array]
 
@@ -134,7 +134,7 @@ class RowLayer(LSTMLayer):
         self.above = nnx.Linear(kernel_size * self.units, gates, use_bias=False, rngs=rngs)
 
     def __call__(self, h: Array, pixels: Array, shifts: tuple[Array, ...]) -> tuple[Array, States]:
-        inputs = self.inputs(flat(windows(h, in_row(-self.reach, 0)))) + shifts[0]
+        inputs = self.inputs(flat(in_row(-self.reach, 0).everywhere(h))) + shifts[0]
 
         def body(state: Pair, gates: Array) -> tuple[Pair, Pair]:
             hidden, cells = state
@@ -148,7 +148,7 @@ class RowLayer(LSTMLayer):
         return self.up(hidden), States(hidden, cells, hidden[..., :0])
 
     def from_above(self, hidden: Array) -> Array:
-        row = windows(hidden[..., None, :, :], in_row(-self.reach, self.reach))
+        row = in_row(-self.reach, self.reach).everywhere(hidden[..., None, :, :])
         return self.above(flat(row[..., 0, :, :, :]))
 
     def at(
@@ -259,13 +259,13 @@ class DiagonalLayer(LSTMLayer):
         return change, memory
 
 
-def in_row(first: int, last: int) -> Offsets:
-    """The offsets of a window in a row, both ends included.
+def in_row(first: int, last: int) -> Window:
+    """A window in a row, both ends included.
 
     >>> in_row(-1, 1)
-    ((0, -1), (0, 0), (0, 1))
+    Window(offsets=((0, -1), (0, 0), (0, 1)))
     """
-    return tuple((0, column) for column in range(first, last + 1))
+    return rectangle((0,), range(first, last + 1))
 
 
 def _set(row: Array, column: Array, value: Array) -> Array:

@@ -1,11 +1,16 @@
-r"""The U-net of PixelCNN++: a down and a down-right stream, over all pixels at once.
+r"""A U-net of two causal streams, over all pixels at once or over a part of a row.
 
-What the layers compute and why no pixel sees a later one is said in
-:mod:`jaxgen.conditionals.pixelcnnpp`; step by step they run in
-:mod:`jaxgen.conditionals.unet_steps`.
+What the layers of PixelCNN++ compute and why no pixel sees a later one is said in
+:mod:`jaxgen.conditionals.pixelcnnpp`. Either stream goes the same way, :func:`run`: through layers,
+through a stage at half the resolution, and through layers again, each of which is shown what its
+mirror image was given. A *sight* says of what it is run, and what its windows see there: of all
+pixels (:class:`Everywhere`) or of some in a row (:class:`Part`). The steps run a row of the down
+stream at its beginning, and the down-right stream pixel by pixel.
 """
 
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -14,19 +19,17 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import replace, split_key
-from jaxgen.functional.windows import flat, neighbours, union, windows
-from jaxgen.networks.blocks import WeightNorm, concat_elu, dropout
+from jaxgen.core import replace, split_key, unstack
+from jaxgen.functional.windows import Grid, Window, flat, rectangle, row_of
+from jaxgen.networks.blocks import WeightNorm, fold_weight_norm
 
-Both = tuple[Array, Array]  # of the down and of the down-right stream
+DOWN = rectangle((-1, 0), (-1, 0, 1))
+RIGHT = rectangle((-1, 0), (-1, 0))
+
 # Stores features and gives the windows around them: (what was stored, features) -> (windows, new).
 See = Callable[[Any, Array], tuple[Array, Any]]
-
-DOWN = tuple((row, column) for row in (-1, 0) for column in (-1, 0, 1))
-RIGHT = tuple((row, column) for row in (-1, 0) for column in (-1, 0))
-
-# How a layer's second map starts where nothing is fitted to data: a tenth of the usual.
-_SMALL = nnx.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
+# Of a key and whether it is on the way up: a layer, whose blocks are ``down`` and ``right``.
+MakeLayer = Callable[[Array, bool], Any]
 
 
 def normalised(in_features: int, out_features: int, rngs: nnx.Rngs, **options: Any) -> WeightNorm:
@@ -34,216 +37,105 @@ def normalised(in_features: int, out_features: int, rngs: nnx.Rngs, **options: A
     return WeightNorm(nnx.Linear(in_features, out_features, rngs=rngs, **options))
 
 
-class GatedBlock(nnx.Module):
-    """A gated ResNet layer of one stream.
+class Stream(NamedTuple):
+    """One stream of a stage: its layers on the way down and up, stacked, or a tuple of them where
+    steps run them; and the map to the coarser stage, the stream there, and the map back."""
 
-    Args:
-        width: features of a pixel.
-        size: how many pixels its windows hold.
-        side_width: features of what it is shown from the side; 0 for nothing.
-        context_features: the size of a context vector; None for none.
-        dropout: rate, in effect when a key is given.
-        rngs: where the initial weights come from.
+    descent: Any
+    ascent: Any
+    coarse: Any
+
+
+class Kept(NamedTuple):
+    """What a stream leaves behind in a stage.
+
+    Over all pixels these are features of all layers of a way, stacked; of the down-right stream the
+    last layer's only. Over a part of a row they are tuples, one layer's each, and hold the features
+    of the row, ``(width, *batch, features)``; and of what windows see as many rows as they are
+    high, in turn, with what lies beyond the edges: ``(rows, width + 2 * reach, *batch, features)``.
     """
 
-    def __init__(
-        self,
-        width: int,
-        *,
-        size: int,
-        side_width: int,
-        context_features: int | None,
-        dropout: float,
-        rngs: nnx.Rngs,
-    ):
-        self.first = normalised(size * 2 * width, width, rngs)
-        self.across = normalised(2 * side_width, width, rngs) if side_width else None
-        self.second = normalised(size * 2 * width, 2 * width, rngs, kernel_init=_SMALL)
-        self.dropout = dropout
-        self.project = (
-            None
-            if context_features is None
-            else nnx.Linear(context_features, 2 * width, use_bias=False, rngs=rngs)
-        )
-
-    def __call__(
-        self,
-        h: Array,
-        side: Array | None,
-        see: See,
-        kept: tuple[Any, Any],
-        context: Array | None,
-        key: Array | None = None,
-    ) -> tuple[Array, tuple[Any, Any]]:
-        """The new features, and what its two windows see, to be kept."""
-        window, read = see(kept[0], concat_elu(h))
-        inner = self.first(flat(window))
-        if self.across is not None and side is not None:
-            inner = inner + self.across(concat_elu(side))
-        window, inner = see(kept[1], dropout(concat_elu(inner), self.dropout, key))
-        mixed = self.second(flat(window))
-        if self.project is not None and context is not None:
-            mixed = mixed + self.project(context)
-        return h + jax.nn.glu(mixed), (read, inner)
-
-    def initialize(self, h: Array, side: Array | None, see: See, context: Array | None) -> Self:
-        """The layer with all its maps fitted to these features, one after the other."""
-        new = replace(self, first=self.first.fitted(flat(see(None, concat_elu(h))[0])))
-        if self.across is not None and side is not None:
-            new = replace(new, across=self.across.fitted(concat_elu(side)))
-        _, (_, inner) = new(h, side, see, (None, None), context)
-        return replace(new, second=self.second.fitted(flat(see(None, inner)[0]), 0.1))
+    seen: tuple[Any, Any]  # by the two windows of every layer, on the way down and up
+    features: tuple[Any, ...]  # on both ways; of the down-right stream, which none is shown, one's
+    coarse: Any  # by the window that leads to the coarser stage, and there; None without one
 
 
-class Layer(nnx.Module):
-    """A layer of both streams.
-
-    Args:
-        width: features of each stream.
-        mirrored: whether it is on the way up, where it is shown its mirror image's features.
-        options: see :class:`GatedBlock`.
-    """
-
-    def __init__(self, width: int, *, mirrored: bool, **options: Any):
-        side = width if mirrored else 0
-        self.down = GatedBlock(width, size=len(DOWN), side_width=side, **options)
-        self.right = GatedBlock(width, size=len(RIGHT), side_width=width + side, **options)
-
-    def __call__(
-        self, h: Both, mirror: Both | None, context: Array | None, key: Array | None
-    ) -> tuple[Both, tuple[Any, Any]]:
-        """The features of all pixels, and what the windows see, both of either stream."""
-        down_key, right_key = split_key(key, 2)
-        side, mirror_right = (None, None) if mirror is None else mirror
-        down, kept = self.down(h[0], side, _everywhere(DOWN), (None, None), context, down_key)
-        side = beside(down, mirror_right)
-        see = _everywhere(RIGHT)
-        right, kept_right = self.right(h[1], side, see, (None, None), context, right_key)
-        return (down, right), (kept, kept_right)
-
-    def initialize(self, h: Both, mirror: Both | None, context: Array | None) -> Self:
-        """The layer with all its maps fitted to these features."""
-        side, mirror_right = (None, None) if mirror is None else mirror
-        new = replace(self, down=self.down.initialize(h[0], side, _everywhere(DOWN), context))
-        (down, _), _ = new(h, mirror, context, None)
-        side = beside(down, mirror_right)
-        return replace(new, right=self.right.initialize(h[1], side, _everywhere(RIGHT), context))
-
-
-def _everywhere(offsets: tuple[tuple[int, int], ...]) -> See:
-    return lambda _, read: (windows(read, offsets), read)
-
-
-def beside(down: Array, mirror: Array | None) -> Array:
-    """Two features of a pixel next to each other; the second may not be there."""
-    return down if mirror is None else jnp.concatenate([down, mirror], axis=-1)
-
-
-class Trace(NamedTuple):
-    """What a pass over all pixels leaves behind, of both streams: what the steps would keep."""
-
-    kept: Any  # what the windows of the layers see, stacked, on the way down and up
-    features: Any  # that the layers give, stacked, on the way down and up
-    inner: "Trace | None"
+NOTHING = Kept((None, None), (None, None), None)
 
 
 class Stage(nnx.Module):
     """One resolution of the U-net, and inside it the coarser ones.
 
     Args:
+        layer: makes the layers.
         width: features of each stream.
         blocks: layers on the way down; on the way up there is one more, but for the coarsest.
         resolutions: how many, this one included.
-        options: see :class:`GatedBlock`.
+        rngs: where the initial weights come from.
     """
 
     def __init__(
-        self, width: int, *, blocks: int, resolutions: int, rngs: nnx.Rngs, **options: Any
+        self, layer: MakeLayer, width: int, *, blocks: int, resolutions: int, rngs: nnx.Rngs
     ):
-        def stacked(count: int, mirrored: bool) -> Layer:
-            def layer(key: Array) -> Layer:
-                return Layer(width, mirrored=mirrored, rngs=nnx.Rngs(key), **options)
+        def stacked(count: int, mirrored: bool) -> Any:
+            keys = jax.random.split(rngs.params(), count)
+            return jax.vmap(lambda key: layer(key, mirrored))(keys)
 
-            return jax.vmap(layer)(jax.random.split(rngs.params(), count))
-
-        coarsest = resolutions == 1
-        self.blocks = (blocks, blocks if coarsest else blocks + 1)
+        coarser = resolutions - 1
+        self.blocks = (blocks, blocks + 1 if coarser else blocks)
         self.descent = stacked(self.blocks[0], False)
         self.ascent = stacked(self.blocks[1], True)
         self.coarse = (
-            None
-            if coarsest
-            else Coarse(width, blocks=blocks, resolutions=resolutions - 1, rngs=rngs, **options)
+            Coarse(layer, width, blocks=blocks, resolutions=coarser, rngs=rngs) if coarser else None
         )
 
-    def __call__(
-        self, h: Both, context: Array | None, key: Array | None, fit: bool = False
-    ) -> tuple[Self, Both, Trace]:
-        """The stage, its maps fitted to these features if so asked, what it makes of them, and
-        the trace."""
-        down_key, coarse_key, up_key = split_key(key, 3)
-        start = h
-        h, descent, features, kept = self._run(self.descent, h, None, context, down_key, fit)
-        coarse, inner = self.coarse, None
+    def streams(self) -> tuple[Stream, Stream]:
+        """The down and the down-right stream."""
+        down, right, coarse = None, None, self.coarse
         if coarse is not None:
-            coarse, h, inner = coarse(h, context, coarse_key, fit)
+            inner = coarse.inner.streams()
+            down = coarse.shrink_down, inner[0], coarse.grow_down
+            right = coarse.shrink_right, inner[1], coarse.grow_right
+        descent, ascent = self.descent, self.ascent
+        return Stream(descent.down, ascent.down, down), Stream(descent.right, ascent.right, right)
 
-        # The last of the features on the way down is the first to be mirrored, unless it is itself
-        # what goes up.
-        def mirrored(first: Array, others: Array) -> Array:
-            return jnp.concatenate([first[None], others])[: self.blocks[1]][::-1]
-
-        mirror = jax.tree.map(mirrored, start, features)
-        h, ascent, features_up, kept_up = self._run(self.ascent, h, mirror, context, up_key, fit)
-        trace = Trace((kept, kept_up), (features, features_up), inner)
-        if not fit:
-            return self, h, trace
-        return replace(self, descent=descent, ascent=ascent, coarse=coarse), h, trace
-
-    def _run(
-        self,
-        layers: Layer,
-        h: Both,
-        mirror: Both | None,
-        context: Array | None,
-        key: Array | None,
-        fit: bool,
-    ) -> tuple[Both, Layer | None, Both, Any]:
-        """Stacked layers: what they give in the end, themselves if they were fitted, what each of
-        them gives, and what its windows see."""
-        count = self.blocks[0 if mirror is None else 1]
-
-        # The windows are several times the features, so the gradient makes them again.
-        @jax.checkpoint
-        def body(h: Both, inputs: tuple[Layer, Both | None, Array | None]) -> tuple[Both, Any]:
-            layer, mirror, layer_key = inputs
-            if fit:
-                layer = layer.initialize(h, mirror, context)
-            h, kept = layer(h, mirror, context, layer_key)
-            return h, (layer if fit else None, h, kept)
-
-        keys = None if key is None else jax.random.split(key, count)
-        h, (new, features, kept) = jax.lax.scan(body, h, (layers, mirror, keys), length=count)
-        return h, new, features, kept
+    def of_streams(self, down: Stream, right: Stream) -> Self:
+        """The stage with these streams."""
+        coarse = self.coarse
+        if coarse is not None:
+            coarse = replace(
+                coarse,
+                shrink_down=down.coarse[0],
+                shrink_right=right.coarse[0],
+                inner=coarse.inner.of_streams(down.coarse[1], right.coarse[1]),
+                grow_down=down.coarse[2],
+                grow_right=right.coarse[2],
+            )
+        descent = replace(self.descent, down=down.descent, right=right.descent)
+        ascent = replace(self.ascent, down=down.ascent, right=right.ascent)
+        return replace(self, descent=descent, ascent=ascent, coarse=coarse)
 
     def dependencies(
-        self, down: np.ndarray, right: np.ndarray, grid: tuple[int, int]
+        self, down: np.ndarray, right: np.ndarray, grid: Grid
     ) -> tuple[np.ndarray, np.ndarray]:
         """On which pixels the features of both streams depend, from the same of what comes in."""
-        around_down, around_right = neighbours(*grid, DOWN), neighbours(*grid, RIGHT)
 
-        def layer(mirror: tuple[np.ndarray, np.ndarray] | None) -> None:
+        def layer(mirror: tuple[Any, Any]) -> None:
             nonlocal down, right
-            side, side_right = (False, False) if mirror is None else mirror
-            down = down | union(around_down, union(around_down, down) | side)
-            right = right | union(around_right, union(around_right, right) | down | side_right)
+            down = down | DOWN.union(DOWN.union(down, grid) | mirror[0], grid)
+            right = right | RIGHT.union(RIGHT.union(right, grid) | down | mirror[1], grid)
 
         mirrors = [(down, right)]
         for _ in range(self.blocks[0]):
-            layer(None)
+            layer((False, False))
             mirrors.append((down, right))
         if self.coarse is not None:
-            down, right = self.coarse.dependencies(down, right, grid)
+            even = np.arange(down.shape[0]).reshape(grid)[::2, ::2].ravel()
+            small = DOWN.union(down, grid)[even], RIGHT.union(right, grid)[even]
+            small = self.coarse.inner.dependencies(*small, (grid[0] // 2, grid[1] // 2))
+            down, right = np.zeros_like(down), np.zeros_like(right)
+            down[even], right[even] = small
+            down, right = DOWN.union(down, grid), RIGHT.union(right, grid)
         for mirror in mirrors[: self.blocks[1]][::-1]:
             layer(mirror)
         return down, right
@@ -252,56 +144,207 @@ class Stage(nnx.Module):
 class Coarse(nnx.Module):
     """The stage at half the resolution, with the maps that lead there and back."""
 
-    def __init__(self, width: int, *, rngs: nnx.Rngs, **options: Any):
+    def __init__(self, layer: MakeLayer, width: int, *, rngs: nnx.Rngs, **options: Any):
         self.shrink_down = normalised(len(DOWN) * width, width, rngs)
         self.shrink_right = normalised(len(RIGHT) * width, width, rngs)
-        self.inner = Stage(width, rngs=rngs, **options)
+        self.inner = Stage(layer, width, rngs=rngs, **options)
         self.grow_down = normalised(len(DOWN) * width, width, rngs)
         self.grow_right = normalised(len(RIGHT) * width, width, rngs)
 
-    def __call__(
-        self, h: Both, context: Array | None, key: Array | None, fit: bool
-    ) -> tuple[Self, Both, Trace]:
-        """As :class:`Stage` does."""
-        new = self
-        seen = [flat(windows(each, o)[..., ::2, ::2, :, :]) for each, o in _pair(h)]
-        if fit:
-            down, right = new.shrink_down.fitted(seen[0]), new.shrink_right.fitted(seen[1])
-            new = replace(new, shrink_down=down, shrink_right=right)
-        small = new.shrink_down(seen[0]), new.shrink_right(seen[1])
-        inner, small, trace = new.inner(small, context, key, fit)
-        seen = [flat(windows(_spread(each), o)) for each, o in _pair(small)]
-        if fit:
-            down, right = new.grow_down.fitted(seen[0]), new.grow_right.fitted(seen[1])
-            new = replace(new, inner=inner, grow_down=down, grow_right=right)
-        return new, (new.grow_down(seen[0]), new.grow_right(seen[1])), trace
 
-    def dependencies(
-        self, down: np.ndarray, right: np.ndarray, grid: tuple[int, int]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """As :class:`Stage` does."""
-        height, width = grid
-        chosen = np.arange(height * width).reshape(grid)[::2, ::2].ravel()
-        small = [union(neighbours(*grid, o), each)[chosen] for each, o in _pair((down, right))]
-        coarse = self.inner.dependencies(small[0], small[1], (height // 2, width // 2))
-        grown = []
-        for each, offsets in _pair(coarse):
-            spread = np.zeros_like(down)
-            spread[chosen] = each
-            grown.append(union(neighbours(*grid, offsets), spread))
-        return grown[0], grown[1]
+def unroll(stream: Stream) -> Stream:
+    """A stream as the steps run it: layer by layer, its weights normalised once and for all."""
+    descent, ascent = (tuple(map(fold_weight_norm, unstack(way))) for way in stream[:2])
+    if stream.coarse is None:
+        return Stream(descent, ascent, None)
+    shrink, inner, grow = stream.coarse
+    return Stream(descent, ascent, (shrink.folded(), unroll(inner), grow.folded()))
 
 
-def _pair(streams: Any) -> Any:
-    """Either stream with its window."""
-    return zip(streams, (DOWN, RIGHT), strict=True)
+def run(
+    stream: Stream,
+    sight: "Everywhere | Part",
+    h: Array,
+    shown: Kept = NOTHING,
+    kept: Kept = NOTHING,
+    key: Array | None = None,
+) -> tuple[Stream, Array, Kept]:
+    """A stream through a stage.
 
+    Args:
+        stream: what is run; unrolled for a part of a row.
+        sight: where it is run.
+        h: the features that come in.
+        shown: for the down-right stream, what the down stream left behind.
+        kept: for a part of a row, what was left behind before it.
+        key: turns dropout on.
 
-def _spread(h: Array) -> Array:
-    """Features at twice the resolution, at even rows and columns, zeros between them.
-
-    A window over this is a transposed convolution of stride 2.
+    Returns:
+        The stream, fitted to these features if the sight says so; the features in the end; and what
+        it leaves behind.
     """
-    batch = [(0, 0, 0)] * (h.ndim - 3)
-    zero = jnp.zeros((), h.dtype)
-    return jax.lax.pad(h, zero, [*batch, (0, 1, 1), (0, 1, 1), (0, 0, 0)])
+    keys, start = split_key(key, 3), h
+    sides, old = shown.features, kept.seen
+    descent, h, features, seen = sight.layers(stream.descent, h, None, sides[0], old[0], keys[0])
+    mirrors, coarse, ahead = sight.mirrors(start, features), None, None
+    if stream.coarse is None:
+        mirrors = mirrors[1:]  # the first of which goes up itself
+    else:
+        shrink, inner, grow = stream.coarse
+        last, below = kept.coarse or (None, NOTHING)
+        _, above = shown.coarse or (None, NOTHING)
+        window, last = sight.see(last, h)
+
+        def enter() -> tuple[Any, Array, Kept]:
+            read = flat(sight.even(window))
+            new = shrink.fitted(read) if sight.fit else shrink
+            inside, small, left = run(inner, sight.half, new(read), above, below, keys[1])
+            return (new, inside), small, left
+
+        (shrink, inner), small, below = sight.enter(enter, (shrink, inner), below)
+        read = flat(sight.spread(small))
+        grow = grow.fitted(read) if sight.fit else grow
+        h, coarse, ahead = grow(read), (shrink, inner, grow), (last, below)
+    ascent, h, more, seen_up = sight.layers(stream.ascent, h, mirrors, sides[-1], old[1], keys[2])
+    # The down-right stream is shown to none: only the stage around it reads its last features.
+    given = (features, more) if shown is NOTHING else (more[-1:],)
+    left = Kept((seen, seen_up), sight.keep(given, kept.features), ahead)
+    return Stream(descent, ascent, coarse), h, left
+
+
+@dataclass(frozen=True)
+class Everywhere:
+    """All pixels at once, ``(*batch, height, width, features)``.
+
+    Args:
+        window: what the stream sees.
+        context: what all layers are given.
+        fit: whether every map is fitted to what it reads.
+    """
+
+    window: Window
+    context: Array | None
+    fit: bool = False
+
+    @property
+    def half(self) -> Self:
+        return self
+
+    def layers(
+        self, blocks: Any, h: Array, mirrors: Any, sides: Any, kept: Any, key: Array | None
+    ) -> tuple[Any, Array, Any, Any]:
+        """Stacked layers: themselves, the features in the end, those of each, and what is seen."""
+
+        # The windows are several times the features, so the gradient makes them again.
+        @jax.checkpoint
+        def body(h: Array, inputs: Any) -> tuple[Array, Any]:
+            block, mirror, side, layer_key = inputs
+            block_key = split_key(layer_key, 2)[side is not None]
+            side = both(side, mirror)
+            if self.fit:
+                block = block.initialize(h, side, self.see, self.context)
+            h, seen = block(h, side, self.see, (None, None), self.context, block_key)
+            return h, (block if self.fit else None, h, seen)
+
+        count = len(jax.tree.leaves(blocks)[0])
+        keys = None if key is None else jax.random.split(key, count)
+        h, (new, features, seen) = jax.lax.scan(body, h, (blocks, mirrors, sides, keys))
+        return new if self.fit else blocks, h, features, seen
+
+    def see(self, kept: Any, value: Array) -> tuple[Array, Array]:
+        return self.window.everywhere(value), value
+
+    def even(self, window: Array) -> Array:
+        return window[..., ::2, ::2, :, :]
+
+    def spread(self, small: Array) -> Array:
+        return self.window.spread(small)
+
+    def enter(self, enter: Callable[[], Any], maps: Any, below: Any) -> Any:
+        return enter()
+
+    def mirrors(self, start: Array, features: Array) -> Array:
+        return jnp.concatenate([start[None], features])[::-1]
+
+    def keep(self, features: Any, old: Any) -> Any:
+        return features
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some pixels of a row, ``(count, *batch, features)``, after those before them.
+
+    Args:
+        window, context: see :class:`Everywhere`.
+        row, column: of the first of them.
+        count: how many: one, or a row of an even width.
+    """
+
+    window: Window
+    context: Array | None
+    row: Any  # an integer, traced in a step
+    column: Any
+    count: int
+    fit = False
+
+    @property
+    def half(self) -> "Part":
+        half = self.row // 2, self.column // 2, (self.count + 1) // 2
+        return Part(self.window, self.context, *half)
+
+    def layers(
+        self, blocks: Any, h: Array, mirrors: Any, sides: Any, kept: Any, key: Array | None
+    ) -> Any:
+        features, seen = [], []
+        for i, block in enumerate(blocks):
+            side = (
+                None
+                if sides is None
+                else jax.lax.dynamic_slice_in_dim(sides[i], self.column, self.count)
+            )
+            mirror = None if mirrors is None else mirrors[i]
+            h, new = block(h, both(side, mirror), self.see, kept[i], self.context)
+            features.append(h)
+            seen.append(new)
+        return blocks, h, tuple(features), tuple(seen)
+
+    def see(self, kept: Any, value: Array) -> tuple[Array, Array]:
+        return self.window.in_turn(kept, self.row, self.column, value)
+
+    def even(self, window: Array) -> Array:
+        return window[::2]
+
+    def spread(self, small: Array) -> Array:
+        return self.window.spread_row(small, self.row, self.column, self.count)
+
+    def enter(self, enter: Callable[[], Any], maps: Any, below: Any) -> Any:
+        there = (self.row % 2 == 0) & (self.column % 2 == 0)
+        below = jax.lax.cond(there, lambda: enter()[2], lambda: below)
+        return maps, below.features[-1][-1], below
+
+    def mirrors(self, start: Array, features: tuple[Array, ...]) -> tuple[Array, ...]:
+        return (start, *features)[::-1]
+
+    def keep(self, features: Any, old: Any) -> Any:
+        def put(new: Array, row: Array) -> Array:
+            return jax.lax.dynamic_update_slice_in_dim(row, new.astype(row.dtype), self.column, 0)
+
+        return jax.tree.map(put, features, old)
+
+    def left_behind(self, kept: Kept) -> Kept:
+        """What :func:`run` leaves behind of this part, from what it does of all pixels."""
+
+        own = functools.partial(row_of, row=self.row)
+        turns = functools.partial(self.window.turns, row=self.row)
+        ahead = None
+        if kept.coarse is not None:
+            last, below = kept.coarse
+            ahead = turns(last), self.half.left_behind(below)
+        seen = jax.tree.map(turns, tuple(map(unstack, kept.seen)))
+        return Kept(seen, jax.tree.map(own, tuple(map(unstack, kept.features))), ahead)
+
+
+def both(side: Array | None, mirror: Array | None) -> Array | None:
+    """Two features of a pixel next to each other; either may not be there."""
+    given = [each for each in (side, mirror) if each is not None]
+    return jnp.concatenate(given, axis=-1) if given else None

@@ -26,7 +26,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, ShapeError, check_context
+from jaxgen.core import Shape, check_grid
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.functional.windows import flat
 from jaxgen.networks.blocks import check_hyperparameters, dropout, zero_linear
@@ -120,13 +120,11 @@ class WaveNet(Conditional):
         rngs: nnx.Rngs,
     ):
         check_hyperparameters("tanh", dropout, width, skip_width)
-        if len(grid_shape) != 1:
-            raise ShapeError(f"WaveNet: expected a grid (length,), got {tuple(grid_shape)}")
         if not dilations or min(dilations) < 1:
             raise ValueError(f"WaveNet: expected dilations of 1 or more, got {tuple(dilations)}")
         if local and context_features is None:
             raise ValueError("WaveNet: a local context needs context_features, got None")
-        self.grid_shape = tuple(grid_shape)
+        self.grid_shape = check_grid(grid_shape, ("length",), "WaveNet")
         self.position_shape = tuple(position_shape)
         self.num_params = num_params
         self.dilations = tuple(dilations)
@@ -207,8 +205,6 @@ class WaveNet(Conditional):
     def init_cache(
         self, batch: Shape, context: Array | None = None, order: Array | None = None
     ) -> Cache:
-        self.resolve_order(order)
-        context = check_context(context, self.context_shape, batch, "WaveNet.init_cache")
         if context is not None and self.local:
             context = jnp.moveaxis(context, -2, 0)
         width = self.embed.out_features

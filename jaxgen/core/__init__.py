@@ -7,6 +7,7 @@ from jaxgen.core.shapes import (
     batch_shape,
     check_context,
     check_event,
+    check_grid,
     check_labels,
     check_levels,
     check_method,
@@ -20,7 +21,7 @@ from jaxgen.core.shapes import (
     unpack_params,
     within,
 )
-from jaxgen.core.updates import M, compute_in, map_modules, replace
+from jaxgen.core.updates import M, compute_in, map_modules, replace, unstack
 from jaxgen.core.variables import Buffer, freeze, needs_calibration, num_parameters, partition
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "batch_shape",
     "check_context",
     "check_event",
+    "check_grid",
     "check_labels",
     "check_levels",
     "check_method",
@@ -50,5 +52,6 @@ __all__ = [
     "take_class",
     "unknown",
     "unpack_params",
+    "unstack",
     "within",
 ]

@@ -82,6 +82,19 @@ def check_event(event_shape: Shape, ndims: Sequence[int], where: str, advice: st
     return tuple(event_shape)
 
 
+def check_grid(grid_shape: Shape, axes: Sequence[str], where: str) -> Shape:
+    """The grid as a tuple, which must have these axes.
+
+    >>> check_grid([2, 3], ("height", "width"), "LMConv")
+    (2, 3)
+    """
+    grid_shape = tuple(grid_shape)
+    if len(grid_shape) != len(axes):
+        named = ", ".join(axes) + "," * (len(axes) == 1)
+        raise ShapeError(f"{where}: expected a grid ({named}), got {grid_shape}")
+    return grid_shape
+
+
 def check_context(
     context: Array | None, context_shape: Shape | None, batch: Shape, where: str
 ) -> Array | None:

@@ -1,5 +1,6 @@
 """Functional updates: modules are never changed, only copied with something exchanged."""
 
+import operator
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 M = TypeVar("M", bound=nnx.Module)
+T = TypeVar("T")  # a pytree
 
 
 def replace(module: M, **attributes: Any) -> M:
@@ -26,6 +28,16 @@ def map_modules(module: M, change: Callable[[nnx.Module], None]) -> M:
     for _, submodule in nnx.iter_modules(copy):
         change(submodule)
     return copy
+
+
+def unstack(stacked: T) -> tuple[T, ...]:
+    """What is stacked along a leading axis of every leaf, one by one.
+
+    >>> unstack({"a": jnp.arange(2), "b": jnp.zeros((2, 3))})[1]["a"].item()
+    1
+    """
+    count = len(jax.tree.leaves(stacked)[0])
+    return tuple(jax.tree.map(operator.itemgetter(i), stacked) for i in range(count))
 
 
 def compute_in(model: M, dtype: Any) -> M:

@@ -76,7 +76,7 @@ def test_zero_unseen_and_beyond_the_border_are_three_things(x64):
     ("options", "error", "message"),
     [
         ({"grid_shape": (4,)}, ShapeError, r"expected a grid \(height, width\), got \(4,\)"),
-        ({"kernel_size": 4}, ValueError, "expected an odd kernel size of 3 or more, got 4"),
+        ({"kernel_size": 4}, ValueError, "LMConv: expected odd windows of 3 or more, got 4"),
         ({"depth": 0}, ValueError, "at least one"),
     ],
 )

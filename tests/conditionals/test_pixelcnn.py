@@ -11,7 +11,7 @@ from flax import nnx
 from jaxgen.conditionals import PixelCNN
 from jaxgen.core import ShapeError
 from jaxgen.functional.masks import wave_numbers
-from jaxgen.functional.windows import causal, windows
+from jaxgen.functional.windows import causal
 from jaxgen.testing import perturb, to_float64
 
 KEY = jax.random.key(0)
@@ -88,7 +88,7 @@ def test_it_is_the_masked_convolution_of_the_whole_window(x64):
     expected = jax.lax.conv_general_dilated(
         x[None], kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    got = first(windows(x, (*causal(3), (0, 0))))
+    got = first(causal(3, middle=True).everywhere(x))
     np.testing.assert_allclose(got, expected[0] + first.bias[...], atol=1e-12)
 
 

@@ -10,6 +10,7 @@ import jaxgen
 from jaxgen.bijectors import MaskedAutoregressive
 from jaxgen.conditionals import PixelCNNPP, pixelcnnpp, unet
 from jaxgen.core import ShapeError
+from jaxgen.functional.windows import rectangle
 from jaxgen.likelihoods import DiscretizedLogisticMixture
 from jaxgen.models import Autoregressive
 from jaxgen.networks.blocks import WeightNorm
@@ -57,20 +58,20 @@ def test_coarse_pixels_reach_farther():
     assert near < far
 
 
-def broken_spread(h, intact=unet._spread):
-    return jnp.roll(intact(h), -1, axis=-2)
+def broken_spread(sight, small, intact=unet.Everywhere.spread):
+    return jnp.roll(intact(sight, small), -1, axis=-3)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "name", "value"),
     [
-        (pixelcnnpp, "FIRST_LEFT", ((-1, 0), (0, 0))),
-        (pixelcnnpp, "FIRST_ABOVE", ((0, -1), (0, 0), (0, 1))),
+        (pixelcnnpp, "FIRST_LEFT", rectangle((-1, 0), (0,))),
+        (pixelcnnpp, "FIRST_ABOVE", rectangle((0,), (-1, 0, 1))),
         (pixelcnnpp, "FIRST_DOWN", unet.DOWN),
-        (unet, "RIGHT", ((-1, 0), (-1, 1), (0, 0), (0, 1))),
-        (unet, "DOWN", tuple((row + 1, column) for row, column in unet.DOWN)),
-        (unet, "_spread", broken_spread),
+        (pixelcnnpp, "RIGHT", unet.RIGHT.moved(0, 1)),
+        (pixelcnnpp, "DOWN", unet.DOWN.moved(1, 0)),
+        (unet.Everywhere, "spread", broken_spread),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -11,7 +11,7 @@ from jax.extend.core import jaxprs_in_params
 
 from jaxgen.conditionals import DiagonalBiLSTM, RowLSTM, pixelrnn, pixelrnn_layers
 from jaxgen.core import ShapeError, compute_in
-from jaxgen.functional.windows import square
+from jaxgen.functional.windows import Window, causal
 from jaxgen.testing import perturb, to_float64
 
 KEY = jax.random.key(0)
@@ -61,12 +61,12 @@ def test_one_layer_of_the_diagonal_bilstm_sees_all_that_is_before(grid, first_si
 
 
 def with_the_middle(size):
-    return square(size)[: size**2 // 2 + 1]
+    return causal(size, middle=True)
 
 
 def one_to_the_right(first, last):
     """Of the features; the window of the states in the row above stays."""
-    return tuple((0, column + (last == 0)) for column in range(first, last + 1))
+    return Window(tuple((0, column + (last == 0)) for column in range(first, last + 1)))
 
 
 def unmoved(maps, axis):
