@@ -6,13 +6,7 @@ from jaxgen.bijectors.composition import Chain, Inverse, Scan
 from jaxgen.bijectors.coupling import Alternating, Channels, Checkerboard, Coupling, Random, Tokens
 from jaxgen.bijectors.distrax import as_distrax, from_distrax
 from jaxgen.bijectors.elementwise import Elementwise, Logit, Tanh
-from jaxgen.bijectors.linear import (
-    Conv1x1,
-    DenseMatrix,
-    HouseholderMatrix,
-    LUMatrix,
-    Matrix,
-)
+from jaxgen.bijectors.linear import Conv1x1, DenseMatrix, HouseholderMatrix, LUMatrix, Matrix
 from jaxgen.bijectors.normalisation import ActNorm, BatchNorm, Standardize
 from jaxgen.bijectors.rearrange import Flip, Permutation, Reshape, Split, Squeeze
 

@@ -36,10 +36,7 @@ class MaskedAutoregressive(Bijector):
     """
 
     def __init__(
-        self,
-        conditional: Conditional,
-        transform: Transform | None = None,
-        method: str = "auto",
+        self, conditional: Conditional, transform: Transform | None = None, method: str = "auto"
     ):
         self.conditional = conditional
         self.transform = transform if transform is not None else Affine()

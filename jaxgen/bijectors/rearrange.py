@@ -94,11 +94,7 @@ class Permutation(Bijector):
     """
 
     def __init__(
-        self,
-        event_shape: Shape,
-        permutation: Array | None = None,
-        *,
-        rngs: nnx.Rngs | None = None,
+        self, event_shape: Shape, permutation: Array | None = None, *, rngs: nnx.Rngs | None = None
     ):
         self.event_shape = tuple(event_shape)
         self.event_ndims = len(event_shape)

@@ -18,12 +18,7 @@ from jaxgen.models import Model
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HOLES = {
-    "top": "top half",
-    "left": "left half",
-    "centre": "centre square",
-    "random": "random 75 %",
-}
+HOLES = {"top": "top half", "left": "left half", "centre": "centre square", "random": "random 75 %"}
 
 
 def observed_around(hole: str, size: Shape) -> np.ndarray:

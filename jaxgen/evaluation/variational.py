@@ -132,12 +132,7 @@ def importance_log_normalizer(
 
 @functools.partial(jax.jit, static_argnames=("log_density", "size"))
 def _log_weights(
-    model: Model,
-    key: Array,
-    context: Array | None,
-    *,
-    log_density: Callable[..., Array],
-    size: int,
+    model: Model, key: Array, context: Array | None, *, log_density: Callable[..., Array], size: int
 ) -> Array:
     """``log p~(x) - log q(x)`` at ``size`` samples."""
     x, log_q = model.sample_and_log_prob(key, size, context)

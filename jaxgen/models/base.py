@@ -21,6 +21,13 @@ _ABILITIES = {
 }
 
 
+class Sampling(NamedTuple):
+    """How samples are drawn, see :meth:`Model.sample`."""
+
+    method: str = "auto"
+    temperature: float | Array = 1.0
+
+
 class Model(nnx.Module):
     r"""A probability distribution over events, possibly given a context.
 
@@ -118,15 +125,23 @@ class Model(nnx.Module):
         Raises:
             ValueError: for a wrong number of samples, method or temperature.
         """
+        batch = self._sample_batch(num_samples, context, method)
+        context = self._context(context, batch, f"{type(self).__name__}.sample")
+        return self._draw(key, batch, context, Sampling(method, self._temperature(temperature)))
+
+    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
+        """What :meth:`sample` returns, of arguments that have been checked.
+
+        Args:
+            key: the random key.
+            batch: the batch shape of the samples.
+            context: array ``(*batch, *context_shape)``, or None.
+            how: the method and the temperature.
+        """
         raise NotImplementedError(f"{type(self).__name__} defines no sample")
 
     def sample_and_log_prob(
-        self,
-        key: Array,
-        num_samples: int,
-        context: Array | None = None,
-        *,
-        method: str = "auto",
+        self, key: Array, num_samples: int, context: Array | None = None, *, method: str = "auto"
     ) -> tuple[Array, Array]:
         """Samples and their log-probabilities, ``(num_samples, *batch)``.
 

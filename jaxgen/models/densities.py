@@ -20,7 +20,7 @@ from jax import Array
 
 from jaxgen.core import Shape, check_labels, float_dtype, take_class
 from jaxgen.functional import likelihoods
-from jaxgen.models.base import Model
+from jaxgen.models.base import Model, Sampling
 
 
 class Density(Model):
@@ -35,28 +35,9 @@ class Density(Model):
         x, context = self._events(x, context, "log_prob")
         return self._score(x.astype(float_dtype(x.dtype)), context)
 
-    def sample(
-        self,
-        key: Array,
-        num_samples: int,
-        context: Array | None = None,
-        *,
-        method: str = "auto",
-        temperature: float | Array = 1.0,
-    ) -> Array:
-        batch = self._sample_batch(num_samples, context, method)
-        context = self._context(context, batch, f"{type(self).__name__}.sample")
-        return self._draw(key, batch, context, self._temperature(temperature))
-
     def _score(self, x: Array, context: Array | None) -> Array:
         """``log p(x | context)``, with arguments of one batch shape that have been checked."""
         raise NotImplementedError(f"{type(self).__name__} defines no _score")
-
-    def _draw(
-        self, key: Array, batch: Shape, context: Array | None, temperature: float | Array
-    ) -> Array:
-        """Samples ``(*batch, *event_shape)`` at a temperature, see :meth:`Model.sample`."""
-        raise NotImplementedError(f"{type(self).__name__} defines no _draw")
 
     def _sum_event(self, log_prob: Array) -> Array:
         return jnp.sum(log_prob, tuple(range(-len(self.event_shape), 0)))
@@ -72,10 +53,8 @@ class StandardNormal(Density):
     def _score(self, x: Array, context: Array | None) -> Array:
         return self._sum_event(jax.scipy.stats.norm.logpdf(x))
 
-    def _draw(
-        self, key: Array, batch: Shape, context: Array | None, temperature: float | Array
-    ) -> Array:
-        return temperature * jax.random.normal(key, (*batch, *self.event_shape))
+    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
+        return how.temperature * jax.random.normal(key, (*batch, *self.event_shape))
 
 
 class Logistic(Density):
@@ -90,10 +69,8 @@ class Logistic(Density):
     def _score(self, x: Array, context: Array | None) -> Array:
         return self._sum_event(-jax.nn.softplus(x) - jax.nn.softplus(-x))
 
-    def _draw(
-        self, key: Array, batch: Shape, context: Array | None, temperature: float | Array
-    ) -> Array:
-        return temperature * jax.random.logistic(key, (*batch, *self.event_shape))
+    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
+        return how.temperature * jax.random.logistic(key, (*batch, *self.event_shape))
 
 
 class DiagonalNormal(Density):
@@ -111,12 +88,10 @@ class DiagonalNormal(Density):
     def _score(self, x: Array, context: Array | None) -> Array:
         return self._sum_event(likelihoods.normal_log_prob(x, self.mean[...], self.log_scale[...]))
 
-    def _draw(
-        self, key: Array, batch: Shape, context: Array | None, temperature: float | Array
-    ) -> Array:
+    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
         mean = self.mean[...]
         noise = jax.random.normal(key, (*batch, *self.event_shape), mean.dtype)
-        return likelihoods.normal_sample(mean, self.log_scale[...], temperature * noise)
+        return likelihoods.normal_sample(mean, self.log_scale[...], how.temperature * noise)
 
 
 class StudentT(Density):
@@ -146,11 +121,9 @@ class StudentT(Density):
     def _score(self, x: Array, context: Array | None) -> Array:
         return self._sum_event(likelihoods.student_t_log_prob(x, jnp.exp(self.log_df[...])))
 
-    def _draw(
-        self, key: Array, batch: Shape, context: Array | None, temperature: float | Array
-    ) -> Array:
+    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
         df = jnp.exp(self.log_df[...])
-        return temperature * jax.random.t(key, df, (*batch, *self.event_shape), df.dtype)
+        return how.temperature * jax.random.t(key, df, (*batch, *self.event_shape), df.dtype)
 
 
 class ClassConditionalNormal(Density):
@@ -192,12 +165,10 @@ class ClassConditionalNormal(Density):
     def _score(self, x: Array, context: Array | None) -> Array:
         return self._sum_event(likelihoods.normal_log_prob(x, *self._of_class(context)))
 
-    def _draw(
-        self, key: Array, batch: Shape, context: Array | None, temperature: float | Array
-    ) -> Array:
+    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
         means, log_scales = self._of_class(context)
         noise = jax.random.normal(key, means.shape, means.dtype)
-        return likelihoods.normal_sample(means, log_scales, temperature * noise)
+        return likelihoods.normal_sample(means, log_scales, how.temperature * noise)
 
     def check_context(self, context: Array | np.ndarray) -> None:
         super().check_context(context)

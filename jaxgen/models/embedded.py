@@ -117,22 +117,13 @@ class Embedded(Model):
         return self.model.importance_log_prob(x, key, num_samples, self.embed(context))
 
     def sample(
-        self,
-        key: Array,
-        num_samples: int,
-        context: Array | None = None,
-        **options: Any,
+        self, key: Array, num_samples: int, context: Array | None = None, **options: Any
     ) -> Array:
         """As :meth:`Model.sample`; further options are the model's own."""
         return self.model.sample(key, num_samples, self.embed(context), **options)
 
     def sample_and_log_prob(
-        self,
-        key: Array,
-        num_samples: int,
-        context: Array | None = None,
-        *,
-        method: str = "auto",
+        self, key: Array, num_samples: int, context: Array | None = None, *, method: str = "auto"
     ) -> tuple[Array, Array]:
         embedded = self.embed(context)
         return self.model.sample_and_log_prob(key, num_samples, embedded, method=method)
@@ -150,11 +141,7 @@ class Embedded(Model):
         return self.model.complete(key, x, observed, num_samples, self.embed(context), **options)
 
     def conditional_log_prob(
-        self,
-        x: Array,
-        observed: Array | np.ndarray,
-        context: Array | None = None,
-        **options: Any,
+        self, x: Array, observed: Array | np.ndarray, context: Array | None = None, **options: Any
     ) -> Array:
         """As :meth:`Autoregressive.conditional_log_prob`; further options are the model's own."""
         return self.model.conditional_log_prob(x, observed, self.embed(context), **options)

@@ -14,7 +14,7 @@ from jaxgen.bijectors.base import Bijector, run_inverse
 from jaxgen.bijectors.composition import Chain
 from jaxgen.bijectors.elementwise import Elementwise, Logit
 from jaxgen.core import Shape, ShapeError, common_context, map_modules, replace, split_key
-from jaxgen.models.base import Adapt, Model
+from jaxgen.models.base import Adapt, Model, Sampling
 from jaxgen.models.densities import StandardNormal
 from jaxgen.transforms import RationalQuadraticSpline
 
@@ -66,46 +66,28 @@ class Flow(Model):
         z, log_det = run_inverse(self.bijector, x, context, bijector_key, event_ndims)
         return self.base.log_prob(z, self._base_context(context), key=base_key) + log_det
 
-    def sample(
-        self,
-        key: Array,
-        num_samples: int,
-        context: Array | None = None,
-        *,
-        method: str = "auto",
-        temperature: float | Array = 1.0,
-    ) -> Array:
-        z, context = self._latents(key, num_samples, context, method, temperature)
-        return self._run_by(method).forward(z, context)
+    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
+        z = self._latents(key, batch, context, how)
+        return self._run_by(how.method).forward(z, context)
 
     def sample_and_log_prob(
-        self,
-        key: Array,
-        num_samples: int,
-        context: Array | None = None,
-        *,
-        method: str = "auto",
+        self, key: Array, num_samples: int, context: Array | None = None, *, method: str = "auto"
     ) -> tuple[Array, Array]:
-        z, context = self._latents(key, num_samples, context, method)
+        batch = self._sample_batch(num_samples, context, method)
+        context = self._context(context, batch, "Flow.sample_and_log_prob")
+        z = self._latents(key, batch, context, Sampling(method))
         x, log_det = self._run_by(method).forward_and_log_det(z, context)
         return x, self.base.log_prob(z, self._base_context(context)) - log_det
 
-    def _latents(
-        self,
-        key: Array,
-        num_samples: int,
-        context: Array | None,
-        method: str,
-        temperature: float | Array = 1.0,
-    ) -> tuple[Array, Array | None]:
-        """Samples of the base, and the context broadcast to each of them."""
-        batch = self._sample_batch(num_samples, context, method)
-        context = self._context(context, batch, "Flow.sample")
+    def _latents(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
+        """Samples of the base."""
         base_context = self._base_context(context)
         # An unconditional base gives a sample for each context, a conditional one needs only one.
         count = math.prod(batch) if base_context is None else 1
-        z = self.base.sample(key, count, base_context, method=method, temperature=temperature)
-        return z.reshape(*batch, *self.base.event_shape), context
+        z = self.base.sample(
+            key, count, base_context, method=how.method, temperature=how.temperature
+        )
+        return z.reshape(*batch, *self.base.event_shape)
 
     def _run_by(self, method: str) -> Bijector:
         """The bijector with its autoregressive layers run by this method."""

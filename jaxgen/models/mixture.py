@@ -8,7 +8,7 @@ from jax import Array
 
 from jaxgen.core import Shape, float_dtype
 from jaxgen.likelihoods import Likelihood
-from jaxgen.models.base import Model
+from jaxgen.models.base import Model, Sampling
 
 
 class Mixture(Model):
@@ -67,24 +67,13 @@ class Mixture(Model):
         scores = jax.lax.map(component, self.params[...])
         return jax.nn.logsumexp(jnp.moveaxis(scores, 0, -1) + weights, axis=-1)
 
-    def sample(
-        self,
-        key: Array,
-        num_samples: int,
-        context: Array | None = None,
-        *,
-        method: str = "auto",
-        temperature: float | Array = 1.0,
-    ) -> Array:
-        batch = self._sample_batch(num_samples, context, method)
-        self._context(context, batch, "Mixture.sample")
-        temperature = self._temperature(temperature)
+    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
         pick_key, noise_key = jax.random.split(key)
-        picks = jax.random.categorical(pick_key, self.logits[...] / temperature, shape=batch)
+        picks = jax.random.categorical(pick_key, self.logits[...] / how.temperature, shape=batch)
         params = self.params[...][picks]
         shape = (*batch, *self.event_shape)
         noise = self.likelihood.noise(noise_key, shape, float_dtype(params.dtype))
-        tempered = self.likelihood.temper(params, noise, (), temperature, 1.0)
+        tempered = self.likelihood.temper(params, noise, (), how.temperature, 1.0)
         return self.likelihood.sample(*tempered, ())
 
     def check_data(self, x: Array | np.ndarray) -> None:

@@ -10,7 +10,7 @@ from jax import Array
 from jaxgen.core import Shape, ShapeError, replace, split_key
 from jaxgen.models import completion
 from jaxgen.models.autoregressive import Autoregressive
-from jaxgen.models.base import Adapt, Model
+from jaxgen.models.base import Adapt, Model, Sampling
 from jaxgen.models.embedded import Embedded
 
 
@@ -104,26 +104,18 @@ class MultiScale(Model):
         parts = (model.conditional, model.likelihood, x, observed, context)
         return log_prob + completion.score_missing(*parts, key=key)
 
-    def sample(
-        self,
-        key: Array,
-        num_samples: int,
-        context: Array | None = None,
-        *,
-        method: str = "auto",
-        temperature: float | Array = 1.0,
-    ) -> Array:
-        batch = self._sample_batch(num_samples, context, method)
-        self._context(context, batch, "MultiScale.sample")
+    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
         small_key, key = jax.random.split(key)
-        small = self.small.sample(small_key, num_samples, method=method, temperature=temperature)
+        small = self.small.sample(
+            small_key, batch[0], method=how.method, temperature=how.temperature
+        )
         model, context, observed = self._rest(small)
         known = jnp.zeros((*batch, *self.event_shape), small.dtype)
         known = known.at[..., :: self.factor, :: self.factor, :].set(small)
-        network, draw = model.conditional, model.drawing(key, batch, temperature)
+        network, draw = model.conditional, model.drawing(key, batch, how.temperature)
         parts = (network, model.likelihood, draw, known, observed, network.resolve_order(None))
         emit, _ = completion.keep_observed(*parts)
-        return network.generate(emit, batch, context, method=method)
+        return network.generate(emit, batch, context, method=how.method)
 
     def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Array | None) -> Self:
         x, _ = self._events(x, context, adapt.name)

@@ -136,9 +136,7 @@ class Run:
         return self.recipe.build(shape, self.levels, self.num_classes, own)
 
     def load(
-        self,
-        file: ExperimentFile | Path | str | None = None,
-        event_shape: Shape | None = None,
+        self, file: ExperimentFile | Path | str | None = None, event_shape: Shape | None = None
     ) -> Model:
         """The trained model, see :func:`load`."""
         if isinstance(file, Path | str):

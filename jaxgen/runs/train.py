@@ -17,11 +17,7 @@ from jaxgen.training.procedures import Task
 
 
 def train(
-    recipe: Recipe,
-    out: Path | str,
-    *,
-    file: ExperimentFile | None = None,
-    progress: bool = True,
+    recipe: Recipe, out: Path | str, *, file: ExperimentFile | None = None, progress: bool = True
 ) -> FitResult:
     """Trains a recipe into a run directory, or goes on with the one that is there.
 

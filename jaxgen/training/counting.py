@@ -54,10 +54,7 @@ def count(
         x, lengths = np.asarray(train.x), train.lengths
         for step, strength in enumerate(pseudo_counts, 1):
             tables = network.estimate(
-                x,
-                strength,
-                lengths=None if lengths is None else np.asarray(lengths),
-                backoff=True,
+                x, strength, lengths=None if lengths is None else np.asarray(lengths), backoff=True
             )
             counted = replace(model, conditional=tables)
             ends = None if valid.lengths is None else np.asarray(valid.lengths)

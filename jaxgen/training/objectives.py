@@ -124,9 +124,7 @@ def reverse_kl(
     return objective
 
 
-_OBJECTIVES: dict[str, Callable[..., Array]] = {
-    "negative_log_likelihood": negative_log_likelihood,
-}
+_OBJECTIVES: dict[str, Callable[..., Array]] = {"negative_log_likelihood": negative_log_likelihood}
 
 
 def named_objective(
