@@ -29,15 +29,7 @@ _SUBMODULES = (
     "zoo",
 )
 
-__all__ = [
-    "Buffer",
-    "ShapeError",
-    "compute_in",
-    "freeze",
-    "load",
-    "num_parameters",
-    *_SUBMODULES,
-]
+__all__ = ["Buffer", "ShapeError", "compute_in", "freeze", "load", "num_parameters", *_SUBMODULES]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ from jax import Array
 
 from jaxgen.bijectors.base import Bijector
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import ShapeError, batch_shape, replace
+from jaxgen.core import Context, Key, ShapeError, batch_shape, replace
 from jaxgen.functional import autoregressive
 from jaxgen.functional.autoregressive import Emit, FixedPoint
 from jaxgen.transforms import Affine, Transform
@@ -52,17 +52,17 @@ class MaskedAutoregressive(Bijector):
                 f"{type(conditional).__name__} gives {conditional.num_params}"
             )
 
-    def initialize(self, x: Array, context: Array | None = None) -> tuple[Self, Array]:
+    def initialize(self, x: Array, context: Context = None) -> tuple[Self, Array]:
         new = replace(self, conditional=self.conditional.initialize(x, context))
         return new, new.inverse(x, context)
 
     def inverse_and_log_det(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
+        self, x: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         params = self.conditional(x, context, key=key)
         return autoregressive.parallel(x, params, self.transform.inverse, self.event_ndims)
 
-    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array, context: Context = None) -> tuple[Array, Array]:
         batch = z.shape[: z.ndim - self.event_ndims]
         x, log_derivative = self.conditional.generate(
             self._emission(z), batch, context, method=self.method, dtype=z.dtype
@@ -70,7 +70,7 @@ class MaskedAutoregressive(Bijector):
         return x, self._sum(log_derivative)
 
     def forward_with_certificate(
-        self, z: Array, context: Array | None = None, *, tolerance: float = 0.0
+        self, z: Array, context: Context = None, *, tolerance: float = 0.0
     ) -> tuple[Array, Array, FixedPoint]:
         """:meth:`forward_and_log_det` by fixed-point iteration, whatever the layer's ``method``.
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape, ShapeError, batch_shape, check_context, float_dtype
+from jaxgen.core import Context, Key, Shape, ShapeError, batch_shape, check_context, float_dtype
 
 B = TypeVar("B", bound="Bijector")
 
@@ -20,7 +20,7 @@ Run = Callable[["Bijector", Array, Array | None, Array | None, int], tuple[Array
 class Adapt(Protocol):
     """:meth:`Bijector.initialize` or :meth:`Bijector.calibrate`, as a function of the bijector."""
 
-    def __call__(self, layer: B, x: Array, context: Array | None) -> tuple[B, Array]: ...
+    def __call__(self, layer: B, x: Array, context: Context) -> tuple[B, Array]: ...
 
 
 class Bijector(nnx.Module):
@@ -72,7 +72,7 @@ class Bijector(nnx.Module):
         cls.forward_takes_key = _takes_key(cls.forward_and_log_det)
         cls.inverse_takes_key = _takes_key(cls.inverse_and_log_det)
 
-    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array, context: Context = None) -> tuple[Array, Array]:
         """``x = f(z)`` and ``log|det dx/dz|``.
 
         Args:
@@ -87,34 +87,34 @@ class Bijector(nnx.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no forward_and_log_det")
 
-    def inverse_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, x: Array, context: Context = None) -> tuple[Array, Array]:
         """``z = f^{-1}(x)`` and ``log|det dz/dx|``; arguments as in :meth:`forward_and_log_det`."""
         raise NotImplementedError(f"{type(self).__name__} defines no inverse_and_log_det")
 
-    def forward(self, z: Array, context: Array | None = None) -> Array:
+    def forward(self, z: Array, context: Context = None) -> Array:
         """``x = f(z)``."""
         return self.forward_and_log_det(z, context)[0]
 
-    def inverse(self, x: Array, context: Array | None = None) -> Array:
+    def inverse(self, x: Array, context: Context = None) -> Array:
         """``z = f^{-1}(x)``."""
         return self.inverse_and_log_det(x, context)[0]
 
-    def forward_log_det(self, z: Array, context: Array | None = None) -> Array:
+    def forward_log_det(self, z: Array, context: Context = None) -> Array:
         """``log|det dx/dz|``, shape ``(*batch,)``."""
         return self.forward_and_log_det(z, context)[1]
 
-    def inverse_log_det(self, x: Array, context: Array | None = None) -> Array:
+    def inverse_log_det(self, x: Array, context: Context = None) -> Array:
         """``log|det dz/dx|``, shape ``(*batch,)``."""
         return self.inverse_and_log_det(x, context)[1]
 
-    def initialize(self, x: Array, context: Array | None = None) -> tuple[Self, Array]:
+    def initialize(self, x: Array, context: Context = None) -> tuple[Self, Array]:
         """A bijector adapted to a first batch of data, and that batch seen from the base.
 
         Most bijectors have nothing to adapt and return themselves.
         """
         return self._adapt(_initialize, x, context)
 
-    def calibrate(self, x: Array, context: Array | None = None) -> tuple[Self, Array]:
+    def calibrate(self, x: Array, context: Context = None) -> tuple[Self, Array]:
         """A bijector with its statistics taken from these data, and the data seen from the base.
 
         Statistics (batch normalisation) go stale whenever a parameter closer to the data changes,
@@ -122,7 +122,7 @@ class Bijector(nnx.Module):
         """
         return self._adapt(_calibrate, x, context)
 
-    def _adapt(self, adapt: Adapt, x: Array, context: Array | None) -> tuple[Self, Array]:
+    def _adapt(self, adapt: Adapt, x: Array, context: Context) -> tuple[Self, Array]:
         """What :meth:`initialize` and :meth:`calibrate` share: a bijector of parts adapts them.
 
         Args:
@@ -143,7 +143,7 @@ class Bijector(nnx.Module):
 
 
 def run_forward(
-    layer: Bijector, z: Array, context: Array | None, key: Array | None, event_ndims: int
+    layer: Bijector, z: Array, context: Context, key: Key, event_ndims: int
 ) -> tuple[Array, Array]:
     """``layer.forward_and_log_det`` of a part of something larger, which may have more event axes.
 
@@ -167,7 +167,7 @@ def run_forward(
 
 
 def run_inverse(
-    layer: Bijector, x: Array, context: Array | None, key: Array | None, event_ndims: int
+    layer: Bijector, x: Array, context: Context, key: Key, event_ndims: int
 ) -> tuple[Array, Array]:
     """``layer.inverse_and_log_det`` of a part of something larger, as :func:`run_forward`."""
     context = context_within(layer, x, context, event_ndims)
@@ -177,7 +177,7 @@ def run_inverse(
 
 
 def context_within(
-    layer: Bijector, value: Array, context: Array | None, event_ndims: int
+    layer: Bijector, value: Array, context: Context, event_ndims: int
 ) -> Array | None:
     """The context for a part of a larger bijector with ``event_ndims`` event axes.
 
@@ -195,11 +195,11 @@ def _sum_within(layer: Bijector, log_det: Array, event_ndims: int) -> Array:
     return jnp.sum(log_det, tuple(range(log_det.ndim - extra, log_det.ndim)))
 
 
-def _initialize(layer: B, x: Array, context: Array | None) -> tuple[B, Array]:
+def _initialize(layer: B, x: Array, context: Context) -> tuple[B, Array]:
     return layer.initialize(x, context)
 
 
-def _calibrate(layer: B, x: Array, context: Array | None) -> tuple[B, Array]:
+def _calibrate(layer: B, x: Array, context: Context) -> tuple[B, Array]:
     return layer.calibrate(x, context)
 
 
@@ -214,7 +214,7 @@ def _checked(method: Callable[..., tuple[Array, Array]]) -> Callable[..., tuple[
 
     @functools.wraps(method)
     def checked(
-        self: Bijector, value: Array, context: Array | None = None, **options: Any
+        self: Bijector, value: Array, context: Context = None, **options: Any
     ) -> tuple[Array, Array]:
         where = f"{type(self).__name__}.{name}"
         value = jnp.asarray(value)

@@ -11,7 +11,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.base import Adapt, Bijector, Run, context_within, run_forward, run_inverse
-from jaxgen.core import ShapeError, common_context, replace, split_key, within
+from jaxgen.core import Context, Key, ShapeError, common_context, replace, split_key, within
 
 
 class Chain(Bijector):
@@ -60,22 +60,17 @@ class Chain(Bijector):
         self.context_shape = common_context("Chain", *(layer.context_shape for layer in layers))
 
     def forward_and_log_det(
-        self, z: Array, context: Array | None = None, *, key: Array | None = None
+        self, z: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         return self._run(run_forward, range(len(self.layers)), z, context, key)
 
     def inverse_and_log_det(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
+        self, x: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         return self._run(run_inverse, reversed(range(len(self.layers))), x, context, key)
 
     def _run(
-        self,
-        run: Run,
-        indices: Iterable[int],
-        value: Array,
-        context: Array | None,
-        key: Array | None,
+        self, run: Run, indices: Iterable[int], value: Array, context: Context, key: Key
     ) -> tuple[Array, Array]:
         log_dets = []
         keys = split_key(key, len(self.layers))
@@ -86,7 +81,7 @@ class Chain(Bijector):
             log_dets.append(log_det)
         return value, functools.reduce(operator.add, log_dets)
 
-    def _adapt(self, adapt: Adapt, x: Array, context: Array | None) -> tuple[Self, Array]:
+    def _adapt(self, adapt: Adapt, x: Array, context: Context) -> tuple[Self, Array]:
         layers = list(self.layers)
         for index in reversed(range(len(layers))):
             layer_context = context_within(layers[index], x, context, self.event_ndims)
@@ -153,17 +148,17 @@ class Scan(Bijector):
         return replace(scan, steps=jax.tree.map(lambda *leaves: jnp.stack(leaves), *steps))
 
     def forward_and_log_det(
-        self, z: Array, context: Array | None = None, *, key: Array | None = None
+        self, z: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         return self._run(run_forward, z, context, key, reverse=False)
 
     def inverse_and_log_det(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
+        self, x: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         return self._run(run_inverse, x, context, key, reverse=True)
 
     def _run(
-        self, run: Run, value: Array, context: Array | None, key: Array | None, *, reverse: bool
+        self, run: Run, value: Array, context: Context, key: Key, *, reverse: bool
     ) -> tuple[Array, Array]:
         value = self._promote(value)
         keys = None if key is None else jax.random.split(key, self.num_steps)
@@ -178,7 +173,7 @@ class Scan(Bijector):
         )
         return value, jnp.sum(log_dets, axis=0)
 
-    def _adapt(self, adapt: Adapt, x: Array, context: Array | None) -> tuple[Self, Array]:
+    def _adapt(self, adapt: Adapt, x: Array, context: Context) -> tuple[Self, Array]:
         x = self._promote(x)
 
         def body(x, step):
@@ -213,12 +208,12 @@ class Inverse(Bijector):
         self.context_shape = bijector.context_shape
 
     def forward_and_log_det(
-        self, z: Array, context: Array | None = None, *, key: Array | None = None
+        self, z: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         return run_inverse(self.bijector, z, context, key, self.event_ndims)
 
     def inverse_and_log_det(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
+        self, x: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         return run_forward(self.bijector, x, context, key, self.event_ndims)
 

@@ -10,7 +10,7 @@ from jax import Array
 
 from jaxgen.bijectors.base import Bijector
 from jaxgen.bijectors.rearrange import Permutation
-from jaxgen.core import Shape, ShapeError, unknown
+from jaxgen.core import Context, Key, Shape, ShapeError, unknown
 from jaxgen.functional import rearrange
 from jaxgen.functional.coupling import Direction, couple
 from jaxgen.transforms import Affine, Transform
@@ -232,17 +232,17 @@ class Coupling(Bijector):
         self.context_shape = getattr(self.network, "context_shape", None)
 
     def forward_and_log_det(
-        self, z: Array, context: Array | None = None, *, key: Array | None = None
+        self, z: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         return self._couple(z, context, key, self.transform.forward)
 
     def inverse_and_log_det(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
+        self, x: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         return self._couple(x, context, key, self.transform.inverse)
 
     def _couple(
-        self, value: Array, context: Array | None, key: Array | None, direction: Direction
+        self, value: Array, context: Context, key: Key, direction: Direction
     ) -> tuple[Array, Array]:
         return couple(
             value,

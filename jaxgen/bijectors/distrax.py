@@ -16,7 +16,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.base import Bijector
-from jaxgen.core import Buffer, Shape, ShapeError, batch_shape, check_context, is_concrete
+from jaxgen.core import Buffer, Context, Shape, ShapeError, batch_shape, check_context, is_concrete
 
 if TYPE_CHECKING:
     import distrax
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _LARGEST_INTEGER = 2**24
 
 
-def as_distrax(bijector: Bijector, context: Array | None = None) -> "distrax.Bijector":
+def as_distrax(bijector: Bijector, context: Context = None) -> "distrax.Bijector":
     """A bijector as a ``distrax.Bijector``: for ``distrax.Transformed``, ``distrax.Chain``, ...
 
     It is a pytree whose leaves are those of the bijector and the context, so it goes through
@@ -67,7 +67,7 @@ def _as_distrax_class() -> Any:
     import distrax
 
     class AsDistrax(distrax.Bijector):
-        def __init__(self, bijector: Bijector, context: Array | None):
+        def __init__(self, bijector: Bijector, context: Context):
             ndims = [_event_ndims(bijector, side) for side in ("base", "data")]
             super().__init__(event_ndims_in=ndims[0], event_ndims_out=ndims[1])
             self._bijector = bijector
@@ -253,12 +253,12 @@ class FromDistrax(Bijector):
         params = self.params.tree() if isinstance(self.params, _Arrays) else self.params
         return params if self.make is None else self.make(params)
 
-    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array, context: Context = None) -> tuple[Array, Array]:
         inner = self._bijector()
         x, log_det = inner.forward_and_log_det(z)
         return x, self._sum(log_det, x.shape[: x.ndim - inner.event_ndims_out])
 
-    def inverse_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, x: Array, context: Context = None) -> tuple[Array, Array]:
         inner = self._bijector()
         z, log_det = inner.inverse_and_log_det(x)
         return z, self._sum(log_det, x.shape[: x.ndim - inner.event_ndims_out])

@@ -5,7 +5,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.base import Bijector
-from jaxgen.core import Shape
+from jaxgen.core import Context, Shape
 from jaxgen.functional import elementwise
 from jaxgen.transforms import Transform
 
@@ -36,11 +36,11 @@ class Logit(Bijector):
         self.low, self.high, self.alpha = float(low), float(high), float(alpha)
         self.event_ndims = event_ndims
 
-    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array, context: Context = None) -> tuple[Array, Array]:
         x, log_derivative = elementwise.logit_forward(z, self.low, self.high, self.alpha)
         return x, _sum_event(log_derivative, self.event_ndims)
 
-    def inverse_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, x: Array, context: Context = None) -> tuple[Array, Array]:
         z, log_derivative = elementwise.logit_inverse(x, self.low, self.high, self.alpha)
         return z, _sum_event(log_derivative, self.event_ndims)
 
@@ -55,11 +55,11 @@ class Tanh(Bijector):
     def __init__(self, event_ndims: int = 1):
         self.event_ndims = event_ndims
 
-    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array, context: Context = None) -> tuple[Array, Array]:
         x, log_derivative = elementwise.tanh_forward(z)
         return x, _sum_event(log_derivative, self.event_ndims)
 
-    def inverse_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, x: Array, context: Context = None) -> tuple[Array, Array]:
         z, log_derivative = elementwise.tanh_inverse(x)
         return z, _sum_event(log_derivative, self.event_ndims)
 
@@ -88,11 +88,11 @@ class Elementwise(Bijector):
         self.transform = transform
         self.params = nnx.Param(jnp.zeros((*self.event_shape, transform.num_params(()))))
 
-    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array, context: Context = None) -> tuple[Array, Array]:
         x, log_derivative = self.transform.forward(z, self._spread(z))
         return x, _sum_event(log_derivative, self.event_ndims)
 
-    def inverse_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, x: Array, context: Context = None) -> tuple[Array, Array]:
         z, log_derivative = self.transform.inverse(x, self._spread(x))
         return z, _sum_event(log_derivative, self.event_ndims)
 

@@ -13,7 +13,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.base import Bijector
-from jaxgen.core import Buffer, Shape
+from jaxgen.core import Buffer, Context, Shape
 from jaxgen.functional import linear
 
 
@@ -133,11 +133,11 @@ class Conv1x1(Bijector):
         self.event_ndims = len(event_shape)
         self.matrix = matrix(event_shape[-1], rngs=rngs)
 
-    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array, context: Context = None) -> tuple[Array, Array]:
         weight, log_det = self.matrix.inverse_and_log_det()
         return z @ weight, self._positions() * log_det
 
-    def inverse_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, x: Array, context: Context = None) -> tuple[Array, Array]:
         weight, log_det = self.matrix.weight_and_log_det()
         return x @ weight, self._positions() * log_det
 

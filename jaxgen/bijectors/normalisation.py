@@ -22,7 +22,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.base import Bijector
-from jaxgen.core import Buffer, Shape, ShapeError, batch_shape, is_concrete, replace
+from jaxgen.core import Buffer, Context, Key, Shape, ShapeError, batch_shape, is_concrete, replace
 from jaxgen.functional.elementwise import affine_forward, affine_inverse
 
 # What is constant in the data would otherwise get an infinite scale.
@@ -42,12 +42,12 @@ class _Affine(Bijector):
         """``t`` and ``s``."""
         raise NotImplementedError(f"{type(self).__name__} defines no shift_and_log_scale")
 
-    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array, context: Context = None) -> tuple[Array, Array]:
         shift, log_scale = self.shift_and_log_scale()
         x, _ = affine_forward(z, shift, log_scale)
         return x, self._log_det(log_scale)
 
-    def inverse_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, x: Array, context: Context = None) -> tuple[Array, Array]:
         shift, log_scale = self.shift_and_log_scale()
         z, _ = affine_inverse(x, shift, log_scale)
         return z, -self._log_det(log_scale)
@@ -80,7 +80,7 @@ class ActNorm(_Affine):
     def shift_and_log_scale(self) -> tuple[Array, Array]:
         return self.shift[...], self.log_scale[...]
 
-    def initialize(self, x: Array, context: Array | None = None) -> tuple[Self, Array]:
+    def initialize(self, x: Array, context: Context = None) -> tuple[Self, Array]:
         shift, log_scale = _statistics(x, 1)
         new = replace(self, shift=nnx.Param(shift), log_scale=nnx.Param(log_scale))
         return new, new.inverse(x)
@@ -136,14 +136,14 @@ class BatchNorm(_Affine):
     def shift_and_log_scale(self) -> tuple[Array, Array]:
         return self.mean[...], self.log_var[...] / 2
 
-    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array, context: Context = None) -> tuple[Array, Array]:
         mean, log_scale = self.shift_and_log_scale()
         normalised, _ = affine_inverse(z, self.offset[...], self.log_gain[...])
         x, _ = affine_forward(normalised, mean, log_scale)
         return x, self._log_det(log_scale - self.log_gain[...])
 
     def inverse_and_log_det(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
+        self, x: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         if key is None:
             mean, log_scale = self.shift_and_log_scale()
@@ -155,10 +155,10 @@ class BatchNorm(_Affine):
         z, _ = affine_forward(normalised, self.offset[...], self.log_gain[...])
         return z, self._log_det(self.log_gain[...] - log_scale)
 
-    def initialize(self, x: Array, context: Array | None = None) -> tuple[Self, Array]:
+    def initialize(self, x: Array, context: Context = None) -> tuple[Self, Array]:
         return self.calibrate(x, context)
 
-    def calibrate(self, x: Array, context: Array | None = None) -> tuple[Self, Array]:
+    def calibrate(self, x: Array, context: Context = None) -> tuple[Self, Array]:
         mean, log_var = self._batch_statistics(x)
         new = replace(self, mean=Buffer(mean), log_var=Buffer(log_var))
         return new, new.inverse(x)
@@ -206,7 +206,7 @@ class Standardize(_Affine):
     def shift_and_log_scale(self) -> tuple[Array, Array]:
         return self.mean[...], self.log_scale[...]
 
-    def initialize(self, x: Array, context: Array | None = None) -> tuple[Self, Array]:
+    def initialize(self, x: Array, context: Context = None) -> tuple[Self, Array]:
         mean, log_scale = _statistics(x, self.event_ndims)
         new = replace(self, mean=Buffer(mean), log_scale=Buffer(log_scale))
         return new, new.inverse(x)

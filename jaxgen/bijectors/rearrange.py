@@ -11,6 +11,8 @@ from jax import Array
 from jaxgen.bijectors.base import Adapt, Bijector, context_within, run_forward, run_inverse
 from jaxgen.core import (
     Buffer,
+    Context,
+    Key,
     Shape,
     ShapeError,
     common_context,
@@ -52,10 +54,10 @@ class Squeeze(Bijector):
         self.event_shape = (height, width, channels)
         self.base_shape = (height // factor, width // factor, factor * factor * channels)
 
-    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array, context: Context = None) -> tuple[Array, Array]:
         return rearrange.unsqueeze(z, self.factor), jnp.zeros(())
 
-    def inverse_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, x: Array, context: Context = None) -> tuple[Array, Array]:
         return rearrange.squeeze(x, self.factor), jnp.zeros(())
 
 
@@ -71,10 +73,10 @@ class Flip(Bijector):
     def __init__(self, event_ndims: int = 1):
         self.event_ndims = event_ndims
 
-    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array, context: Context = None) -> tuple[Array, Array]:
         return jnp.flip(z, tuple(range(-self.event_ndims, 0))), jnp.zeros(())
 
-    def inverse_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, x: Array, context: Context = None) -> tuple[Array, Array]:
         return self.forward_and_log_det(x)
 
 
@@ -110,10 +112,10 @@ class Permutation(Bijector):
             raise ValueError(f"Permutation: expected a permutation of 0..{size - 1}")
         self.permutation = Buffer(jnp.asarray(permutation, jnp.result_type(float)))
 
-    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array, context: Context = None) -> tuple[Array, Array]:
         return jnp.take(z, self._indices(), axis=-1), jnp.zeros(())
 
-    def inverse_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, x: Array, context: Context = None) -> tuple[Array, Array]:
         return jnp.take(x, jnp.argsort(self._indices()), axis=-1), jnp.zeros(())
 
     def _indices(self) -> Array:
@@ -152,14 +154,14 @@ class Reshape(Bijector):
         self.context_shape = inner.context_shape
 
     def forward_and_log_det(
-        self, z: Array, context: Array | None = None, *, key: Array | None = None
+        self, z: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         z = self._inward(z, "base")
         x, log_det = run_forward(self.inner, z, context, key, self.inner.event_ndims)
         return self._outward(x, "data"), log_det
 
     def inverse_and_log_det(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
+        self, x: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         x = self._inward(x, "data")
         z, log_det = run_inverse(self.inner, x, context, key, self.inner.event_ndims)
@@ -177,7 +179,7 @@ class Reshape(Bijector):
         assert shape is not None
         return shape
 
-    def _adapt(self, adapt: Adapt, x: Array, context: Array | None) -> tuple[Self, Array]:
+    def _adapt(self, adapt: Adapt, x: Array, context: Context) -> tuple[Self, Array]:
         with within("Reshape"):
             inner, z = adapt(self.inner, self._inward(x, "data"), context)
         return replace(self, inner=inner), self._outward(z, "base")
@@ -227,7 +229,7 @@ class Split(Bijector):
         )
 
     def forward_and_log_det(
-        self, z: Array, context: Array | None = None, *, key: Array | None = None
+        self, z: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         inner_key, key = split_key(key, 2)
         kept, rest = rearrange.split_channels(z)
@@ -239,7 +241,7 @@ class Split(Bijector):
         return x, log_det + rest_log_det
 
     def inverse_and_log_det(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
+        self, x: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         inner_key, key = split_key(key, 2)
         z, rest_log_det = self._prior(x, context, key, self.transform.inverse)
@@ -249,7 +251,7 @@ class Split(Bijector):
         return rearrange.merge_channels(kept, rest), log_det + rest_log_det
 
     def _prior(
-        self, value: Array, context: Array | None, key: Array | None, direction: Direction
+        self, value: Array, context: Context, key: Key, direction: Direction
     ) -> tuple[Array, Array]:
         network = self.network
         if network is None:
@@ -263,7 +265,7 @@ class Split(Bijector):
             event_ndims=self.event_ndims,
         )
 
-    def _adapt(self, adapt: Adapt, x: Array, context: Array | None) -> tuple[Self, Array]:
+    def _adapt(self, adapt: Adapt, x: Array, context: Context) -> tuple[Self, Array]:
         kept, _ = rearrange.split_channels(x)
         inner_context = context_within(self.inner, kept, context, self.event_ndims)
         with within("Split"):

@@ -6,6 +6,8 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
+from jaxgen.core import Context, Key
+
 
 class Abilities(nnx.Module):
     """Optional abilities of a :class:`~jaxgen.conditionals.Conditional`, as one that lacks them.
@@ -16,7 +18,7 @@ class Abilities(nnx.Module):
 
     order_agnostic: bool = False
 
-    def initialize(self, x: Array, context: Array | None = None) -> Self:
+    def initialize(self, x: Array, context: Context = None) -> Self:
         """The network adapted to a first batch of what it reads; most return themselves.
 
         Args:
@@ -40,9 +42,7 @@ class Abilities(nnx.Module):
             f"{type(self).__name__} has one connectivity only; a MADE with hidden layers has many"
         )
 
-    def predict(
-        self, x: Array, seen: Array, context: Array | None = None, *, key: Array | None = None
-    ) -> Array:
+    def predict(self, x: Array, seen: Array, context: Context = None, *, key: Key = None) -> Array:
         """Parameters of all positions given those that are seen, in one pass.
 
         Args:

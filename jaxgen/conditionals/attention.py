@@ -26,7 +26,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, unknown
+from jaxgen.core import Context, Key, Order, Shape, unknown
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.networks.blocks import zero_linear
 from jaxgen.networks.transformer import Transformer, rotary_angles
@@ -104,7 +104,7 @@ class CausalTransformer(Conditional):
         )
         self.last = zero_linear(width, num_params, rngs=rngs)
 
-    def _places(self, order: Array, context: Array | None) -> tuple[Array, tuple | None]:
+    def _places(self, order: Array, context: Context) -> tuple[Array, tuple | None]:
         """What tokens ``(*batch, D, width)`` know without a value, and their rotary angles.
 
         What belongs to the position that is read is shifted by one, and empty for the start.
@@ -130,12 +130,7 @@ class CausalTransformer(Conditional):
         return places + jnp.concatenate([start, embedded], axis=-2)
 
     def __call__(
-        self,
-        x: Array,
-        context: Array | None = None,
-        order: Array | None = None,
-        *,
-        key: Array | None = None,
+        self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
     ) -> Array:
         order = self.resolve_order(order)
         places, angles = self._places(order, context)
@@ -146,9 +141,7 @@ class CausalTransformer(Conditional):
     def _causal(self) -> Array:
         return jnp.tri(self.num_positions, dtype=bool)
 
-    def init_cache(
-        self, batch: Shape, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:
         order = self.resolve_order(order)
         places, angles = self._places(order, context)
         fixed = {"places": places, "angles": angles, "blocks": self.transformer.unstacked()}
@@ -163,9 +156,7 @@ class CausalTransformer(Conditional):
         h, stored = self.transformer.step(h, fixed["blocks"], cache.state, t, angles)
         return self.last(h), Cache(fixed, stored)
 
-    def prefill(
-        self, x: Array, n: int, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
         order = self.resolve_order(order)
         batch = x.shape[: x.ndim - len(self.event_shape)]
         fixed, _ = self.init_cache(batch, context, order)

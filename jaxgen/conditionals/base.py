@@ -13,6 +13,9 @@ from jax import Array
 
 from jaxgen.conditionals.abilities import Abilities
 from jaxgen.core import (
+    Context,
+    Key,
+    Order,
     Shape,
     ShapeError,
     batch_shape,
@@ -33,8 +36,8 @@ def _checked_call(call: Callable[..., Array]) -> Callable[..., Array]:
     def checked(
         self: "Conditional",
         x: Array,
-        context: Array | None = None,
-        order: Array | None = None,
+        context: Context = None,
+        order: Order = None,
         **options: Array | None,
     ) -> Array:
         x, name = jnp.asarray(x), type(self).__name__
@@ -52,7 +55,7 @@ def _checked_init_cache(init_cache: Callable[..., Cache]) -> Callable[..., Cache
 
     @functools.wraps(init_cache)
     def checked(
-        self: "Conditional", batch: Shape, context: Array | None = None, order: Array | None = None
+        self: "Conditional", batch: Shape, context: Context = None, order: Order = None
     ) -> Cache:
         batch, name = tuple(batch), f"{type(self).__name__}.init_cache"
         context = check_context(context, self.context_shape, batch, name)
@@ -72,11 +75,7 @@ def _checked_prefill(prefill: Callable[..., Cache]) -> Callable[..., Cache]:
 
     @functools.wraps(prefill)
     def checked(
-        self: "Conditional",
-        x: Array,
-        n: int,
-        context: Array | None = None,
-        order: Array | None = None,
+        self: "Conditional", x: Array, n: int, context: Context = None, order: Order = None
     ) -> Cache:
         x, name = jnp.asarray(x), f"{type(self).__name__}.prefill"
         batch = batch_shape(x, self.event_shape, name)
@@ -143,12 +142,7 @@ class Conditional(Abilities):
 
     @_checked_call
     def __call__(
-        self,
-        x: Array,
-        context: Array | None = None,
-        order: Array | None = None,
-        *,
-        key: Array | None = None,
+        self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
     ) -> Array:
         """Parameters of all positions.
 
@@ -166,9 +160,7 @@ class Conditional(Abilities):
         _, params = autoregressive.follow(self.step, cache, self.to_sequence(x, order))
         return self.from_sequence(params, order, params=True)
 
-    def init_cache(
-        self, batch: Shape, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:
         """The cache that ``step(cache, 0, zeros)`` expects, for a batch of this shape."""
         raise NotImplementedError(f"{type(self).__name__} defines no init_cache")
 
@@ -180,9 +172,7 @@ class Conditional(Abilities):
         raise NotImplementedError(f"{type(self).__name__} defines no step")
 
     @_checked_prefill
-    def prefill(
-        self, x: Array, n: int, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
         """The cache that ``step(n, x_{n-1})`` expects, given the first ``n`` steps of ``x``.
 
         Raises:
@@ -196,8 +186,8 @@ class Conditional(Abilities):
         self,
         emit: Emit,
         batch: Shape,
-        context: Array | None = None,
-        order: Array | None = None,
+        context: Context = None,
+        order: Order = None,
         *,
         method: str = "auto",
         dtype: Any = None,
@@ -236,8 +226,8 @@ class Conditional(Abilities):
         self,
         emit: Emit,
         batch: Shape,
-        context: Array | None = None,
-        order: Array | None = None,
+        context: Context = None,
+        order: Order = None,
         *,
         tolerance: float = 0.0,
         dtype: Any = None,
@@ -262,7 +252,7 @@ class Conditional(Abilities):
         return jax.tree.map(lambda output: self.from_sequence(output, order), outputs), report
 
     def _full_pass(
-        self, batch: Shape, context: Array | None, order: Array, dtype: Any
+        self, batch: Shape, context: Context, order: Array, dtype: Any
     ) -> tuple[Callable[[Array], Array], Array]:
         """The network from values to parameters, both in order of time; and values of zero."""
 
@@ -318,7 +308,7 @@ class Conditional(Abilities):
             return self.num_positions
         return int(masks.wave_numbers(known, depends).max()) + 1
 
-    def resolve_order(self, order: Array | None) -> Array:
+    def resolve_order(self, order: Order) -> Array:
         """The given order, checked, or the network's own.
 
         Raises:

@@ -31,7 +31,7 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.conditionals.nade import scan_in_segments
-from jaxgen.core import Shape, split_key
+from jaxgen.core import Context, Key, Order, Shape, split_key
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.networks.blocks import activation, check_hyperparameters, dropout
 
@@ -99,14 +99,14 @@ class EoNADE(Conditional):
     def _cast(self, value: Array) -> Array:
         return value if self.dtype is None else value.astype(self.dtype)
 
-    def _start(self, batch: Shape, context: Array | None) -> Array:
+    def _start(self, batch: Shape, context: Context) -> Array:
         """The first pre-activations before any value is seen."""
         bias = self._cast(self.bias[...])
         if self.project is not None and context is not None:
             bias = bias + self.project(context)
         return jnp.broadcast_to(bias, (*batch, bias.shape[-1]))
 
-    def _hidden(self, pre: Array, key: Array | None = None) -> Array:
+    def _hidden(self, pre: Array, key: Key = None) -> Array:
         """The last hidden layer from the first pre-activations."""
         act = activation(self.activation)
         keys = split_key(key, len(self.deep) + 1)
@@ -115,9 +115,7 @@ class EoNADE(Conditional):
             h = dropout(act(layer(h)), self.dropout, layer_key)
         return h
 
-    def predict(
-        self, x: Array, seen: Array, context: Array | None = None, *, key: Array | None = None
-    ) -> Array:
+    def predict(self, x: Array, seen: Array, context: Context = None, *, key: Key = None) -> Array:
         batch = x.shape[: x.ndim - len(self.grid_shape)]
         flat = (*batch, self.num_positions)
         values = self._cast(jnp.where(seen, x, 0).reshape(flat))
@@ -139,12 +137,7 @@ class EoNADE(Conditional):
         }
 
     def __call__(
-        self,
-        x: Array,
-        context: Array | None = None,
-        order: Array | None = None,
-        *,
-        key: Array | None = None,
+        self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
     ) -> Array:
         order = self.resolve_order(order)
         sequence = self._cast(self.to_sequence(x, order))
@@ -160,9 +153,7 @@ class EoNADE(Conditional):
         params = scan_in_segments(body, start, steps, self.num_positions)
         return self.from_sequence(params, order, params=True)
 
-    def init_cache(
-        self, batch: Shape, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:
         return Cache(self._weights(self.resolve_order(order)), self._start(batch, context))
 
     def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
@@ -175,9 +166,7 @@ class EoNADE(Conditional):
         params = self._hidden(pre) @ now["out_kernel"] + now["out_bias"]
         return params, Cache(weights, pre)
 
-    def prefill(
-        self, x: Array, n: int, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
         batch = x.shape[: x.ndim - len(self.grid_shape)]
         order = self.resolve_order(order)
         weights, pre = self.init_cache(batch, context, order)

@@ -26,7 +26,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, check_grid
+from jaxgen.core import Context, Key, Order, Shape, check_grid
 from jaxgen.functional.autoregressive import Cache, Stretch
 from jaxgen.functional.windows import (
     Grid,
@@ -41,12 +41,7 @@ from jaxgen.functional.windows import (
     row_of,
     with_previous,
 )
-from jaxgen.networks.blocks import (
-    check_hyperparameters,
-    dropout,
-    shape_of_context,
-    zero_linear,
-)
+from jaxgen.networks.blocks import check_hyperparameters, dropout, shape_of_context, zero_linear
 
 
 class GatedLayer(nnx.Module):
@@ -86,18 +81,18 @@ class GatedLayer(nnx.Module):
             else nnx.Linear(context_features, 4 * width, use_bias=False, rngs=rngs)
         )
 
-    def _shifts(self, context: Array | None) -> tuple[Array, Array]:
+    def _shifts(self, context: Context) -> tuple[Array, Array]:
         if self.project is None or context is None:
             return jnp.zeros(()), jnp.zeros(())
         vertical, horizontal = jnp.split(self.project(context), 2, axis=-1)
         return vertical, horizontal
 
-    def down(self, window: Array, context: Array | None) -> tuple[Array, Array]:
+    def down(self, window: Array, context: Context) -> tuple[Array, Array]:
         """The vertical features from a window ``(..., above, in_width)``, and what crosses over."""
         mixed = self.vertical(flat(window))
         return _gate(mixed + self._shifts(context)[0]), self.across(mixed)
 
-    def right(self, window: Array, crossed: Array, h: Array, context: Array | None) -> Array:
+    def right(self, window: Array, crossed: Array, h: Array, context: Context) -> Array:
         """The horizontal features from a window ``(..., left, in_width)``."""
         mixed = self.horizontal(flat(window)) + crossed
         change = self.out(_gate(mixed + self._shifts(context)[1]))
@@ -173,14 +168,12 @@ class GatedPixelCNN(Conditional):
         self.mix = nnx.Linear(width, out_width, rngs=rngs)
         self.last = zero_linear(out_width, num_params, rngs=rngs)
 
-    def _params(self, h: Array, key: Array | None = None) -> Array:
+    def _params(self, h: Array, key: Key = None) -> Array:
         mixed = jax.nn.relu(self.mix(jax.nn.relu(h)))
         # Before a nonlinearity, its noise would bias what is learned for the mean of the features.
         return self.last(dropout(mixed, self.dropout, key))
 
-    def _stacks(
-        self, x: Array, context: Array | None
-    ) -> tuple[list[Array], list[Array], list[Array]]:
+    def _stacks(self, x: Array, context: Context) -> tuple[list[Array], list[Array], list[Array]]:
         """Of every layer the vertical features, what crosses over, and the horizontal features,
         all ``(*batch, height, width, features)``."""
         if context is not None:
@@ -202,12 +195,7 @@ class GatedPixelCNN(Conditional):
         return vertical, crossing, horizontal
 
     def __call__(
-        self,
-        x: Array,
-        context: Array | None = None,
-        order: Array | None = None,
-        *,
-        key: Array | None = None,
+        self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
     ) -> Array:
         return self._params(self._stacks(x, context)[2][-1], key)
 
@@ -216,9 +204,7 @@ class GatedPixelCNN(Conditional):
     # runs the vertical stack for the whole row, and keeps what crosses over; of the vertical
     # features it keeps as many rows as a window is high.
 
-    def init_cache(
-        self, batch: Shape, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:
         width, features = self.grid_shape[1], self.mix.in_features
         dtype = self.last.dtype or self.last.kernel[...].dtype
         _, *others = self.layers
@@ -250,7 +236,7 @@ class GatedPixelCNN(Conditional):
         crossing: tuple[Array, ...],
         t: Array,
         grid: Grid,
-        context: Array | None,
+        context: Context,
     ) -> tuple[Array, tuple[Array, ...]]:
         """The horizontal stack of a pixel of some rows: the parameters, and the features kept."""
         h, new = values, []
@@ -296,7 +282,7 @@ class GatedPixelCNN(Conditional):
         return Cache(context, (values, read, rows, crossing))
 
     def _row(
-        self, values: Array, rows: tuple[Array, ...], row: Array, context: Array | None
+        self, values: Array, rows: tuple[Array, ...], row: Array, context: Context
     ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         """The vertical stack of a whole row: the rows to keep of every layer, and what crosses."""
         v, kept, crossing = values, [], []
@@ -310,9 +296,7 @@ class GatedPixelCNN(Conditional):
             crossing.append(crossed.astype(values.dtype))
         return tuple(kept), tuple(crossing)
 
-    def prefill(
-        self, x: Array, n: int, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
         batch = x.shape[: x.ndim - len(self.event_shape)]
         fixed, (values, _, _, _) = self.init_cache(batch, context, order)
         (height, width), dtype = self.grid_shape, values.dtype

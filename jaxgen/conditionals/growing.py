@@ -18,7 +18,7 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.conditionals.fvsbn import FVSBN
-from jaxgen.core import Shape
+from jaxgen.core import Context, Key, Order, Shape
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.networks.blocks import activation, check_hyperparameters, dropout
 
@@ -68,30 +68,23 @@ class Growing(Conditional):
         self.kernel = nnx.Param(jnp.zeros((size, width, num_params)))
         self.bias = nnx.Param(jnp.zeros((size, num_params)))
 
-    def _output(self, pre: Array, kernel: Array, bias: Array, key: Array | None = None) -> Array:
+    def _output(self, pre: Array, kernel: Array, bias: Array, key: Key = None) -> Array:
         """Parameters from pre-activations ``(..., width)``, for one position or all."""
         h = dropout(activation(self.activation)(pre), self.dropout, key)
         return jnp.einsum("...h,...hp->...p", h, kernel.astype(h.dtype)) + bias.astype(h.dtype)
 
     def __call__(
-        self,
-        x: Array,
-        context: Array | None = None,
-        order: Array | None = None,
-        *,
-        key: Array | None = None,
+        self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
     ) -> Array:
         pre = self.hidden(x, context, order)
         shape = (*self.grid_shape, *self.kernel.shape[1:])
         bias = self.bias[...].reshape(*self.grid_shape, self.num_params)
         return self._output(pre, self.kernel[...].reshape(shape), bias, key)
 
-    def init_cache(
-        self, batch: Shape, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:
         return self._with_output(self.hidden.init_cache(batch, context, order), order)
 
-    def _with_output(self, cache: Cache, order: Array | None) -> Cache:
+    def _with_output(self, cache: Cache, order: Order) -> Cache:
         order = self.resolve_order(order)
         output = self.kernel[...][order], self.bias[...][order]
         return Cache((cache.fixed, output), cache.state)
@@ -101,7 +94,5 @@ class Growing(Conditional):
         pre, new = self.hidden.step(Cache(hidden, cache.state), t, x_previous)
         return self._output(pre, kernel[t], bias[t]), Cache(cache.fixed, new.state)
 
-    def prefill(
-        self, x: Array, n: int, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
         return self._with_output(self.hidden.prefill(x, n, context, order), order)

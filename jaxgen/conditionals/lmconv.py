@@ -26,7 +26,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, check_grid, unstack
+from jaxgen.core import Context, Key, Order, Shape, check_grid, unstack
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache, rank_of
 from jaxgen.functional.windows import (
@@ -83,9 +83,7 @@ class MaskedBlock(nnx.Module):
         for every window that holds it."""
         return activation(self.activation)(h)
 
-    def __call__(
-        self, h: Array, window: Array, context: Array | None = None, key: Array | None = None
-    ) -> Array:
+    def __call__(self, h: Array, window: Array, context: Context = None, key: Key = None) -> Array:
         """Features ``(..., width)`` from themselves and the masked window ``(..., size, width)`` of
         what :meth:`read` gives.
 
@@ -175,9 +173,7 @@ class LMConv(Conditional):
         both = jnp.concatenate([window * seen, seen], axis=-1)
         return self.first(flat(both))
 
-    def _features(
-        self, x: Array, context: Array | None, order: Array, key: Array | None
-    ) -> tuple[Array, Array]:
+    def _features(self, x: Array, context: Context, order: Array, key: Key) -> tuple[Array, Array]:
         """The last features of all positions, and what every block's windows show, stacked."""
         batch = x.shape[: x.ndim - len(self.event_shape)]
         entries = math.prod(self.position_shape)
@@ -197,18 +193,10 @@ class LMConv(Conditional):
 
         keys = None if key is None else jax.random.split(key, self.depth)
         h, read = jax.lax.scan(body, h, (self.blocks, keys))
-        return (
-            h.reshape(*batch, *h.shape[1:]),
-            read.reshape(self.depth, *batch, *h.shape[1:]),
-        )
+        return (h.reshape(*batch, *h.shape[1:]), read.reshape(self.depth, *batch, *h.shape[1:]))
 
     def __call__(
-        self,
-        x: Array,
-        context: Array | None = None,
-        order: Array | None = None,
-        *,
-        key: Array | None = None,
+        self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
     ) -> Array:
         h, _ = self._features(x, context, self.resolve_order(order), key)
         return self._params(h)
@@ -220,9 +208,7 @@ class LMConv(Conditional):
     # computes the features of one position from its windows. A row of zeros stands for what lies
     # beyond the edge.
 
-    def init_cache(
-        self, batch: Shape, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:
         order = self.resolve_order(order)
         strict, causal = self._visible(order)
         fixed = {
@@ -254,9 +240,7 @@ class LMConv(Conditional):
             new.append(read)
         return self._params(h), Cache(fixed, (values, tuple(new)))
 
-    def prefill(
-        self, x: Array, n: int, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
         order = self.resolve_order(order)
         batch = x.shape[: x.ndim - len(self.event_shape)]
         fixed, (values, _) = self.init_cache(batch, context, order)

@@ -28,7 +28,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, replace, split_key
+from jaxgen.core import Context, Key, Order, Shape, replace, split_key
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache, Stretch, rank_of
 from jaxgen.networks.blocks import activation, check_hyperparameters, dropout
@@ -162,12 +162,7 @@ class MADE(Conditional):
         return self._cast(context) @ self._cast(kernel[...])
 
     def __call__(
-        self,
-        x: Array,
-        context: Array | None = None,
-        order: Array | None = None,
-        *,
-        key: Array | None = None,
+        self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
     ) -> Array:
         batch = x.shape[: x.ndim - len(self.grid_shape)]
         x = self._cast(x.reshape(*batch, self.num_positions))
@@ -220,9 +215,7 @@ class MADE(Conditional):
             return blocks
         return [sum(both) for both in zip(self._block_heights(span), blocks, strict=True)]
 
-    def init_cache(
-        self, batch: Shape, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:
         order = self.resolve_order(order)
         weights = self._masked(order)
         flat, size = math.prod(batch), self.num_positions
@@ -324,9 +317,7 @@ class MADE(Conditional):
             later.append(jax.lax.dynamic_update_slice(layer, new, (start, 0)))
         return Cache(fixed, (inputs, tuple(later)))
 
-    def prefill(
-        self, x: Array, n: int, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
         batch = x.shape[: x.ndim - len(self.grid_shape)]
         order = self.resolve_order(order)
         fixed, (zeros, _) = self.init_cache(batch, context, order)

@@ -27,7 +27,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, ShapeError, check_levels, replace
+from jaxgen.core import Context, Key, Order, Shape, ShapeError, check_levels, replace
 from jaxgen.functional.autoregressive import Cache
 
 Graph = tuple[tuple[int, ...], ...]
@@ -161,12 +161,7 @@ class Markov(Conditional):
         return jax.lax.scan(add, total, jnp.asarray(corners, jnp.int32))[0]
 
     def __call__(
-        self,
-        x: Array,
-        context: Array | None = None,
-        order: Array | None = None,
-        *,
-        key: Array | None = None,
+        self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
     ) -> Array:
         batch = x.shape[: x.ndim - len(self.grid_shape)]
         flat = x.reshape(*batch, self.num_positions)
@@ -177,9 +172,7 @@ class Markov(Conditional):
         shape = (*batch, *self.grid_shape, self.num_params)
         return jnp.broadcast_to(params.reshape(*params.shape[:-2], *shape[len(batch) :]), shape)
 
-    def init_cache(
-        self, batch: Shape, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:
         parameter = self.table if self.table is not None else self.bias
         assert parameter is not None
         return Cache(None, jnp.zeros((self.num_positions, *batch), parameter[...].dtype))
@@ -195,9 +188,7 @@ class Markov(Conditional):
         params = jnp.broadcast_to(params, (*x_previous.shape, self.num_params))
         return params, Cache(None, known)
 
-    def prefill(
-        self, x: Array, n: int, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
         batch = x.shape[: x.ndim - len(self.grid_shape)]
         order = self.resolve_order(order)
         state = self.init_cache(batch).state

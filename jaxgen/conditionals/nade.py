@@ -21,7 +21,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape
+from jaxgen.core import Context, Key, Order, Shape
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.networks.blocks import activation, check_hyperparameters, dropout
 
@@ -95,7 +95,7 @@ class NADE(Conditional):
     def _cast(self, value: Array) -> Array:
         return value if self.dtype is None else value.astype(self.dtype)
 
-    def _start(self, batch: Shape, context: Array | None, order: Array) -> tuple[Array, Array]:
+    def _start(self, batch: Shape, context: Context, order: Array) -> tuple[Array, Array]:
         """The pre-activations before any value, and what a context adds to the parameters."""
         bias = self._cast(self.bias[...])
         if self.context_kernel is None or self.context_out_kernel is None or context is None:
@@ -114,12 +114,7 @@ class NADE(Conditional):
         return h @ weights["out_kernel"] + weights["out_bias"] + shift
 
     def __call__(
-        self,
-        x: Array,
-        context: Array | None = None,
-        order: Array | None = None,
-        *,
-        key: Array | None = None,
+        self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
     ) -> Array:
         order = self.resolve_order(order)
         sequence = self._cast(self.to_sequence(x, order))
@@ -138,9 +133,7 @@ class NADE(Conditional):
         params = scan_in_segments(body, pre, steps, self.num_positions)
         return self.from_sequence(params, order, params=True)
 
-    def init_cache(
-        self, batch: Shape, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:
         order = self.resolve_order(order)
         pre, shift = self._start(batch, context, order)
         return Cache((self._weights(order), shift), pre)
@@ -153,9 +146,7 @@ class NADE(Conditional):
         now = jax.tree.map(lambda weight: weight[t], weights)
         return self._params(pre, now, shift[t]), Cache(cache.fixed, pre)
 
-    def prefill(
-        self, x: Array, n: int, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
         batch = x.shape[: x.ndim - len(self.grid_shape)]
         order = self.resolve_order(order)
         fixed, pre = self.init_cache(batch, context, order)

@@ -25,7 +25,7 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.conditionals.pixelcnn_layers import MaskedWindow, PixelBlock
-from jaxgen.core import Shape, check_grid, unstack
+from jaxgen.core import Context, Key, Order, Shape, check_grid, unstack
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache, Emit, incremental
 from jaxgen.functional.windows import Window, check_sizes, empty_rows, gather, position_rows
@@ -96,7 +96,7 @@ class PixelCNN(Conditional):
         self.last = MaskedWindow(out_width, num_params, groups=groups, zero=True, rngs=rngs)
 
     def _features(
-        self, x: Array, context: Array | None, key: Array | None
+        self, x: Array, context: Context, key: Key
     ) -> tuple[Array, tuple[Array, Array, Array]]:
         """The last features ``(*batch, height, width, features)``, and of every block the features
         it starts from, what its window sees and what its last map reads, stacked."""
@@ -121,12 +121,7 @@ class PixelCNN(Conditional):
         return jax.nn.relu(self.mix(jax.nn.relu(h)[..., None, :], group))
 
     def __call__(
-        self,
-        x: Array,
-        context: Array | None = None,
-        order: Array | None = None,
-        *,
-        key: Array | None = None,
+        self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
     ) -> Array:
         h, _ = self._features(x, context, key)
         params = self.last(self._mixed(h)[..., None, :])
@@ -140,9 +135,7 @@ class PixelCNN(Conditional):
     # features of the channels before. Those of the channels after are left over from another wave,
     # and masked.
 
-    def init_cache(
-        self, batch: Shape, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:
         height, width, channels = self.grid_shape
         dtype = self.last.dtype or self.last.bias[...].dtype
         values = empty_rows((height, width), batch, channels, dtype)
@@ -266,9 +259,7 @@ class PixelCNN(Conditional):
             row[: len(wave)] = wave
         return filled
 
-    def prefill(
-        self, x: Array, n: int, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
         batch = x.shape[: x.ndim - len(self.event_shape)]
         fixed, (values, _, _) = self.init_cache(batch, context, order)
         h, (started, read, ended) = self._features(x, context, None)

@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
+from jaxgen.core import Context, Key
 from jaxgen.functional.windows import Grid, causal, flat
 from jaxgen.networks.blocks import dropout
 
@@ -126,11 +127,7 @@ class PixelBlock(nnx.Module):
         return jax.nn.relu(self.down(jax.nn.relu(h)[..., None, :], group))
 
     def after(
-        self,
-        window: Array,
-        context: Array | None,
-        group: Array | None = None,
-        key: Array | None = None,
+        self, window: Array, context: Context, group: Array | None = None, key: Key = None
     ) -> Array:
         """What the last map reads, from the window and its middle."""
         mixed = self.conv(window, group)

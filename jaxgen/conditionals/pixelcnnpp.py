@@ -51,7 +51,17 @@ from jaxgen.conditionals.unet import (
     run,
     unroll,
 )
-from jaxgen.core import Shape, ShapeError, batch_shape, check_context, check_grid, replace
+from jaxgen.core import (
+    Context,
+    Key,
+    Order,
+    Shape,
+    ShapeError,
+    batch_shape,
+    check_context,
+    check_grid,
+    replace,
+)
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.functional.windows import flat, pixels, position_rows, rectangle, with_previous
 from jaxgen.networks.blocks import (
@@ -109,8 +119,8 @@ class GatedBlock(nnx.Module):
         side: Array | None,
         see: See,
         kept: tuple[Any, Any],
-        context: Array | None,
-        key: Array | None = None,
+        context: Context,
+        key: Key = None,
     ) -> tuple[Array, tuple[Any, Any]]:
         """The new features, and what its two windows see, to be kept."""
         window, read = see(kept[0], concat_elu(h))
@@ -123,7 +133,7 @@ class GatedBlock(nnx.Module):
             mixed = mixed + self.project(context)
         return h + jax.nn.glu(mixed), (read, inner)
 
-    def initialize(self, h: Array, side: Array | None, see: See, context: Array | None) -> Self:
+    def initialize(self, h: Array, side: Array | None, see: See, context: Context) -> Self:
         """The layer with all its maps fitted to these features, one after the other."""
         new = replace(self, first=self.first.fitted(flat(see(None, concat_elu(h))[0])))
         if self.across is not None and side is not None:
@@ -221,7 +231,7 @@ class PixelCNNPP(Conditional):
         self.last = zero_linear(width, num_params, rngs=rngs)
 
     def _run(
-        self, x: Array, context: Array | None, key: Array | None, fit: bool = False
+        self, x: Array, context: Context, key: Key, fit: bool = False
     ) -> tuple[Self, Array, tuple[Kept, Kept]]:
         """The network, its maps fitted to the values if so asked, the down-right features in the
         end, and what both streams leave behind."""
@@ -252,16 +262,11 @@ class PixelCNNPP(Conditional):
         return self.last(jax.nn.elu(right))
 
     def __call__(
-        self,
-        x: Array,
-        context: Array | None = None,
-        order: Array | None = None,
-        *,
-        key: Array | None = None,
+        self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
     ) -> Array:
         return self._params(self._run(x, context, key)[1])
 
-    def initialize(self, x: Array, context: Array | None = None) -> Self:
+    def initialize(self, x: Array, context: Context = None) -> Self:
         """The network with every weight-normalised map fitted to a batch, from the pixels on.
 
         The outputs of each map have mean 0 and deviation 1 over the batch and the pixels, those of
@@ -278,9 +283,7 @@ class PixelCNNPP(Conditional):
     # whose windows see the row above and the row itself. A coarse stage takes part in either only
     # where it has a row, or a pixel, there; its results stay for the steps in between.
 
-    def init_cache(
-        self, batch: Shape, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:
         x = jnp.zeros((*batch, *self.event_shape))
         shapes = jax.eval_shape(lambda: self._state(x, 0, context))
         return Cache(
@@ -288,11 +291,11 @@ class PixelCNNPP(Conditional):
             jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), shapes),
         )
 
-    def _fixed(self, context: Array | None) -> tuple[Any, ...]:
+    def _fixed(self, context: Context) -> tuple[Any, ...]:
         first = self.first_down.folded(), self.first_above.folded(), self.first_left.folded()
         return first, tuple(map(unroll, self.stage.streams())), context
 
-    def _state(self, x: Array, n: int, context: Array | None) -> tuple[Array, Kept, Kept]:
+    def _state(self, x: Array, n: int, context: Context) -> tuple[Array, Kept, Kept]:
         """What is kept after some steps, from a pass over all pixels."""
         height, width = self.grid_shape
         down, right = self._run(x, context, None)[2]
@@ -325,9 +328,7 @@ class PixelCNNPP(Conditional):
         _, h, columns = run(right, Part(RIGHT, context, row, column, 1), h[None], rows, columns)
         return self._params(h[0]), Cache(cache.fixed, (values, rows, columns))
 
-    def prefill(
-        self, x: Array, n: int, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
         return Cache(self._fixed(context), self._state(x, n, context))
 
     def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:

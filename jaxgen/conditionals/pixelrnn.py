@@ -46,7 +46,7 @@ from jaxgen.conditionals.pixelrnn_layers import (
     States,
     in_row,
 )
-from jaxgen.core import Shape, ShapeError
+from jaxgen.core import Context, Key, Order, Shape, ShapeError
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.functional.windows import causal, check_sizes, flat, position_rows
@@ -112,7 +112,7 @@ class _PixelRNN(Conditional):
     def _dtype(self) -> jnp.dtype:
         return jnp.dtype(self.last.dtype or self.last.kernel[...].dtype)
 
-    def _params(self, h: Array, key: Array | None = None) -> Array:
+    def _params(self, h: Array, key: Key = None) -> Array:
         mixed = jax.nn.relu(self.mix(jax.nn.relu(h)))
         # Before a nonlinearity, its noise would bias what is learned for the mean of the features.
         return self.last(dropout(mixed, self.dropout, key))
@@ -122,12 +122,12 @@ class _PixelRNN(Conditional):
         batch = x.shape[: x.ndim - len(self.event_shape)]
         return x.reshape(*batch, *self.grid_shape, math.prod(self.position_shape))
 
-    def _shifts(self, layer: LSTMLayer, context: Array | None) -> tuple[Array, ...]:
+    def _shifts(self, layer: LSTMLayer, context: Context) -> tuple[Array, ...]:
         if context is not None and self.context_shape is not None:
             context = spread_context(context, self.context_shape)
         return layer.shifts(context, self._dtype)
 
-    def _features(self, x: Array, context: Array | None) -> tuple[Array, tuple[Array, States]]:
+    def _features(self, x: Array, context: Context) -> tuple[Array, tuple[Array, States]]:
         """The last features, and of every layer the features it reads and its states, stacked."""
         pixels = self._pixels(x)
         h = self.first(flat(causal(self.first_size).everywhere(pixels)))
@@ -139,12 +139,7 @@ class _PixelRNN(Conditional):
         return jax.lax.scan(body, h, self.layers)
 
     def __call__(
-        self,
-        x: Array,
-        context: Array | None = None,
-        order: Array | None = None,
-        *,
-        key: Array | None = None,
+        self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
     ) -> Array:
         return self._params(self._features(x, context)[0], key)
 
@@ -153,14 +148,12 @@ class _PixelRNN(Conditional):
     # states, which need all of it. Values are kept as (positions, *batch, entries), with a row of
     # zeros for what lies beyond the edge.
 
-    def _fixed(self, context: Array | None) -> tuple[tuple[LSTMLayer, tuple[Array, ...]], ...]:
+    def _fixed(self, context: Context) -> tuple[tuple[LSTMLayer, tuple[Array, ...]], ...]:
         """Every layer, and what the context adds to its gates."""
         layers = (jax.tree.map(lambda leaf, i=i: leaf[i], self.layers) for i in range(self.depth))
         return tuple((layer, self._shifts(layer, context)) for layer in layers)
 
-    def init_cache(
-        self, batch: Shape, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:
         width = self.grid_shape[1]
         entries = math.prod(self.position_shape)
         values = jnp.zeros((self.num_positions + 1, *batch, entries), self._dtype)
@@ -198,9 +191,7 @@ class _PixelRNN(Conditional):
             new.append(memory)
         return self._params(h), Cache(layers, (values, tuple(new)))
 
-    def prefill(
-        self, x: Array, n: int, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
         _, (reads, states) = self._features(x, context)
         layers, width = self._fixed(context), self.grid_shape[1]
         memories = []

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape
+from jaxgen.core import Context, Shape
 from jaxgen.functional.rearrange import skew, unskew
 from jaxgen.functional.windows import Window, flat, rectangle
 
@@ -73,7 +73,7 @@ class LSTMLayer(nnx.Module):
             else nnx.Linear(context_features, gates, use_bias=False, rngs=rngs)
         )
 
-    def shifts(self, context: Array | None, dtype: jnp.dtype) -> tuple[Array, ...]:
+    def shifts(self, context: Context, dtype: jnp.dtype) -> tuple[Array, ...]:
         """What a context ``(*batch, height or 1, width or 1, features)`` adds to the gates of every
         direction; zeros without one."""
         if self.project is None or context is None:

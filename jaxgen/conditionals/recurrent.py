@@ -20,7 +20,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, replace, unknown
+from jaxgen.core import Context, Order, Shape, replace, unknown
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.networks.blocks import check_hyperparameters, zero_linear
 
@@ -80,9 +80,7 @@ class Recurrent(Conditional):
         """The same network over sequences of another length."""
         return replace(self, grid_shape=(length,))
 
-    def init_cache(
-        self, batch: Shape, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:
         state = jnp.zeros((*batch, self.width), self.last.dtype or self.last.kernel[...].dtype)
         carry: Any = (state, state) if self.cell == "lstm" else state
         return Cache(context, (carry,) * len(self.cells))

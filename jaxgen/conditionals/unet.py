@@ -19,7 +19,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import replace, split_key, unstack
+from jaxgen.core import Context, Key, replace, split_key, unstack
 from jaxgen.functional.windows import Grid, Window, flat, rectangle, row_of
 from jaxgen.networks.blocks import WeightNorm, fold_weight_norm
 
@@ -167,7 +167,7 @@ def run(
     h: Array,
     shown: Kept = NOTHING,
     kept: Kept = NOTHING,
-    key: Array | None = None,
+    key: Key = None,
 ) -> tuple[Stream, Array, Kept]:
     """A stream through a stage.
 
@@ -223,7 +223,7 @@ class Everywhere:
     """
 
     window: Window
-    context: Array | None
+    context: Context
     fit: bool = False
 
     @property
@@ -231,7 +231,7 @@ class Everywhere:
         return self
 
     def layers(
-        self, blocks: Any, h: Array, mirrors: Any, sides: Any, kept: Any, key: Array | None
+        self, blocks: Any, h: Array, mirrors: Any, sides: Any, kept: Any, key: Key
     ) -> tuple[Any, Array, Any, Any]:
         """Stacked layers: themselves, the features in the end, those of each, and what is seen."""
 
@@ -281,7 +281,7 @@ class Part:
     """
 
     window: Window
-    context: Array | None
+    context: Context
     row: Any  # an integer, traced in a step
     column: Any
     count: int
@@ -292,9 +292,7 @@ class Part:
         half = self.row // 2, self.column // 2, (self.count + 1) // 2
         return Part(self.window, self.context, *half)
 
-    def layers(
-        self, blocks: Any, h: Array, mirrors: Any, sides: Any, kept: Any, key: Array | None
-    ) -> Any:
+    def layers(self, blocks: Any, h: Array, mirrors: Any, sides: Any, kept: Any, key: Key) -> Any:
         features, seen = [], []
         for i, block in enumerate(blocks):
             side = (

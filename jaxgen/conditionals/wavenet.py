@@ -26,7 +26,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, check_grid
+from jaxgen.core import Context, Key, Order, Shape, check_grid
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.functional.windows import flat
 from jaxgen.networks.blocks import check_hyperparameters, dropout, zero_linear
@@ -62,7 +62,7 @@ class DilatedBlock(nnx.Module):
             else nnx.Linear(context_features, 2 * width, use_bias=False, rngs=rngs)
         )
 
-    def __call__(self, h: Array, earlier: Array, context: Array | None) -> tuple[Array, Array]:
+    def __call__(self, h: Array, earlier: Array, context: Context) -> tuple[Array, Array]:
         """What is added to the features ``(..., width)`` and to the skips of positions, given
         features before them."""
         mixed = self.now(h) + self.before(earlier)
@@ -170,9 +170,7 @@ class WaveNet(Conditional):
     def _params(self, skips: Array) -> Array:
         return self.last(jax.nn.relu(self.mix(jax.nn.relu(skips))))
 
-    def _features(
-        self, x: Array, context: Array | None, key: Array | None
-    ) -> tuple[Array, list[Array]]:
+    def _features(self, x: Array, context: Context, key: Key) -> tuple[Array, list[Array]]:
         """The sum of the skips ``(*batch, length, skip_width)``, and what every layer reads."""
         batch = x.shape[: x.ndim - len(self.event_shape)]
         values = x.reshape(*batch, self.num_positions, math.prod(self.position_shape))
@@ -189,12 +187,7 @@ class WaveNet(Conditional):
         return skips, read
 
     def __call__(
-        self,
-        x: Array,
-        context: Array | None = None,
-        order: Array | None = None,
-        *,
-        key: Array | None = None,
+        self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
     ) -> Array:
         return self._params(self._features(x, context, key)[0])
 
@@ -202,9 +195,7 @@ class WaveNet(Conditional):
     # steps, as a ring. After a step's own row comes the oldest, that of step t - dilation. A row
     # that was read and then overwritten would make the compiler copy the ring at every step.
 
-    def init_cache(
-        self, batch: Shape, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:
         if context is not None and self.local:
             context = jnp.moveaxis(context, -2, 0)
         width = self.embed.out_features
@@ -226,9 +217,7 @@ class WaveNet(Conditional):
             h, skips = h + change, skips + skip
         return self._params(skips), Cache(cache.fixed, tuple(rings))
 
-    def prefill(
-        self, x: Array, n: int, context: Array | None = None, order: Array | None = None
-    ) -> Cache:
+    def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
         batch = x.shape[: x.ndim - len(self.event_shape)]
         fixed, rings = self.init_cache(batch, context, order)
         _, read = self._features(x, context, None)

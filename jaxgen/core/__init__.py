@@ -2,6 +2,10 @@
 
 from jaxgen.core.shapes import (
     METHODS,
+    Context,
+    Key,
+    Mask,
+    Order,
     Shape,
     ShapeError,
     batch_shape,
@@ -27,7 +31,11 @@ from jaxgen.core.variables import Buffer, freeze, needs_calibration, num_paramet
 __all__ = [
     "METHODS",
     "Buffer",
+    "Context",
+    "Key",
     "M",
+    "Mask",
+    "Order",
     "Shape",
     "ShapeError",
     "batch_shape",

@@ -11,6 +11,10 @@ import numpy as np
 from jax import Array
 
 Shape = tuple[int, ...]
+Context = Array | None  # None where a model or a network is unconditional
+Order = Array | None  # of generation; None for a network's own
+Key = Array | None  # turns dropout on; None means evaluation
+Mask = Array | np.ndarray  # booleans: what is observed, of NumPy where it can be looked at
 
 # The ways to run the sequential direction, see jaxgen.functional.autoregressive.
 METHODS = ("auto", "incremental", "naive", "jacobi", "wavefront")
@@ -96,7 +100,7 @@ def check_grid(grid_shape: Shape, axes: Sequence[str], where: str) -> Shape:
 
 
 def check_context(
-    context: Array | None, context_shape: Shape | None, batch: Shape, where: str
+    context: Context, context_shape: Shape | None, batch: Shape, where: str
 ) -> Array | None:
     """The context as an array ``(*batch, *context_shape)``, or None where none is expected.
 
@@ -214,6 +218,6 @@ def unpack_params(params: Array, position_shape: Shape, params_per_value: int) -
     return params.reshape(*params.shape[:-1], *position_shape, params_per_value)
 
 
-def split_key(key: Array | None, num: int) -> Sequence[Array | None]:
+def split_key(key: Key, num: int) -> Sequence[Array | None]:
     """``num`` independent keys, or as many times None: no key means evaluation."""
     return [None] * num if key is None else list(jax.random.split(key, num))

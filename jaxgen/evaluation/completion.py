@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Shape, unknown
+from jaxgen.core import Context, Shape, unknown
 from jaxgen.evaluation.plots import sample_grid
 from jaxgen.models import Model
 
@@ -61,7 +61,7 @@ def completion_grid(
     x: np.ndarray | Array,
     observed: np.ndarray,
     num: int,
-    context: Array | None = None,
+    context: Context = None,
     *,
     key: Array,
 ) -> "Figure":

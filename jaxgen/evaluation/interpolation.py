@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import ShapeError, batch_shape
+from jaxgen.core import Context, Key, ShapeError, batch_shape
 from jaxgen.evaluation.plots import sample_grid
 from jaxgen.models import Model
 
@@ -28,10 +28,10 @@ def interpolate(
     x0: Array | np.ndarray,
     x1: Array | np.ndarray,
     num: int,
-    context: Array | None = None,
+    context: Context = None,
     *,
     spherical: bool = True,
-    key: Array | None = None,
+    key: Key = None,
 ) -> Array:
     """The way from ``x0`` to ``x1`` through the latent space, both ends included.
 

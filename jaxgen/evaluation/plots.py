@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxgen.core import Context
 from jaxgen.functional import companding
 from jaxgen.models import Model
 
@@ -118,7 +119,7 @@ def density_2d(
     *,
     limits: tuple[float, float, float, float] | None = None,
     resolution: int = 200,
-    context: Array | None = None,
+    context: Context = None,
 ) -> "Figure":
     """The density of a two-dimensional model beside samples, on the same axes.
 

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import ShapeError
+from jaxgen.core import Context, ShapeError
 from jaxgen.models import Model
 
 _NAME = "importance_log_normalizer"
@@ -60,7 +60,7 @@ def importance_log_normalizer(
     key: Array,
     num_samples: int,
     *,
-    context: Array | None = None,
+    context: Context = None,
     batch_size: int = 10_000,
 ) -> NormalizerEstimate:
     """Estimates ``log Z`` of an unnormalised density with a model's samples as proposals.
@@ -132,7 +132,7 @@ def importance_log_normalizer(
 
 @functools.partial(jax.jit, static_argnames=("log_density", "size"))
 def _log_weights(
-    model: Model, key: Array, context: Array | None, *, log_density: Callable[..., Array], size: int
+    model: Model, key: Array, context: Context, *, log_density: Callable[..., Array], size: int
 ) -> Array:
     """``log p~(x) - log q(x)`` at ``size`` samples."""
     x, log_q = model.sample_and_log_prob(key, size, context)

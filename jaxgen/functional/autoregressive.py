@@ -209,10 +209,7 @@ def naive(network: Callable[[Array], Array], emit: Emit, initial: Array) -> Any:
 
 
 def jacobi(
-    network: Callable[[Array], Array],
-    emit: Emit,
-    initial: Array,
-    tolerance: float = 0.0,
+    network: Callable[[Array], Array], emit: Emit, initial: Array, tolerance: float = 0.0
 ) -> tuple[Any, FixedPoint]:
     r"""Iterates ``values <- emit(network(values))``, all steps at once, to its fixed point.
 

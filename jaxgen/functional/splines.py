@@ -376,10 +376,7 @@ def _change(
         jnp.sum(t * total + o * own, -1) + jnp.sum(r * at, 0)
         for t, o, r in zip(by.total, by.own, by.raw_slopes, strict=True)
     )
-    return (
-        dy - by.x[0] * before[..., 0] + before[..., 1],
-        dlog - by.x[1] * before[..., 0],
-    )
+    return (dy - by.x[0] * before[..., 0] + before[..., 1], dlog - by.x[1] * before[..., 0])
 
 
 def _change_at(

@@ -9,7 +9,18 @@ import numpy as np
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, ShapeError, batch_shape, float_dtype, is_concrete, replace
+from jaxgen.core import (
+    Context,
+    Key,
+    Mask,
+    Order,
+    Shape,
+    ShapeError,
+    batch_shape,
+    float_dtype,
+    is_concrete,
+    replace,
+)
 from jaxgen.functional import autoregressive
 from jaxgen.likelihoods import Likelihood
 from jaxgen.models import completion
@@ -57,11 +68,11 @@ class Autoregressive(Model):
     def log_prob(
         self,
         x: Array,
-        context: Array | None = None,
+        context: Context = None,
         *,
-        order: Array | None = None,
+        order: Order = None,
         lengths: Array | None = None,
-        key: Array | None = None,
+        key: Key = None,
     ) -> Array:
         """As :meth:`Model.log_prob`.
 
@@ -87,7 +98,7 @@ class Autoregressive(Model):
         grid = len(self.conditional.grid_shape)
         return jnp.sum(log_prob, tuple(range(log_prob.ndim - grid, log_prob.ndim)))
 
-    def _within(self, x: Array, lengths: Array, order: Array | None) -> Array:
+    def _within(self, x: Array, lengths: Array, order: Order) -> Array:
         """Which positions are no padding, ``(*batch, *grid_shape)``."""
         network, known = self.conditional, np.asarray(lengths) if is_concrete(lengths) else None
         lengths = jnp.asarray(lengths)
@@ -110,9 +121,9 @@ class Autoregressive(Model):
         self,
         key: Array,
         num_samples: int,
-        context: Array | None = None,
+        context: Context = None,
         *,
-        order: Array | None = None,
+        order: Order = None,
         method: str = "auto",
         temperature: float | Array = 1.0,
         top_p: float | Array = 1.0,
@@ -179,11 +190,11 @@ class Autoregressive(Model):
         self,
         key: Array,
         x: Array,
-        observed: Array | np.ndarray,
+        observed: Mask,
         num_samples: int,
-        context: Array | None = None,
+        context: Context = None,
         *,
-        order: Array | None = None,
+        order: Order = None,
         temperature: float | Array = 1.0,
         top_p: float | Array = 1.0,
     ) -> Array:
@@ -244,7 +255,7 @@ class Autoregressive(Model):
         # Events with masks of their own are filled side by side.
         copies = 1 if observed.ndim == 1 else math.prod(event_batch)
 
-        def fill(key: Array, x: Array, observed: Array, context: Array | None) -> Array:
+        def fill(key: Array, x: Array, observed: Array, context: Context) -> Array:
             x = jnp.broadcast_to(x, (num_samples, *x.shape))
             if context is not None:
                 context = jnp.broadcast_to(context, (num_samples, *context.shape))
@@ -264,12 +275,7 @@ class Autoregressive(Model):
         return drawn.reshape(num_samples, *x.shape)
 
     def conditional_log_prob(
-        self,
-        x: Array,
-        observed: Array | np.ndarray,
-        context: Array | None = None,
-        *,
-        order: Array | None = None,
+        self, x: Array, observed: Mask, context: Context = None, *, order: Order = None
     ) -> Array:
         """``log p(missing part | observed part)`` in nats, by the chain rule in one pass.
 
@@ -286,7 +292,7 @@ class Autoregressive(Model):
         x, context, observed = self._completion(x, observed, context, order, "conditional_log_prob")
         self.likelihood.check(x)
 
-        def score(x: Array, observed: Array, context: Array | None) -> Array:
+        def score(x: Array, observed: Array, context: Context) -> Array:
             network, likelihood = self.conditional, self.likelihood
             first = completion.observed_first(network, observed, order)
             return completion.score_missing(network, likelihood, x, observed, context, first)
@@ -297,9 +303,7 @@ class Autoregressive(Model):
         batch = x.shape[: x.ndim - len(self.event_shape)]
         return jax.vmap(score)(*completion.one_by_one(batch, x, mask, context)).reshape(batch)
 
-    def conditions_exactly(
-        self, observed: Array | np.ndarray, order: Array | np.ndarray | None = None
-    ) -> bool:
+    def conditions_exactly(self, observed: Mask, order: Array | np.ndarray | None = None) -> bool:
         """Whether :meth:`complete` and :meth:`conditional_log_prob` are exact for a mask.
 
         Args:
@@ -309,13 +313,8 @@ class Autoregressive(Model):
         return completion.is_exact(self.conditional, observed, order)
 
     def _completion(
-        self,
-        x: Array,
-        observed: Array | np.ndarray,
-        context: Array | None,
-        order: Array | None,
-        name: str,
-    ) -> tuple[Array, Array | None, Array | np.ndarray]:
+        self, x: Array, observed: Mask, context: Context, order: Order, name: str
+    ) -> tuple[Array, Array | None, Mask]:
         """The arguments of a completion, checked, with the mask as one of positions."""
         where = f"Autoregressive.{name}"
         x, context = self._events(x, context, name)
@@ -324,7 +323,7 @@ class Autoregressive(Model):
         completion.warn_unless_exact(self.conditional, observed, order, where)
         return x, context, observed
 
-    def initialize(self, x: Array, key: Array, context: Array | None = None) -> Self:
+    def initialize(self, x: Array, key: Array, context: Context = None) -> Self:
         x, context = self._events(x, context, "initialize")
         encoded = self.likelihood.encode(x)
         return replace(self, conditional=self.conditional.initialize(encoded, context))

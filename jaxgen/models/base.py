@@ -10,7 +10,17 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape, ShapeError, batch_shape, check_context, check_method, is_concrete
+from jaxgen.core import (
+    Context,
+    Key,
+    Mask,
+    Shape,
+    ShapeError,
+    batch_shape,
+    check_context,
+    check_method,
+    is_concrete,
+)
 
 # Which models have what not all have.
 _ABILITIES = {
@@ -52,9 +62,7 @@ class Model(nnx.Module):
     levels: int | None = None  # integer levels 0 .. levels - 1; None for real values
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
 
-    def log_prob(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
-    ) -> Array:
+    def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """``log p(x | context)`` in nats.
 
         Args:
@@ -72,12 +80,7 @@ class Model(nnx.Module):
         raise NotImplementedError(f"{type(self).__name__} defines no log_prob")
 
     def elbo(
-        self,
-        x: Array,
-        key: Array,
-        context: Array | None = None,
-        *,
-        dropout_key: Array | None = None,
+        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
     ) -> Array:
         """A lower bound of ``log p(x | context)`` in expectation over ``key``, in nats.
 
@@ -86,7 +89,7 @@ class Model(nnx.Module):
         return self.log_prob(x, context, key=dropout_key)
 
     def importance_log_prob(
-        self, x: Array, key: Array, num_samples: int, context: Array | None = None
+        self, x: Array, key: Array, num_samples: int, context: Context = None
     ) -> Array:
         """An estimate of ``log p(x | context)`` from ``num_samples`` importance samples, in nats.
 
@@ -98,7 +101,7 @@ class Model(nnx.Module):
         self,
         key: Array,
         num_samples: int,
-        context: Array | None = None,
+        context: Context = None,
         *,
         method: str = "auto",
         temperature: float | Array = 1.0,
@@ -129,7 +132,7 @@ class Model(nnx.Module):
         context = self._context(context, batch, f"{type(self).__name__}.sample")
         return self._draw(key, batch, context, Sampling(method, self._temperature(temperature)))
 
-    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
+    def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         """What :meth:`sample` returns, of arguments that have been checked.
 
         Args:
@@ -141,7 +144,7 @@ class Model(nnx.Module):
         raise NotImplementedError(f"{type(self).__name__} defines no sample")
 
     def sample_and_log_prob(
-        self, key: Array, num_samples: int, context: Array | None = None, *, method: str = "auto"
+        self, key: Array, num_samples: int, context: Context = None, *, method: str = "auto"
     ) -> tuple[Array, Array]:
         """Samples and their log-probabilities, ``(num_samples, *batch)``.
 
@@ -152,12 +155,7 @@ class Model(nnx.Module):
         return x, self.log_prob(x, context)
 
     def complete(
-        self,
-        key: Array,
-        x: Array,
-        observed: Array | np.ndarray,
-        num_samples: int,
-        context: Array | None = None,
+        self, key: Array, x: Array, observed: Mask, num_samples: int, context: Context = None
     ) -> Array:
         """Draws the missing part of events given the observed part.
 
@@ -168,17 +166,15 @@ class Model(nnx.Module):
         """
         raise self._lacks("complete", "grid_shape")
 
-    def conditional_log_prob(
-        self, x: Array, observed: Array | np.ndarray, context: Array | None = None
-    ) -> Array:
+    def conditional_log_prob(self, x: Array, observed: Mask, context: Context = None) -> Array:
         """``log p(missing part | observed part)`` in nats; as for :meth:`complete`."""
         raise self._lacks("conditional_log_prob", "grid_shape")
 
-    def conditions_exactly(self, observed: Array | np.ndarray) -> bool:
+    def conditions_exactly(self, observed: Mask) -> bool:
         """Whether these two are exact for a mask of ``grid_shape``, or for many."""
         raise self._lacks("conditions_exactly", "grid_shape")
 
-    def infer(self, x: Array, context: Array | None = None, *, key: Array | None = None) -> Array:
+    def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """The latent of data, array ``(*batch, *latent_shape)``.
 
         Args:
@@ -192,7 +188,7 @@ class Model(nnx.Module):
         """
         raise self._lacks("infer", "latent_shape")
 
-    def decode(self, z: Array, context: Array | None = None) -> Array:
+    def decode(self, z: Array, context: Context = None) -> Array:
         """The data of a latent, array ``(*batch, *event_shape)``: the way back of :meth:`infer`.
 
         Raises:
@@ -200,7 +196,7 @@ class Model(nnx.Module):
         """
         raise self._lacks("decode", "latent_shape")
 
-    def reconstruct(self, x: Array, context: Array | None = None) -> Array:
+    def reconstruct(self, x: Array, context: Context = None) -> Array:
         """Data taken to their latents and back, array ``(*batch, *event_shape)``.
 
         Raises:
@@ -214,11 +210,11 @@ class Model(nnx.Module):
         """The error of a method whose ability this model has not."""
         return TypeError(f"{type(self).__name__}.{method}: {_ABILITIES[ability]}")
 
-    def initialize(self, x: Array, key: Array, context: Array | None = None) -> Self:
+    def initialize(self, x: Array, key: Array, context: Context = None) -> Self:
         """The model adapted to a first batch of data (actnorm); most models return themselves."""
         return self._adapt(INITIALIZE, x, key, context)
 
-    def calibrate(self, x: Array, key: Array, context: Array | None = None) -> Self:
+    def calibrate(self, x: Array, key: Array, context: Context = None) -> Self:
         """The model with the statistics of its layers (batch normalisation) taken from the data.
 
         They go stale whenever parameters change, so this is called after training, before the
@@ -226,7 +222,7 @@ class Model(nnx.Module):
         """
         return self._adapt(CALIBRATE, x, key, context)
 
-    def _adapt(self, adapt: "Adapt", x: Array, key: Array, context: Array | None) -> Self:
+    def _adapt(self, adapt: "Adapt", x: Array, key: Array, context: Context) -> Self:
         """What :meth:`initialize` and :meth:`calibrate` share: a model of parts adapts its parts.
 
         ``adapt`` is the one of the two that goes on, to be called on the parts.
@@ -272,14 +268,14 @@ class Model(nnx.Module):
             f"autoregressive model can leave out what follows their end"
         )
 
-    def _events(self, x: Array, context: Array | None, name: str) -> tuple[Array, Array | None]:
+    def _events(self, x: Array, context: Context, name: str) -> tuple[Array, Array | None]:
         """The arguments of a method as checked arrays."""
         where = f"{type(self).__name__}.{name}"
         x = jnp.asarray(x)
         batch = batch_shape(x, self.event_shape, where)
         return x, self._context(context, batch, where)
 
-    def _context(self, context: Array | None, batch: Shape, where: str) -> Array | None:
+    def _context(self, context: Context, batch: Shape, where: str) -> Array | None:
         if context is not None:
             self._require_conditional(where)
         return check_context(context, self.context_shape, batch, where)
@@ -289,7 +285,7 @@ class Model(nnx.Module):
             raise ShapeError(f"{where}: this model is unconditional, but a context was given")
         return self.context_shape
 
-    def _sample_batch(self, num_samples: int, context: Array | None, method: str) -> Shape:
+    def _sample_batch(self, num_samples: int, context: Context, method: str) -> Shape:
         """The batch shape of samples: ``(num_samples, *context's batch)``."""
         where = f"{type(self).__name__}.sample"
         check_method(method)

@@ -21,14 +21,13 @@ import numpy as np
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Shape, ShapeError, float_dtype, is_concrete
+from jaxgen.core import Context, Key, Mask, Order, Shape, ShapeError, float_dtype, is_concrete
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Emit
 from jaxgen.likelihoods import Likelihood
 
 # How a position's value is drawn from its parameters: (position, params) -> value.
 Draw = Callable[[Array, Array], Array]
-Mask = Array | np.ndarray
 
 
 class ApproximateCompletion(UserWarning):
@@ -100,8 +99,8 @@ def draw_missing(
     draw: Draw,
     x: Array,
     observed: Mask,
-    context: Array | None = None,
-    order: Array | None = None,
+    context: Context = None,
+    order: Order = None,
     *,
     known: int = 0,
 ) -> Array:
@@ -158,10 +157,10 @@ def score_missing(
     likelihood: Likelihood,
     x: Array,
     observed: Mask,
-    context: Array | None = None,
-    order: Array | None = None,
+    context: Context = None,
+    order: Order = None,
     *,
-    key: Array | None = None,
+    key: Key = None,
 ) -> Array:
     """The log-probability of the positions that are not observed, a mask ``(D,)`` for all, each
     given those before it in the order, ``(*batch,)`` in nats."""
@@ -195,7 +194,7 @@ def _moves_observed(network: Conditional, order: Array | np.ndarray | None) -> b
     return not network.fixed_order and (order is not None or network.order_agnostic)
 
 
-def observed_first(network: Conditional, observed: Mask, order: Array | None) -> Array | None:
+def observed_first(network: Conditional, observed: Mask, order: Order) -> Array | None:
     """The order with what is observed, a mask ``(D,)``, moved to its front, where it may be."""
     if not _moves_observed(network, order):
         return order

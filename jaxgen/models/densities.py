@@ -18,7 +18,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape, check_labels, float_dtype, take_class
+from jaxgen.core import Context, Key, Shape, check_labels, float_dtype, take_class
 from jaxgen.functional import likelihoods
 from jaxgen.models.base import Model, Sampling
 
@@ -29,13 +29,11 @@ class Density(Model):
     def __init__(self, event_shape: Shape):
         self.event_shape = tuple(event_shape)
 
-    def log_prob(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
-    ) -> Array:
+    def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         x, context = self._events(x, context, "log_prob")
         return self._score(x.astype(float_dtype(x.dtype)), context)
 
-    def _score(self, x: Array, context: Array | None) -> Array:
+    def _score(self, x: Array, context: Context) -> Array:
         """``log p(x | context)``, with arguments of one batch shape that have been checked."""
         raise NotImplementedError(f"{type(self).__name__} defines no _score")
 
@@ -50,10 +48,10 @@ class StandardNormal(Density):
     (3,)
     """
 
-    def _score(self, x: Array, context: Array | None) -> Array:
+    def _score(self, x: Array, context: Context) -> Array:
         return self._sum_event(jax.scipy.stats.norm.logpdf(x))
 
-    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
+    def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         return how.temperature * jax.random.normal(key, (*batch, *self.event_shape))
 
 
@@ -66,10 +64,10 @@ class Logistic(Density):
     -1.3863
     """
 
-    def _score(self, x: Array, context: Array | None) -> Array:
+    def _score(self, x: Array, context: Context) -> Array:
         return self._sum_event(-jax.nn.softplus(x) - jax.nn.softplus(-x))
 
-    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
+    def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         return how.temperature * jax.random.logistic(key, (*batch, *self.event_shape))
 
 
@@ -85,10 +83,10 @@ class DiagonalNormal(Density):
         self.mean = nnx.Param(jnp.zeros(event_shape))
         self.log_scale = nnx.Param(jnp.zeros(event_shape))
 
-    def _score(self, x: Array, context: Array | None) -> Array:
+    def _score(self, x: Array, context: Context) -> Array:
         return self._sum_event(likelihoods.normal_log_prob(x, self.mean[...], self.log_scale[...]))
 
-    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
+    def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         mean = self.mean[...]
         noise = jax.random.normal(key, (*batch, *self.event_shape), mean.dtype)
         return likelihoods.normal_sample(mean, self.log_scale[...], how.temperature * noise)
@@ -118,10 +116,10 @@ class StudentT(Density):
         super().__init__(event_shape)
         self.log_df = nnx.Param(jnp.full(event_shape, jnp.log(df)))
 
-    def _score(self, x: Array, context: Array | None) -> Array:
+    def _score(self, x: Array, context: Context) -> Array:
         return self._sum_event(likelihoods.student_t_log_prob(x, jnp.exp(self.log_df[...])))
 
-    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
+    def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         df = jnp.exp(self.log_df[...])
         return how.temperature * jax.random.t(key, df, (*batch, *self.event_shape), df.dtype)
 
@@ -162,10 +160,10 @@ class ClassConditionalNormal(Density):
         means, log_scales = self.means[...], self.log_scales[...]
         return take_class(means, labels, where), take_class(log_scales, labels, where)
 
-    def _score(self, x: Array, context: Array | None) -> Array:
+    def _score(self, x: Array, context: Context) -> Array:
         return self._sum_event(likelihoods.normal_log_prob(x, *self._of_class(context)))
 
-    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
+    def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         means, log_scales = self._of_class(context)
         noise = jax.random.normal(key, means.shape, means.dtype)
         return likelihoods.normal_sample(means, log_scales, how.temperature * noise)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Shape, ShapeError, check_levels, replace
+from jaxgen.core import Context, Key, Shape, ShapeError, check_levels, replace
 from jaxgen.functional import dequantization
 from jaxgen.models.base import Adapt, Model
 
@@ -71,21 +71,14 @@ class Dequantized(Model):
         self.latent_shape = flow.latent_shape
         self.context_shape = flow.context_shape
 
-    def log_prob(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
-    ) -> Array:
+    def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         raise TypeError(
             "Dequantized has no exact log_prob: the mass of a level is an integral. Use "
             "elbo(x, key), a lower bound, or importance_log_prob(x, key, num_samples)"
         )
 
     def elbo(
-        self,
-        x: Array,
-        key: Array,
-        context: Array | None = None,
-        *,
-        dropout_key: Array | None = None,
+        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
     ) -> Array:
         """``log p(x + u) - log q(u | x)`` with one draw of noise, in nats.
 
@@ -98,7 +91,7 @@ class Dequantized(Model):
         return self.flow.log_prob(value, context, key=dropout_key) - log_q
 
     def importance_log_prob(
-        self, x: Array, key: Array, num_samples: int, context: Array | None = None
+        self, x: Array, key: Array, num_samples: int, context: Context = None
     ) -> Array:
         r"""``log (1/K) sum_k p(x + u_k) / q(u_k | x)``: it tightens to ``log P(x)`` as K grows.
 
@@ -120,7 +113,7 @@ class Dequantized(Model):
         self,
         key: Array,
         num_samples: int,
-        context: Array | None = None,
+        context: Context = None,
         *,
         method: str = "auto",
         temperature: float | Array = 1.0,
@@ -146,7 +139,7 @@ class Dequantized(Model):
             return None
         return 2.0 * x.astype(jnp.result_type(float)) / (self.levels - 1) - 1.0
 
-    def infer(self, x: Array, context: Array | None = None, *, key: Array | None = None) -> Array:
+    def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """The flow's latent of integers, put into the middles of their cells, or, with ``key``,
         where uniform noise puts them."""
         if self.latent_shape is None:
@@ -158,14 +151,14 @@ class Dequantized(Model):
         noise = dequantization.uniform_noise(key, x.shape)
         return self.flow.infer(dequantization.dequantize(x, noise), context)
 
-    def decode(self, z: Array, context: Array | None = None) -> Array:
+    def decode(self, z: Array, context: Context = None) -> Array:
         """The levels of a latent: the flow's data, floored, so that what :meth:`infer` was given
         returns as it was."""
         if self.latent_shape is None:
             raise self._lacks("decode", "latent_shape")
         return dequantization.quantize(self.flow.decode(z, context), self.levels)
 
-    def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Array | None) -> Self:
+    def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
         x, context = self._events(x, context, adapt.name)
         noise_key, flow_key, model_key = jax.random.split(key, 3)
         u, _ = self._noise(x, noise_key)

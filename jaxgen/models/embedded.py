@@ -7,7 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Shape, ShapeError, batch_shape, check_context, replace, split_key
+from jaxgen.core import (
+    Context,
+    Key,
+    Mask,
+    Shape,
+    ShapeError,
+    batch_shape,
+    check_context,
+    replace,
+    split_key,
+)
 from jaxgen.models.base import Adapt, Model
 
 
@@ -63,7 +73,7 @@ class Embedded(Model):
         self.grid_shape = model.grid_shape
         self.levels = model.levels
 
-    def embed(self, context: Array | None, *, key: Array | None = None) -> Array:
+    def embed(self, context: Context, *, key: Key = None) -> Array:
         """The context that the model sees, ``(*batch, *model.context_shape)``.
 
         Args:
@@ -93,37 +103,32 @@ class Embedded(Model):
         return embedded
 
     def log_prob(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None, **options: Any
+        self, x: Array, context: Context = None, *, key: Key = None, **options: Any
     ) -> Array:
         """As :meth:`Model.log_prob`; further options are the model's own."""
         network_key, key = split_key(key, 2)
         return self.model.log_prob(x, self.embed(context, key=network_key), key=key, **options)
 
     def elbo(
-        self,
-        x: Array,
-        key: Array,
-        context: Array | None = None,
-        *,
-        dropout_key: Array | None = None,
+        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
     ) -> Array:
         network_key, dropout_key = split_key(dropout_key, 2)
         embedded = self.embed(context, key=network_key)
         return self.model.elbo(x, key, embedded, dropout_key=dropout_key)
 
     def importance_log_prob(
-        self, x: Array, key: Array, num_samples: int, context: Array | None = None
+        self, x: Array, key: Array, num_samples: int, context: Context = None
     ) -> Array:
         return self.model.importance_log_prob(x, key, num_samples, self.embed(context))
 
     def sample(
-        self, key: Array, num_samples: int, context: Array | None = None, **options: Any
+        self, key: Array, num_samples: int, context: Context = None, **options: Any
     ) -> Array:
         """As :meth:`Model.sample`; further options are the model's own."""
         return self.model.sample(key, num_samples, self.embed(context), **options)
 
     def sample_and_log_prob(
-        self, key: Array, num_samples: int, context: Array | None = None, *, method: str = "auto"
+        self, key: Array, num_samples: int, context: Context = None, *, method: str = "auto"
     ) -> tuple[Array, Array]:
         embedded = self.embed(context)
         return self.model.sample_and_log_prob(key, num_samples, embedded, method=method)
@@ -132,30 +137,30 @@ class Embedded(Model):
         self,
         key: Array,
         x: Array,
-        observed: Array | np.ndarray,
+        observed: Mask,
         num_samples: int,
-        context: Array | None = None,
+        context: Context = None,
         **options: Any,
     ) -> Array:
         """As :meth:`Autoregressive.complete`; further options are the model's own."""
         return self.model.complete(key, x, observed, num_samples, self.embed(context), **options)
 
     def conditional_log_prob(
-        self, x: Array, observed: Array | np.ndarray, context: Array | None = None, **options: Any
+        self, x: Array, observed: Mask, context: Context = None, **options: Any
     ) -> Array:
         """As :meth:`Autoregressive.conditional_log_prob`; further options are the model's own."""
         return self.model.conditional_log_prob(x, observed, self.embed(context), **options)
 
-    def conditions_exactly(self, observed: Array | np.ndarray, **options: Any) -> bool:
+    def conditions_exactly(self, observed: Mask, **options: Any) -> bool:
         return self.model.conditions_exactly(observed, **options)
 
-    def infer(self, x: Array, context: Array | None = None, *, key: Array | None = None) -> Array:
+    def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         return self.model.infer(x, self.embed(context), key=key)
 
-    def decode(self, z: Array, context: Array | None = None) -> Array:
+    def decode(self, z: Array, context: Context = None) -> Array:
         return self.model.decode(z, self.embed(context))
 
-    def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Array | None) -> Self:
+    def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
         return replace(self, model=adapt.model(self.model, x, key, self.embed(context)))
 
     def check_data(self, x: Array | np.ndarray) -> None:

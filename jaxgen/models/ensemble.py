@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Buffer, replace
+from jaxgen.core import Buffer, Context, Key, Mask, replace
 from jaxgen.models import completion
 from jaxgen.models.autoregressive import Autoregressive
 from jaxgen.models.base import Adapt, Model
@@ -94,9 +94,7 @@ class Ensemble(Model):
             model = replace(model, conditional=model.conditional.rewired(key))
         return model, order
 
-    def log_prob(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
-    ) -> Array:
+    def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         x, context = self._events(x, context, "log_prob")
         self.model.check_data(x)
 
@@ -112,12 +110,7 @@ class Ensemble(Model):
         return jax.nn.logsumexp(scores, axis=0) - math.log(self.num_members)
 
     def elbo(
-        self,
-        x: Array,
-        key: Array,
-        context: Array | None = None,
-        *,
-        dropout_key: Array | None = None,
+        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
     ) -> Array:
         """``log p_{o_k}(x)`` for random ``k``: at most :meth:`log_prob` in expectation.
 
@@ -147,9 +140,7 @@ class Ensemble(Model):
 
         return jax.vmap(group)(flat, contexts, picks, keys).reshape(batch)
 
-    def _one_step(
-        self, x: Array, key: Array, context: Array | None, dropout_key: Array | None
-    ) -> Array:
+    def _one_step(self, x: Array, key: Array, context: Context, dropout_key: Key) -> Array:
         """``(D + 1) / (number missing)`` times the log-probability of what is missing, position by
         position, given what is seen: any number of positions, equally likely, and any of them."""
         network, likelihood = self.model.conditional, self.model.likelihood
@@ -177,9 +168,9 @@ class Ensemble(Model):
         self,
         key: Array,
         x: Array,
-        observed: Array | np.ndarray,
+        observed: Mask,
         num_samples: int,
-        context: Array | None = None,
+        context: Context = None,
         *,
         temperature: float | Array = 1.0,
         top_p: float | Array = 1.0,
@@ -206,9 +197,7 @@ class Ensemble(Model):
 
         return self._mapped(one, jax.random.split(sample_key, num_samples), picks)
 
-    def conditional_log_prob(
-        self, x: Array, observed: Array | np.ndarray, context: Array | None = None
-    ) -> Array:
+    def conditional_log_prob(self, x: Array, observed: Mask, context: Context = None) -> Array:
         r"""``log p(missing part | observed part)`` in nats, averaged over the orders, in each of
         which what is observed comes first.
 
@@ -243,7 +232,7 @@ class Ensemble(Model):
 
         return self._averaged(score)
 
-    def conditions_exactly(self, observed: Array | np.ndarray) -> bool:
+    def conditions_exactly(self, observed: Mask) -> bool:
         """True: every member may put what is observed first."""
         return True
 
@@ -251,7 +240,7 @@ class Ensemble(Model):
         self,
         key: Array,
         num_samples: int,
-        context: Array | None = None,
+        context: Context = None,
         *,
         method: str = "auto",
         temperature: float | Array = 1.0,
@@ -279,7 +268,7 @@ class Ensemble(Model):
         at once as may be held."""
         return jax.lax.map(lambda arguments: one(*arguments), each, batch_size=_DRAWN_AT_ONCE)
 
-    def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Array | None) -> Self:
+    def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
         return replace(self, model=adapt.model(self.model, x, key, context))
 
     def check_data(self, x: Array | np.ndarray) -> None:

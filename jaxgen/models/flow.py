@@ -13,7 +13,16 @@ from jaxgen.bijectors.autoregressive import MaskedAutoregressive
 from jaxgen.bijectors.base import Bijector, run_inverse
 from jaxgen.bijectors.composition import Chain
 from jaxgen.bijectors.elementwise import Elementwise, Logit
-from jaxgen.core import Shape, ShapeError, common_context, map_modules, replace, split_key
+from jaxgen.core import (
+    Context,
+    Key,
+    Shape,
+    ShapeError,
+    common_context,
+    map_modules,
+    replace,
+    split_key,
+)
 from jaxgen.models.base import Adapt, Model, Sampling
 from jaxgen.models.densities import StandardNormal
 from jaxgen.transforms import RationalQuadraticSpline
@@ -57,21 +66,19 @@ class Flow(Model):
         self.latent_shape = base.latent_shape or base.event_shape
         self.context_shape = common_context("Flow", bijector.context_shape, base.context_shape)
 
-    def log_prob(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
-    ) -> Array:
+    def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         x, context = self._events(x, context, "log_prob")
         bijector_key, base_key = split_key(key, 2)
         event_ndims = self.bijector.event_ndims
         z, log_det = run_inverse(self.bijector, x, context, bijector_key, event_ndims)
         return self.base.log_prob(z, self._base_context(context), key=base_key) + log_det
 
-    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
+    def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         z = self._latents(key, batch, context, how)
         return self._run_by(how.method).forward(z, context)
 
     def sample_and_log_prob(
-        self, key: Array, num_samples: int, context: Array | None = None, *, method: str = "auto"
+        self, key: Array, num_samples: int, context: Context = None, *, method: str = "auto"
     ) -> tuple[Array, Array]:
         batch = self._sample_batch(num_samples, context, method)
         context = self._context(context, batch, "Flow.sample_and_log_prob")
@@ -79,7 +86,7 @@ class Flow(Model):
         x, log_det = self._run_by(method).forward_and_log_det(z, context)
         return x, self.base.log_prob(z, self._base_context(context)) - log_det
 
-    def _latents(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
+    def _latents(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         """Samples of the base."""
         base_context = self._base_context(context)
         # An unconditional base gives a sample for each context, a conditional one needs only one.
@@ -95,7 +102,7 @@ class Flow(Model):
             return self.bijector
         return map_modules(self.bijector, _use(method))
 
-    def infer(self, x: Array, context: Array | None = None, *, key: Array | None = None) -> Array:
+    def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """The latent ``z = f^{-1}(x)`` of data, or that of ``z`` where the base has latents itself:
         of a flow on a flow, those of the innermost one. Array ``(*batch, *latent_shape)``."""
         x, context = self._events(x, context, "infer")
@@ -104,14 +111,14 @@ class Flow(Model):
             return z
         return self.base.infer(z, self._base_context(context), key=key)
 
-    def decode(self, z: Array, context: Array | None = None) -> Array:
+    def decode(self, z: Array, context: Context = None) -> Array:
         """The data ``f(z)`` of a latent: the inverse of :meth:`infer`."""
         z, context = jnp.asarray(z), None if context is None else jnp.asarray(context)
         if self.base.latent_shape is not None:
             z = self.base.decode(z, self._base_context(context))
         return self.bijector.forward(z, context)
 
-    def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Array | None) -> Self:
+    def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
         x, context = self._events(x, context, adapt.name)
         bijector, z = adapt.bijector(self.bijector, x, context)
         base = adapt.model(self.base, z, key, self._base_context(context))
@@ -130,7 +137,7 @@ class Flow(Model):
         if self.base.context_shape is not None:
             self.base.check_context(context)
 
-    def _base_context(self, context: Array | None) -> Array | None:
+    def _base_context(self, context: Context) -> Array | None:
         return None if self.base.context_shape is None else context
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape, float_dtype
+from jaxgen.core import Context, Key, Shape, float_dtype
 from jaxgen.likelihoods import Likelihood
 from jaxgen.models.base import Model, Sampling
 
@@ -50,9 +50,7 @@ class Mixture(Model):
         self.params = nnx.Param(0.5 * jax.random.normal(rngs.params(), shape))
         self.logits = nnx.Param(jnp.zeros(components))
 
-    def log_prob(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
-    ) -> Array:
+    def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         x, _ = self._events(x, context, "log_prob")
         self.likelihood.check(x)
 
@@ -67,7 +65,7 @@ class Mixture(Model):
         scores = jax.lax.map(component, self.params[...])
         return jax.nn.logsumexp(jnp.moveaxis(scores, 0, -1) + weights, axis=-1)
 
-    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
+    def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         pick_key, noise_key = jax.random.split(key)
         picks = jax.random.categorical(pick_key, self.logits[...] / how.temperature, shape=batch)
         params = self.params[...][picks]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Shape, ShapeError, replace, split_key
+from jaxgen.core import Context, Key, Shape, ShapeError, replace, split_key
 from jaxgen.models import completion
 from jaxgen.models.autoregressive import Autoregressive
 from jaxgen.models.base import Adapt, Model, Sampling
@@ -82,7 +82,7 @@ class MultiScale(Model):
         """The small image of an image ``(*batch, *event_shape)``: every ``f``-th pixel."""
         return x[..., :: self.factor, :: self.factor, :]
 
-    def _rest(self, small: Array, key: Array | None = None) -> tuple[Autoregressive, Array, Array]:
+    def _rest(self, small: Array, key: Key = None) -> tuple[Autoregressive, Array, Array]:
         """The model of the image, its context from small images, and what they are of the image,
         a mask over its positions."""
         model = self.large.model
@@ -92,9 +92,7 @@ class MultiScale(Model):
         observed[:: self.factor, :: self.factor] = True
         return model, context, jnp.asarray(observed.reshape(-1))
 
-    def log_prob(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
-    ) -> Array:
+    def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         x, _ = self._events(x, context, "log_prob")
         small_key, network_key, key = split_key(key, 3)
         small = self.subsample(x)
@@ -104,7 +102,7 @@ class MultiScale(Model):
         parts = (model.conditional, model.likelihood, x, observed, context)
         return log_prob + completion.score_missing(*parts, key=key)
 
-    def _draw(self, key: Array, batch: Shape, context: Array | None, how: Sampling) -> Array:
+    def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         small_key, key = jax.random.split(key)
         small = self.small.sample(
             small_key, batch[0], method=how.method, temperature=how.temperature
@@ -117,7 +115,7 @@ class MultiScale(Model):
         emit, _ = completion.keep_observed(*parts)
         return network.generate(emit, batch, context, method=how.method)
 
-    def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Array | None) -> Self:
+    def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
         x, _ = self._events(x, context, adapt.name)
         return replace(self, small=adapt.model(self.small, self.subsample(x), key, None))
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxgen.core import Key
 from jaxgen.models.base import Model
 
 # Padded events tend to be long; a chunk of them has at most so many values, unless it is of one.
@@ -21,7 +22,7 @@ def score(
     *,
     lengths: np.ndarray | None = None,
     observed: np.ndarray | None = None,
-    key: Array | None = None,
+    key: Key = None,
     num_samples: int = 1,
     batch_size: int = 500,
 ) -> np.ndarray:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import M, Shape, float_dtype, map_modules, replace, unknown
+from jaxgen.core import Key, M, Shape, float_dtype, map_modules, replace, unknown
 
 Activation = Callable[[Array], Array]
 
@@ -55,7 +55,7 @@ def concat_elu(x: Array) -> Array:
     return jax.nn.elu(jnp.concatenate([x, -x], axis=-1))
 
 
-def dropout(x: Array, rate: float, key: Array | None) -> Array:
+def dropout(x: Array, rate: float, key: Key) -> Array:
     """Inverted dropout (Srivastava et al. 2014); nothing happens without a key or at rate 0."""
     if key is None or rate == 0.0:
         return x

@@ -3,7 +3,7 @@
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import split_key
+from jaxgen.core import Context, Key, split_key
 from jaxgen.networks.blocks import (
     activation,
     check_hyperparameters,
@@ -77,9 +77,7 @@ class ConvResNet(nnx.Module):
             None if context_features is None else nnx.Linear(context_features, width, rngs=rngs)
         )
 
-    def __call__(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
-    ) -> Array:
+    def __call__(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """``(*batch, height, width, in_features)`` to the same with ``out_features``."""
         act = activation(self.activation)
         h = self.first(x)

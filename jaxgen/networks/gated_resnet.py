@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import ShapeError, split_key
+from jaxgen.core import Context, Key, ShapeError, split_key
 from jaxgen.networks.blocks import (
     check_hyperparameters,
     concat_elu,
@@ -64,9 +64,7 @@ class _Block(nnx.Module):
             self.out = nnx.Linear(width, 2 * width, kernel_init=_SMALL, rngs=rngs)
             self.norm_attention = nnx.LayerNorm(width, use_fast_variance=False, rngs=rngs)
 
-    def __call__(
-        self, h: Array, context: Array | None, positions: Array | None, key: Array | None
-    ) -> Array:
+    def __call__(self, h: Array, context: Context, positions: Array | None, key: Key) -> Array:
         conv_key, attention_key = split_key(key, 2)
         inner = self.conv(concat_elu(h))
         if self.project is not None and context is not None:
@@ -157,9 +155,7 @@ class GatedResNet(nnx.Module):
         self.last = conv(2 * width, out_features, 3, zero=True, rngs=rngs)
         self.context_shape = shape_of_context(context_features, context_grid)
 
-    def __call__(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
-    ) -> Array:
+    def __call__(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """``(*batch, height, width, in_features)`` to the same with ``out_features``."""
         if self.positions is not None and x.shape[-3:-1] != self.positions.shape[:2]:
             raise ShapeError(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import split_key
+from jaxgen.core import Context, Key, split_key
 from jaxgen.networks.blocks import activation, check_hyperparameters, dropout, zero_linear
 
 
@@ -48,9 +48,7 @@ class MLP(nnx.Module):
         self.dropout = dropout
         self.context_shape = None if context_features is None else (context_features,)
 
-    def __call__(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
-    ) -> Array:
+    def __call__(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """``(*batch, in_features)`` to ``(*batch, out_features)``."""
         if self.context_shape is not None and context is not None:
             x = jnp.concatenate(

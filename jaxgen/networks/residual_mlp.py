@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import split_key
+from jaxgen.core import Context, Key, split_key
 from jaxgen.networks.blocks import activation, check_hyperparameters, dropout, zero_linear
 
 
@@ -42,9 +42,7 @@ class ResidualBlock(nnx.Module):
         self.activation = activation
         self.dropout = dropout
 
-    def __call__(
-        self, h: Array, context: Array | None = None, *, key: Array | None = None
-    ) -> Array:
+    def __call__(self, h: Array, context: Context = None, *, key: Key = None) -> Array:
         """``(*batch, width)`` to the same."""
         act = activation(self.activation)
         change = self.second(dropout(act(self.first(act(h))), self.dropout, key))
@@ -97,9 +95,7 @@ class ResidualMLP(nnx.Module):
         )
         self.last = zero_linear(width, out_features, rngs=rngs)
 
-    def __call__(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
-    ) -> Array:
+    def __call__(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """``(*batch, in_features)`` to ``(*batch, out_features)``."""
         if self.context_shape is not None and context is not None:
             # A context with fewer batch axes serves the whole batch.

@@ -17,7 +17,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape, ShapeError, float_dtype, split_key
+from jaxgen.core import Key, Shape, ShapeError, float_dtype, split_key
 from jaxgen.networks.blocks import check_hyperparameters, dropout
 
 # What a masked score becomes: its exponential is exactly 0 beside any score that occurs, and it is
@@ -100,13 +100,7 @@ class TransformerBlock(nnx.Module):
     """
 
     def __init__(
-        self,
-        width: int,
-        *,
-        heads: int,
-        mlp_ratio: int = 4,
-        dropout: float = 0.0,
-        rngs: nnx.Rngs,
+        self, width: int, *, heads: int, mlp_ratio: int = 4, dropout: float = 0.0, rngs: nnx.Rngs
     ):
         check_hyperparameters("gelu", dropout, width, heads, mlp_ratio)
         if width % heads:
@@ -134,7 +128,7 @@ class TransformerBlock(nnx.Module):
             queries, keys = rotate(queries, angles[0]), rotate(keys, angles[1])
         return queries, keys, values
 
-    def finish(self, h: Array, attended: Array, key: Array | None = None) -> Array:
+    def finish(self, h: Array, attended: Array, key: Key = None) -> Array:
         """The tokens after the block, given what their queries found."""
         first, second = split_key(key, 2)
         attended = jnp.swapaxes(attended, -2, -3).reshape(h.shape)
@@ -148,7 +142,7 @@ class TransformerBlock(nnx.Module):
         mask: Array | None = None,
         angles: tuple[Array, Array] | None = None,
         *,
-        key: Array | None = None,
+        key: Key = None,
     ) -> Array:
         """All tokens ``(*batch, tokens, width)`` at once."""
         return self.finish(h, attend(*self.queries_keys_values(h, angles), mask), key)
@@ -196,7 +190,7 @@ class Transformer(nnx.Module):
         mask: Array | None = None,
         angles: tuple[Array, Array] | None = None,
         *,
-        key: Array | None = None,
+        key: Key = None,
     ) -> Array:
         """All tokens ``(*batch, tokens, width)`` at once.
 

@@ -5,7 +5,7 @@ import math
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape
+from jaxgen.core import Context, Key, Shape
 from jaxgen.networks.blocks import zero_linear
 from jaxgen.networks.transformer import Transformer
 
@@ -60,9 +60,7 @@ class VisionTransformer(nnx.Module):
             None if context_features is None else nnx.Linear(context_features, width, rngs=rngs)
         )
 
-    def __call__(
-        self, x: Array, context: Array | None = None, *, key: Array | None = None
-    ) -> Array:
+    def __call__(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """``(*batch, *grid_shape, in_features)`` to the same with ``out_features``."""
         batch = x.shape[: x.ndim - 1 - len(self.grid_shape)]
         places = self.places[...]

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.bijectors import Bijector
-from jaxgen.core import float_dtype
+from jaxgen.core import Context, float_dtype
 from jaxgen.testing.compare import (
     PASSED,
     Report,
@@ -33,7 +33,7 @@ from jaxgen.testing.members import (
 def check_bijector(
     bijector: Bijector,
     x: Array,
-    context: Array | None = None,
+    context: Context = None,
     *,
     perturb: bool = True,
     tolerance: float | None = None,
@@ -109,7 +109,7 @@ def check_bijector(
     return report
 
 
-def _examine(bijector: Bijector, x: Array, context: Array | None) -> dict[str, Any]:
+def _examine(bijector: Bijector, x: Array, context: Context) -> dict[str, Any]:
     """Everything that the checks look at, as one program: compiling is what a check costs.
 
     So no direction is run more often than needed: the batch comes with the parameters' gradient,
@@ -126,7 +126,7 @@ def _examine(bijector: Bijector, x: Array, context: Array | None) -> dict[str, A
         )
         return total, (z, log_det)
 
-    def flat(x: Array, context: Array | None) -> tuple[Array, tuple[Array, Array]]:
+    def flat(x: Array, context: Context) -> tuple[Array, tuple[Array, Array]]:
         z, log_det = bijector.inverse_and_log_det(x, context)
         return z.ravel(), (z, log_det)
 

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.conditionals import Conditional
-from jaxgen.core import METHODS
+from jaxgen.core import METHODS, Context, Order
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.testing.compare import (
     PASSED,
@@ -31,7 +31,7 @@ _EXTRA = 8
 def check_conditional(
     conditional: Conditional,
     x: Array,
-    context: Array | None = None,
+    context: Context = None,
     *,
     dense: bool | np.ndarray = True,
     perturb: bool = True,
@@ -86,7 +86,7 @@ def check_conditional(
     other = jax.random.permutation(jax.random.key(seed + 1), own)
     traces: list[None] = []
 
-    def examine(conditional: Conditional, x: Array, context: Array | None, orders: Any) -> Any:
+    def examine(conditional: Conditional, x: Array, context: Context, orders: Any) -> Any:
         traces.append(None)
         return _examine(conditional, x, context, orders)
 
@@ -131,8 +131,8 @@ class _Run(NamedTuple):
 
     network: Conditional
     x: Array
-    context: Array | None
-    order: Array | None
+    context: Context
+    order: Order
 
     @property
     def name(self) -> str:
@@ -163,7 +163,7 @@ class _Run(NamedTuple):
 
 
 def _examine(
-    conditional: Conditional, x: Array, context: Array | None, orders: Array | None
+    conditional: Conditional, x: Array, context: Context, orders: Array | None
 ) -> dict[str, Any]:
     """Everything that the checks look at, as one program: compiling is what a check costs."""
     found: dict[str, Any] = {}
@@ -174,7 +174,7 @@ def _examine(
         params = conditional(x, context, run.order)
         return jnp.sum(jnp.sin(params) * wave(params.shape, params.dtype)), params
 
-    def one(x: Array, context: Array | None) -> tuple[Array, Array]:
+    def one(x: Array, context: Context) -> tuple[Array, Array]:
         example = run._replace(x=x, context=context)
         steps = example.cached_steps()
         return example.params(x), steps

@@ -10,7 +10,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals import Conditional
-from jaxgen.core import METHODS, ShapeError, float_dtype
+from jaxgen.core import METHODS, Context, ShapeError, float_dtype
 from jaxgen.models import Model
 from jaxgen.testing.compare import (
     PASSED,
@@ -40,7 +40,7 @@ _DEVIATIONS = 5.0
 def check_model(
     model: Model,
     x: Array,
-    context: Array | None = None,
+    context: Context = None,
     *,
     bounds: tuple[float, float] = (-np.inf, np.inf),
     num_samples: int = 5000,
@@ -117,12 +117,12 @@ def check_model(
     return report
 
 
-def _score(model: Model, x: Array, context: Array | None, key: Array) -> Array:
+def _score(model: Model, x: Array, context: Context, key: Array) -> Array:
     """The log-likelihood, or its random bound."""
     return model.log_prob(x, context) if model.exactness == "exact" else model.elbo(x, key, context)
 
 
-def _examine(model: Model, x: Array, context: Array | None, key: Array) -> dict[str, Any]:
+def _examine(model: Model, x: Array, context: Context, key: Array) -> dict[str, Any]:
     """What the checks of the likelihood look at, as one program: compiling is the cost."""
     found: dict[str, Any] = {}
     kind = type(model).__name__
@@ -160,7 +160,7 @@ def _examine(model: Model, x: Array, context: Array | None, key: Array) -> dict[
     return found
 
 
-def _check_exactness(model: Model, x: Array, context: Array | None, name: str) -> None:
+def _check_exactness(model: Model, x: Array, context: Context, name: str) -> None:
     if model.exactness not in ("exact", "lower_bound"):
         raise AssertionError(f"{name}: unknown exactness {model.exactness!r}")
     if model.exactness == "exact":
@@ -177,7 +177,7 @@ def _check_exactness(model: Model, x: Array, context: Array | None, name: str) -
         raise AssertionError(f"{name}: exactness is {model.exactness!r}, yet {what} returned")
 
 
-def _check_contexts(model: Model, x: Array, context: Array | None, name: str) -> None:
+def _check_contexts(model: Model, x: Array, context: Context, name: str) -> None:
     """A missing context, or one too many, is a ShapeError and never ignored."""
     wrong = None if model.context_shape is not None else jnp.zeros((len(x), 1))
     key = jax.random.key(0)
@@ -225,13 +225,13 @@ def _check_bound(found: dict[str, Any], name: str) -> None:
         )
 
 
-def _draw(model: Model, context: Array | None, num_samples: int, name: str) -> dict[str, Any]:
+def _draw(model: Model, context: Context, num_samples: int, name: str) -> dict[str, Any]:
     """Samples by every method, of two keys, with their log-probabilities and slopes."""
     networks = [m for _, m in nnx.iter_modules(model) if isinstance(m, Conditional)]
     methods = distinct(METHODS[1:], networks) if networks else ()
 
     @jax.jit
-    def draw(model: Model, key: Array, context: Array | None) -> dict[str, Any]:
+    def draw(model: Model, key: Array, context: Context) -> dict[str, Any]:
         drawn: dict[str, Any] = {"methods": {}}
         with attempt(f"{name}.sample"):
             drawn["samples"] = model.sample(key, num_samples, context)
@@ -259,12 +259,7 @@ def _draw(model: Model, context: Array | None, num_samples: int, name: str) -> d
 
 
 def _check_samples(
-    drawn: dict[str, Any],
-    model: Model,
-    x: Array,
-    context: Array | None,
-    name: str,
-    tolerance: float,
+    drawn: dict[str, Any], model: Model, x: Array, context: Context, name: str, tolerance: float
 ) -> str:
     samples = drawn["samples"]
     batch = () if context is None else (len(x),)
@@ -293,7 +288,7 @@ def _check_samples(
 def _check_eager(
     model: Model,
     x: Array,
-    context: Array | None,
+    context: Context,
     found: dict[str, Any],
     drawn: dict[str, Any],
     name: str,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxgen.core import Context
 from jaxgen.models import Model
 from jaxgen.testing.compare import PASSED, Report, attempt
 
@@ -19,7 +20,7 @@ _MAX_EVENTS, _MAX_ESTIMATED, _POINTS, _DRAWS = 4096, 64, 301, 4096
 def check_normalisation(
     model: Model,
     x: Array,
-    context: Array | None,
+    context: Context,
     drawn: dict[str, Any],
     bounds: tuple[float, float],
     deviations: float,
@@ -54,12 +55,7 @@ def check_normalisation(
 
 
 def _enumerate(
-    model: Model,
-    context: Array | None,
-    samples: np.ndarray,
-    dtype: Any,
-    deviations: float,
-    name: str,
+    model: Model, context: Context, samples: np.ndarray, dtype: Any, deviations: float, name: str
 ) -> Report:
     assert model.levels is not None
     exact = model.exactness == "exact"
@@ -104,7 +100,7 @@ def _enumerate(
 
 def _integrate(
     model: Model,
-    context: Array | None,
+    context: Context,
     samples: np.ndarray,
     bounds: tuple[float, float],
     dtype: Any,

@@ -35,7 +35,7 @@ from jax import Array
 
 from jaxgen.bijectors import Bijector, Chain, Inverse, Scan, Split
 from jaxgen.bijectors.base import run_inverse
-from jaxgen.core import batch_shape, check_context, compute_in, replace
+from jaxgen.core import Context, batch_shape, check_context, compute_in, replace
 from jaxgen.functional import rearrange
 from jaxgen.models import Flow, Model
 
@@ -235,14 +235,12 @@ class _Reading:
 
 
 @functools.partial(jax.jit, static_argnums=3)
-def _inverse(
-    layer: Bijector, x: Array, context: Array | None, event_ndims: int
-) -> tuple[Array, Array]:
+def _inverse(layer: Bijector, x: Array, context: Context, event_ndims: int) -> tuple[Array, Array]:
     return run_inverse(layer, x, context, None, event_ndims)
 
 
 @jax.jit
-def _log_prob(model: Model, x: Array, context: Array | None) -> Array:
+def _log_prob(model: Model, x: Array, context: Context) -> Array:
     return model.log_prob(x, context)
 
 
@@ -286,10 +284,10 @@ class _Identity(Bijector):
     def __init__(self, event_ndims: int):
         self.event_ndims = event_ndims
 
-    def forward_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def forward_and_log_det(self, z: Array, context: Context = None) -> tuple[Array, Array]:
         return z, jnp.zeros(())
 
-    def inverse_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, x: Array, context: Context = None) -> tuple[Array, Array]:
         return x, jnp.zeros(())
 
 

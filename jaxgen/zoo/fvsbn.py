@@ -32,9 +32,6 @@ def fvsbn(
     """
     likelihood = for_levels(levels, components)
     conditional = FVSBN(
-        event_shape,
-        likelihood.num_params(()),
-        context_features=context_features,
-        rngs=rngs,
+        event_shape, likelihood.num_params(()), context_features=context_features, rngs=rngs
     )
     return Autoregressive(conditional, likelihood)

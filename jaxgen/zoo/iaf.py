@@ -53,11 +53,7 @@ def iaf(
     (4, 2)
     """
     network = partial(
-        MADE,
-        event_shape,
-        hidden=hidden,
-        activation=activation,
-        context_features=context_features,
+        MADE, event_shape, hidden=hidden, activation=activation, context_features=context_features
     )
     scan = autoregressive_layers(network, layers, bound, norm, wrap=Inverse, rngs=rngs)
     return flow_on(event_shape, [scan], bounds, alpha)

@@ -14,15 +14,7 @@ from functools import partial
 
 from flax import nnx
 
-from jaxgen.bijectors import (
-    ActNorm,
-    BatchNorm,
-    Bijector,
-    Chain,
-    Flip,
-    MaskedAutoregressive,
-    Scan,
-)
+from jaxgen.bijectors import ActNorm, BatchNorm, Bijector, Chain, Flip, MaskedAutoregressive, Scan
 from jaxgen.conditionals import MADE, Conditional
 from jaxgen.core import Shape, unknown
 from jaxgen.models import Flow

@@ -18,15 +18,7 @@ data; both are off unless asked for.
 
 from flax import nnx
 
-from jaxgen.bijectors import (
-    Bijector,
-    Chain,
-    Flip,
-    Inverse,
-    MaskedAutoregressive,
-    Scan,
-    Squeeze,
-)
+from jaxgen.bijectors import Bijector, Chain, Flip, Inverse, MaskedAutoregressive, Scan, Squeeze
 from jaxgen.conditionals import CausalTransformer
 from jaxgen.core import Shape, check_event
 from jaxgen.models import Flow
