@@ -48,6 +48,10 @@ def attend(queries: Array, keys: Array, values: Array, mask: Array | None = None
     return jnp.einsum("...qk,...kd->...qd", weights, values)
 
 
+# Rotary angles of the tokens as they ask and as they are looked at; None rotates nothing.
+Angles = tuple[Array, Array] | None
+
+
 def rotary_angles(grid_shape: Shape, head_size: int) -> Array:
     """Angles ``(N, head_size / 2)`` of the positions of a grid (Su et al. 2021).
 
@@ -114,9 +118,7 @@ class TransformerBlock(nnx.Module):
         self.up = nnx.Linear(width, mlp_ratio * width, rngs=rngs)
         self.down = nnx.Linear(mlp_ratio * width, width, rngs=rngs)
 
-    def queries_keys_values(
-        self, h: Array, angles: tuple[Array, Array] | None = None
-    ) -> tuple[Array, Array, Array]:
+    def queries_keys_values(self, h: Array, angles: Angles = None) -> tuple[Array, Array, Array]:
         """Of tokens ``(*batch, tokens, width)``, each ``(*batch, heads, tokens, size)``.
 
         ``angles`` are those of the queries and of the keys; None rotates nothing.
@@ -137,12 +139,7 @@ class TransformerBlock(nnx.Module):
         return h + dropout(self.down(hidden), self.dropout, second)
 
     def __call__(
-        self,
-        h: Array,
-        mask: Array | None = None,
-        angles: tuple[Array, Array] | None = None,
-        *,
-        key: Key = None,
+        self, h: Array, mask: Array | None = None, angles: Angles = None, *, key: Key = None
     ) -> Array:
         """All tokens ``(*batch, tokens, width)`` at once."""
         return self.finish(h, attend(*self.queries_keys_values(h, angles), mask), key)
@@ -185,12 +182,7 @@ class Transformer(nnx.Module):
         self.heads = heads
 
     def __call__(
-        self,
-        h: Array,
-        mask: Array | None = None,
-        angles: tuple[Array, Array] | None = None,
-        *,
-        key: Key = None,
+        self, h: Array, mask: Array | None = None, angles: Angles = None, *, key: Key = None
     ) -> Array:
         """All tokens ``(*batch, tokens, width)`` at once.
 
@@ -209,7 +201,7 @@ class Transformer(nnx.Module):
         return self.norm(jax.lax.scan(body, h, (self.blocks, keys))[0])
 
     def keys_and_values(
-        self, h: Array, mask: Array | None = None, angles: tuple[Array, Array] | None = None
+        self, h: Array, mask: Array | None = None, angles: Angles = None
     ) -> tuple[KeysValues, ...]:
         """What every block stores of the tokens: the pass of :meth:`__call__`, for the storage."""
 
@@ -238,7 +230,7 @@ class Transformer(nnx.Module):
         blocks: tuple[TransformerBlock, ...],
         stored: tuple[KeysValues, ...],
         t: Array,
-        angles: tuple[Array, Array] | None = None,
+        angles: Angles = None,
     ) -> tuple[Array, tuple[KeysValues, ...]]:
         """Token ``t`` alone, ``(*batch, width)``, which sees the stored ones and itself.
 
