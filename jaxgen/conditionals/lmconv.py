@@ -79,13 +79,16 @@ class MaskedBlock(nnx.Module):
         )
 
     def read(self, h: Array) -> Array:
-        """What windows show of features. Activated here, each feature is activated once, not once
-        for every window that holds it."""
+        """What windows show of features.
+
+        Activated here, each is activated once, not once for every window that holds it.
+        """
         return activation(self.activation)(h)
 
     def __call__(self, h: Array, window: Array, context: Context = None, key: Key = None) -> Array:
-        """Features ``(..., width)`` from themselves and the masked window ``(..., size, width)`` of
-        what :meth:`read` gives.
+        """Features ``(..., width)`` from themselves and a masked window of what :meth:`read` gives.
+
+        The window is ``(..., size, width)``.
 
         ``context`` broadcasts against ``(..., context_features)``.
         """

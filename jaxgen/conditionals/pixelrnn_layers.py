@@ -74,8 +74,10 @@ class LSTMLayer(nnx.Module):
         )
 
     def shifts(self, context: Context, dtype: jnp.dtype) -> tuple[Array, ...]:
-        """What a context ``(*batch, height or 1, width or 1, features)`` adds to the gates of every
-        direction; zeros without one."""
+        """What a context adds to the gates of every direction; zeros without one.
+
+        The context is ``(*batch, height or 1, width or 1, features)``.
+        """
         if self.project is None or context is None:
             return (jnp.zeros((1, 1, 4 * self.units), dtype),) * self.directions
         return tuple(jnp.split(self.project(context), self.directions, axis=-1))

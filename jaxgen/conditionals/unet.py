@@ -38,8 +38,10 @@ def normalised(in_features: int, out_features: int, rngs: nnx.Rngs, **options: A
 
 
 class Stream(NamedTuple):
-    """One stream of a stage: its layers on the way down and up, stacked, or a tuple of them where
-    steps run them; and the map to the coarser stage, the stream there, and the map back."""
+    """One stream of a stage: its layers down and up, stacked or a tuple, and what is coarser.
+
+    That is the map to the next stage, the stream there, and the map back.
+    """
 
     descent: Any
     ascent: Any

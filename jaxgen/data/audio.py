@@ -12,9 +12,10 @@ The archive holds clips of one channel, end to end:
 - LABELS names the array that becomes y, one entry a clip: integers as they are, text numbered in
   alphabetical order. Without LABELS there are no labels.
 
-x is uint8 (n, longest), with 256 levels (`jaxgen.functional.companding`). `longest` is the longest
-clip of the whole archive; shorter ones end in the code of silence, and `lengths` says where. A clip
-stays whole, so that a likelihood is that of the clip: `Dataset.crops` cuts pieces to train on.
+``x`` is uint8 ``(n, longest)``, with 256 levels (:mod:`jaxgen.functional.companding`).
+``longest`` is the longest clip of the whole archive; shorter ones end in the code of silence, and
+``lengths`` says where. A clip stays whole, so that a likelihood is that of the clip:
+``Dataset.crops`` cuts pieces to train on.
 
 ``npz:PATH`` says where files are looked up.
 """

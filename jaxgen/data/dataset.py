@@ -127,22 +127,21 @@ class Dataset:
     def crops(self, size: int) -> "Dataset":
         """The same values in shorter examples: every one is cut into consecutive crops.
 
-        The last crop of an example is padded, and `lengths` says where; nothing is left out.
+        The last crop of an example is padded, and ``lengths`` says where; nothing is left out.
 
         Args:
-          size: values in a crop, at most those of an example.
+            size: values in a crop, at most those of an example.
 
         Returns:
-          A data set of examples `(size,)`, each with its example's label.
+            A data set of examples ``(size,)``, each with its example's label.
 
         Raises:
-          ValueError: the examples are not of shape `(length,)`, or the size does not fit.
+            ValueError: if the examples are not of shape ``(length,)``, or the size does not fit.
 
-        Example:
-          >>> x = np.array([[1, 2, 3, 4, 5], [6, 7, 0, 0, 0]])
-          >>> data = Dataset("bits", "train", x, levels=8, lengths=np.array([5, 2])).crops(3)
-          >>> data.x.tolist(), data.lengths.tolist()
-          ([[1, 2, 3], [4, 5, 5], [6, 7, 0]], [3, 2, 2])
+        >>> x = np.array([[1, 2, 3, 4, 5], [6, 7, 0, 0, 0]])
+        >>> data = Dataset("bits", "train", x, levels=8, lengths=np.array([5, 2])).crops(3)
+        >>> data.x.tolist(), data.lengths.tolist()
+        ([[1, 2, 3], [4, 5, 5], [6, 7, 0]], [3, 2, 2])
         """
         where = f"data set {self.name!r}, split {self.split!r}"
         if self.x.ndim != 2:

@@ -72,11 +72,11 @@ def s_curve(height: int, width: int, variant: int = 0) -> np.ndarray:
     The eight variants start in any corner and run along rows or columns: bit 0 mirrors left and
     right, bit 1 top and bottom, bit 2 exchanges rows and columns.
 
-    >>> s_curve(2, 3).tolist()
-    [0, 1, 2, 5, 4, 3]
-
     Raises:
         ValueError: if there is no such variant.
+
+    >>> s_curve(2, 3).tolist()
+    [0, 1, 2, 5, 4, 3]
     """
     if variant not in range(8):
         raise ValueError(f"s_curve: expected a variant 0..7, got {variant}")

@@ -128,11 +128,12 @@ class Autoregressive(Model):
         temperature: float | Array = 1.0,
         top_p: float | Array = 1.0,
     ) -> Array:
-        """As :meth:`Model.sample`. The noise of a position depends on the key and the position
-        alone, so every ``method`` returns the same samples.
+        """As :meth:`Model.sample`.
 
-        ``top_p`` keeps, at every position, the most likely levels that together have this
-        probability or more (nucleus sampling), after the temperature; 1 keeps all.
+        The noise of a position depends on the key and the position alone, so every ``method``
+        returns the same samples. ``top_p`` keeps, at every position, the most likely levels that
+        together have this probability or more (nucleus sampling), after the temperature; 1 keeps
+        all.
         """
         batch = self._sample_batch(num_samples, context, method)
         context = self._context(context, batch, "Autoregressive.sample")

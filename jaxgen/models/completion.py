@@ -139,8 +139,10 @@ def keep_observed(
     observed: Mask,
     positions: Array,
 ) -> tuple[Emit, Array]:
-    """An emission that draws what is missing and keeps what is observed, a mask ``(D,)``; and the
-    events as a sequence in the order of ``positions``."""
+    """An emission that draws what is missing and keeps what is observed, a mask ``(D,)``.
+
+    With it come the events as a sequence in the order of ``positions``.
+    """
     values = network.to_sequence(x, positions)
     there = jnp.asarray(observed)[positions]
 
@@ -162,8 +164,10 @@ def score_missing(
     *,
     key: Key = None,
 ) -> Array:
-    """The log-probability of the positions that are not observed, a mask ``(D,)`` for all, each
-    given those before it in the order, ``(*batch,)`` in nats."""
+    """The log-probability of what is not observed, one mask ``(D,)`` for all, in nats.
+
+    Every missing position is scored given those before it in the order; returns ``(*batch,)``.
+    """
     grid = network.grid_shape
     params = network(likelihood.encode(x), context, order, key=key)
     each = likelihood.log_prob(x, params.astype(float_dtype(params.dtype)))

@@ -140,8 +140,10 @@ class Dequantized(Model):
         return 2.0 * x.astype(jnp.result_type(float)) / (self.levels - 1) - 1.0
 
     def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
-        """The flow's latent of integers, put into the middles of their cells, or, with ``key``,
-        where uniform noise puts them."""
+        """The flow's latent of integers in the middles of their cells.
+
+        With ``key`` they are where uniform noise puts them.
+        """
         if self.latent_shape is None:
             raise self._lacks("infer", "latent_shape")
         x, context = self._events(x, context, "infer")
@@ -152,8 +154,10 @@ class Dequantized(Model):
         return self.flow.infer(dequantization.dequantize(x, noise), context)
 
     def decode(self, z: Array, context: Context = None) -> Array:
-        """The levels of a latent: the flow's data, floored, so that what :meth:`infer` was given
-        returns as it was."""
+        """The levels of a latent: the flow's data, floored.
+
+        What :meth:`infer` was given returns as it was, with noise or without.
+        """
         if self.latent_shape is None:
             raise self._lacks("decode", "latent_shape")
         return dequantization.quantize(self.flow.decode(z, context), self.levels)

@@ -175,8 +175,9 @@ class Ensemble(Model):
         temperature: float | Array = 1.0,
         top_p: float | Array = 1.0,
     ) -> Array:
-        """As :meth:`Autoregressive.complete`, each completion in an order of its own, which all
-        events of the batch share.
+        """As :meth:`Autoregressive.complete`, each completion in an order of its own.
+
+        All events of the batch share it.
 
         In every order what is observed comes first, so these are exact samples of the distribution
         that :meth:`conditional_log_prob` scores.
@@ -198,8 +199,9 @@ class Ensemble(Model):
         return self._mapped(one, jax.random.split(sample_key, num_samples), picks)
 
     def conditional_log_prob(self, x: Array, observed: Mask, context: Context = None) -> Array:
-        r"""``log p(missing part | observed part)`` in nats, averaged over the orders, in each of
-        which what is observed comes first.
+        r"""``log p(missing part | observed part)`` in nats, averaged over the orders.
+
+        In each of them what is observed comes first:
 
         .. math:: p(x_m \mid x_o) = \frac{1}{K} \sum_k p_{o_k}(x_m \mid x_o)
 

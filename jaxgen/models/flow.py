@@ -103,8 +103,10 @@ class Flow(Model):
         return map_modules(self.bijector, _use(method))
 
     def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
-        """The latent ``z = f^{-1}(x)`` of data, or that of ``z`` where the base has latents itself:
-        of a flow on a flow, those of the innermost one. Array ``(*batch, *latent_shape)``."""
+        """The latent ``z = f^{-1}(x)`` of data, or that of ``z`` where the base has latents itself.
+
+        Of a flow on a flow they are those of the innermost one, ``(*batch, *latent_shape)``.
+        """
         x, context = self._events(x, context, "infer")
         z = self.bijector.inverse(x, context)
         if self.base.latent_shape is None:
@@ -149,8 +151,9 @@ def flow_on(
     base: Model | None = None,
     marginal_bins: int | None = None,
 ) -> Flow:
-    """A flow of these layers, with a logit at the data's end if the data are bounded: what the
-    flows of the zoo do with the data before their own layers.
+    """A flow of these layers, with a logit at the data's end if the data are bounded.
+
+    It is what the flows of the zoo do with the data before their own layers.
 
     Args:
         event_shape: the event's shape.

@@ -102,8 +102,10 @@ class WeightNorm(nnx.Module):
         return replace(self.layer, kernel=nnx.Param(kernel))
 
     def fitted(self, x: Array, scale: float = 1.0) -> Self:
-        """The layer with length and bias such that its outputs on these data have mean 0 and
-        standard deviation ``scale``, each feature over all other axes (the paper's section 3).
+        """The layer with length and bias fitted to data, as in the paper's section 3.
+
+        Its outputs on these data have mean 0 and standard deviation ``scale``, each feature over
+        all other axes.
 
         Raises:
             ValueError: if the layer has no bias.

@@ -29,8 +29,9 @@ Functions = Mapping[str, Callable[..., Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What ``jaxgen train`` runs. It holds names and numbers only, so a run can be loaded again
-    without executing anything.
+    """What ``jaxgen train`` runs.
+
+    It holds names and numbers only, so a run can be loaded again without executing anything.
 
     A model, an objective and an optimizer are names of jaxgen's, or of functions that the
     experiment file defines beside the recipe::
@@ -162,8 +163,10 @@ class Recipe:
         return named_procedure(self.procedure, self.procedure_args)
 
     def to_dict(self) -> dict[str, Any]:
-        """What decides about the trained model and its record, as nested dictionaries of JSON
-        values: all but ``name`` and ``summary``."""
+        """What decides about the trained model and its record: all but ``name`` and ``summary``.
+
+        The values, in nested dictionaries, are JSON's.
+        """
         values = json.loads(json.dumps(dataclasses.asdict(self)))
         return {key: value for key, value in values.items() if key not in ("name", "summary")}
 

@@ -30,8 +30,10 @@ def evaluate_run(
     num_samples: int | None = None,
     file: ExperimentFile | Path | str | None = None,
 ) -> Record:
-    """Scores a run's model. On its own split, the record becomes ``record.json``, or, with another
-    number of samples ``K`` than the recipe's, ``record.kK.json``.
+    """Scores a run's model.
+
+    On its own split, the record becomes ``record.json``, or, with another number of samples ``K``
+    than the recipe's, ``record.kK.json``.
 
     Args:
         run: the run directory.
