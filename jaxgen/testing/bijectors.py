@@ -10,24 +10,8 @@ from jax import Array
 
 from jaxgen.bijectors import Bijector
 from jaxgen.core import Context, float_dtype
-from jaxgen.testing.compare import (
-    PASSED,
-    Report,
-    assert_close,
-    assert_dtype,
-    assert_shape,
-    attempt,
-    tolerance_of,
-    wave,
-)
-from jaxgen.testing.members import (
-    adaptations,
-    check_gradients,
-    check_structure,
-    flat_batch,
-    prepare,
-    unchanged,
-)
+from jaxgen.testing import compare, members
+from jaxgen.testing.compare import PASSED, Report, attempt, tolerance_of, wave
 
 
 def check_bijector(
@@ -84,8 +68,8 @@ def check_bijector(
     """
     name = type(bijector).__name__
     event = bijector.event_shape or jnp.shape(x)[jnp.ndim(x) - bijector.event_ndims :]
-    x, context = flat_batch(x, context, event, bijector.context_shape)
-    bijector = prepare(bijector, x.dtype, perturbed=perturb, seed=seed)
+    x, context = members.flat_batch(x, context, event, bijector.context_shape)
+    bijector = members.prepare(bijector, x.dtype, perturbed=perturb, seed=seed)
     tolerance = tolerance_of(x.dtype) if tolerance is None else tolerance
 
     found = jax.jit(_examine)(bijector, x, context)
@@ -95,7 +79,7 @@ def check_bijector(
     report["log-determinant"] = PASSED
     _check_ranks(found, x, name, tolerance)
     report |= {"batch ranks": PASSED, "vmap": PASSED}
-    check_gradients(found["gradients"], tuple(unused), f"{name}.inverse_and_log_det")
+    members.check_gradients(found["gradients"], tuple(unused), f"{name}.inverse_and_log_det")
     report["gradients"] = PASSED
     _check_adapted(found, bijector, name, tolerance)
     report |= {"initialize": PASSED, "calibrate": PASSED}
@@ -104,8 +88,8 @@ def check_bijector(
         where = f"{name}.inverse_and_log_det outside jax.jit"
         with attempt(where):
             z, log_det = bijector.inverse_and_log_det(x, context)
-        assert_close(f"{where}, value", z, found["z"], tolerance)
-        assert_close(f"{where}, log-det", log_det, found["inverse"], tolerance)
+        compare.close(f"{where}, value", z, found["z"], tolerance)
+        compare.close(f"{where}, log-det", log_det, found["inverse"], tolerance)
     return report
 
 
@@ -157,9 +141,9 @@ def _examine(bijector: Bijector, x: Array, context: Context) -> dict[str, Any]:
     with attempt(f"{name}.forward_and_log_det of an empty batch"):
         jax.eval_shape(lambda: bijector.forward_and_log_det(z[:0], none))
     found["adapted"] = {}
-    for method, adapt in adaptations(bijector).items():
+    for method, adapt in members.adaptations(bijector).items():
         with attempt(f"{name}.{method}"):
-            with unchanged(bijector, f"{name}.{method}"):
+            with members.unchanged(bijector, f"{name}.{method}"):
                 new, start = adapt(x, context)
             if new is not bijector:  # else there is nothing in it that looks at data
                 found["adapted"][method] = new, start, new.inverse(x, context)
@@ -173,17 +157,17 @@ def _check_values(found: dict[str, Any], x: Array, name: str, tolerance: float) 
         ("inverse", found["z"], found["inverse"]),
         ("forward", data, log_det),
     ):
-        assert_dtype(f"{name}.{way}_and_log_det, value", value, x.dtype)
-        assert_shape(f"{name}.{way}_and_log_det, log-det", total, x.shape[:1])
-        assert_dtype(f"{name}.{way}_and_log_det, log-det", total, log_dtype)
-    assert_shape(f"{name}.forward_and_log_det, value", data, x.shape)
+        compare.dtype(f"{name}.{way}_and_log_det, value", value, x.dtype)
+        compare.shape(f"{name}.{way}_and_log_det, log-det", total, x.shape[:1])
+        compare.dtype(f"{name}.{way}_and_log_det, log-det", total, log_dtype)
+    compare.shape(f"{name}.forward_and_log_det, value", data, x.shape)
     z, inverse = found["back"]
     latents = found["latents"][1]
-    assert_close(f"{name}: round trip, forward(inverse(x)) = x", found["data"][0], x, tolerance)
-    assert_close(f"{name}: round trip, inverse(forward(z)) = z", z[1], latents, tolerance)
+    compare.close(f"{name}: round trip, forward(inverse(x)) = x", found["data"][0], x, tolerance)
+    compare.close(f"{name}: round trip, inverse(forward(z)) = z", z[1], latents, tolerance)
     where = f"{name}: forward log-det = -(inverse log-det)"
-    assert_close(f"{where}, from the data", found["forward"][0], -found["inverse"], tolerance)
-    assert_close(f"{where}, from the base", found["forward"][1], -inverse[1], tolerance)
+    compare.close(f"{where}, from the data", found["forward"][0], -found["inverse"], tolerance)
+    compare.close(f"{where}, from the base", found["forward"][1], -inverse[1], tolerance)
 
 
 def _check_jacobian(found: dict[str, Any], name: str, tolerance: float) -> None:
@@ -192,7 +176,7 @@ def _check_jacobian(found: dict[str, Any], name: str, tolerance: float) -> None:
         raise AssertionError(
             f"{name}: {jacobian.shape[2]} numbers of data become {jacobian.shape[1]} of the base"
         )
-    assert_close(
+    compare.close(
         f"{name}: log-determinant of the inverse against the autodiff Jacobian's",
         found["inverse"],
         np.linalg.slogdet(jacobian)[1],
@@ -203,18 +187,18 @@ def _check_jacobian(found: dict[str, Any], name: str, tolerance: float) -> None:
 def _check_ranks(found: dict[str, Any], x: Array, name: str, tolerance: float) -> None:
     """One example under vmap, and a batch of batches, against the batch."""
     where = f"{name}.inverse_and_log_det of one example, under jax.vmap"
-    assert_close(f"{where}, value", found["inverse, one"][0], found["z"], tolerance)
-    assert_close(f"{where}, log-det", found["inverse, one"][1], found["inverse"], tolerance)
+    compare.close(f"{where}, value", found["inverse, one"][0], found["z"], tolerance)
+    compare.close(f"{where}, log-det", found["inverse, one"][1], found["inverse"], tolerance)
     where = f"{name}.inverse_and_log_det of a batch of batches"
-    assert_close(f"{where}, value", found["back"][0][0], found["z"], tolerance)
-    assert_close(f"{where}, log-det", found["back"][1][0], found["inverse"], tolerance)
+    compare.close(f"{where}, value", found["back"][0][0], found["z"], tolerance)
+    compare.close(f"{where}, log-det", found["back"][1][0], found["inverse"], tolerance)
     where = f"{name}.forward_and_log_det of one example, under jax.vmap"
-    assert_close(f"{where}, value", found["forward, one"][0], x, tolerance)
-    assert_close(f"{where}, log-det", found["forward, one"][1], -found["inverse"], tolerance)
+    compare.close(f"{where}, value", found["forward, one"][0], x, tolerance)
+    compare.close(f"{where}, log-det", found["forward, one"][1], -found["inverse"], tolerance)
 
 
 def _check_adapted(found: dict[str, Any], bijector: Bijector, name: str, tolerance: float) -> None:
     for method, (new, start, expected) in found["adapted"].items():
-        check_structure(new, bijector, f"{name}.{method}")
+        members.check_structure(new, bijector, f"{name}.{method}")
         where = f"{name}.{method}: its z is what the new bijector's inverse gives"
-        assert_close(where, start, expected, tolerance)
+        compare.close(where, start, expected, tolerance)

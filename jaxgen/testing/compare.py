@@ -24,14 +24,14 @@ def tolerance_of(dtype: Any) -> float:
     return 1e-9 if jnp.finfo(dtype).bits == 64 else 1e-3
 
 
-def assert_close(what: str, got: Any, expected: Any, tolerance: float) -> None:
+def close(what: str, got: Any, expected: Any, tolerance: float) -> None:
     """Compares two arrays; a NaN or an infinity in either is a failure.
 
     Raises:
         AssertionError: naming ``what``, the place of the largest difference, and both numbers.
     """
     got, expected = np.asarray(got, np.float64), np.asarray(expected, np.float64)
-    assert_shape(what, got, expected.shape)
+    shape(what, got, expected.shape)
     for name, array in (("got", got), ("expected", expected)):
         bad = int(np.sum(~np.isfinite(array)))
         if bad:
@@ -48,16 +48,16 @@ def assert_close(what: str, got: Any, expected: Any, tolerance: float) -> None:
         )
 
 
-def assert_shape(what: str, got: Any, shape: tuple[int, ...]) -> None:
-    """Compares a shape."""
-    if got.shape != shape:
-        raise AssertionError(f"{what}: expected shape {shape}, got {got.shape}")
+def shape(what: str, got: Any, expected: tuple[int, ...]) -> None:
+    """Compares an array's shape."""
+    if got.shape != expected:
+        raise AssertionError(f"{what}: expected shape {expected}, got {got.shape}")
 
 
-def assert_dtype(what: str, got: Any, dtype: Any) -> None:
-    """Compares a dtype."""
-    if got.dtype != dtype:
-        raise AssertionError(f"{what}: expected dtype {np.dtype(dtype)}, got {got.dtype}")
+def dtype(what: str, got: Any, expected: Any) -> None:
+    """Compares an array's dtype."""
+    if got.dtype != expected:
+        raise AssertionError(f"{what}: expected dtype {np.dtype(expected)}, got {got.dtype}")
 
 
 @contextmanager

@@ -11,18 +11,9 @@ from jax import Array
 from jaxgen.conditionals import Conditional
 from jaxgen.core import METHODS, Context, Order
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.testing.compare import (
-    PASSED,
-    Report,
-    assert_close,
-    assert_dtype,
-    assert_shape,
-    attempt,
-    tolerance_of,
-    wave,
-)
+from jaxgen.testing import compare, members
+from jaxgen.testing.compare import PASSED, Report, attempt, tolerance_of, wave
 from jaxgen.testing.dependencies import check_dependencies
-from jaxgen.testing.members import check_gradients, flat_batch, prepare
 
 # Extra inputs for the Jacobian, so that a unit which rests at the given ones is seen at work.
 _EXTRA = 8
@@ -77,8 +68,8 @@ def check_conditional(
     'passed'
     """
     name = type(conditional).__name__
-    x, context = flat_batch(x, context, conditional.event_shape, conditional.context_shape)
-    conditional = prepare(conditional, x.dtype, perturbed=perturb, seed=seed)
+    x, context = members.flat_batch(x, context, conditional.event_shape, conditional.context_shape)
+    conditional = members.prepare(conditional, x.dtype, perturbed=perturb, seed=seed)
     tolerance = tolerance_of(x.dtype) if tolerance is None else tolerance
     report = {"attributes": PASSED}
 
@@ -105,16 +96,16 @@ def check_conditional(
     for what, order, found in runs:
         where = f"{name}, {what}"
         shape = (len(x), *conditional.grid_shape, conditional.num_params)
-        assert_shape(f"{where}: __call__", found["params"], shape)
-        assert_dtype(f"{where}: __call__", found["params"], x.dtype)
+        compare.shape(f"{where}: __call__", found["params"], shape)
+        compare.dtype(f"{where}: __call__", found["params"], x.dtype)
         check_dependencies(found, np.asarray(order), where, dense)
         _check_ranks(found, where, tolerance)
         _check_sequential(found, where, tolerance)
-        check_gradients(found["gradients"], tuple(unused), where)
+        members.check_gradients(found["gradients"], tuple(unused), where)
     if len(runs) == 2:
         each, where = runs[0][2]["orders"], f"{name}.__call__ under jax.vmap over orders"
         for got, (_, _, found) in zip(each, runs, strict=True):
-            assert_close(where, got, found["params"], tolerance)
+            compare.close(where, got, found["params"], tolerance)
     checks = ("autoregressive", "incremental", "prefill", "generate")
     report |= dict.fromkeys((*checks, "batch ranks", "vmap", "gradients"), PASSED)
     report["jit = eager"] = PASSED if eager else "skipped: eager=False"
@@ -122,7 +113,7 @@ def check_conditional(
         where = f"{name}.__call__ outside jax.jit, in the default order"
         with attempt(where):
             params = conditional(x, context)
-        assert_close(where, params, runs[0][2]["params"], tolerance)
+        compare.close(where, params, runs[0][2]["params"], tolerance)
     return report
 
 
@@ -294,20 +285,22 @@ def _check_ranks(found: dict[str, Any], where: str, tolerance: float) -> None:
     """One example under vmap, and a batch of batches, against the batch."""
     params = found["params"]
     for way, what in (("one", "one example, under jax.vmap"), ("pair", "a batch of batches")):
-        assert_close(f"{where}: __call__ of {what}", found[way], params, tolerance)
+        compare.close(f"{where}: __call__ of {what}", found[way], params, tolerance)
         steps = found[f"{way}, steps"]
-        assert_shape(f"{where}: init_cache and step of {what}", steps, found["steps"].shape)
+        compare.shape(f"{where}: init_cache and step of {what}", steps, found["steps"].shape)
         for t, (got, expected) in enumerate(zip(steps, found["steps"], strict=True)):
-            assert_close(f"{where}: step {t} of {what}, against __call__", got, expected, tolerance)
+            compare.close(
+                f"{where}: step {t} of {what}, against __call__", got, expected, tolerance
+            )
 
 
 def _check_sequential(found: dict[str, Any], where: str, tolerance: float) -> None:
     for n, got in found["prefill"].items():
         what = f"{where}: prefill(x, {n}) and the steps after it, against __call__"
-        assert_close(what, got, found["steps"][n : n + len(got)], tolerance)
+        compare.close(what, got, found["steps"][n : n + len(got)], tolerance)
     values = found["generate"]["incremental"]
     for method, got in found["generate"].items():
         what = f"{where}: generate(method={method!r}) against method='incremental'"
-        assert_close(what, got, values, tolerance)
+        compare.close(what, got, values, tolerance)
     what = f"{where}: generated values are what __call__ at these values emits"
-    assert_close(what, found["emitted"], values, tolerance)
+    compare.close(what, found["emitted"], values, tolerance)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.testing.compare import assert_close
+from jaxgen.testing import compare
 
 
 def check_dependencies(
@@ -33,7 +33,7 @@ def check_dependencies(
                     f"the value of step {s} (position {order[s]}); |Jacobian| up to "
                     f"{by_step[t, :, s].max():.3g}, expected exactly 0"
                 )
-    assert_close(
+    compare.close(
         f"{where}: a leak without a gradient: parameters of the first steps, when later values "
         f"change",
         found["later"],

@@ -12,25 +12,9 @@ from jax import Array
 from jaxgen.conditionals import Conditional
 from jaxgen.core import METHODS, Context, ShapeError, float_dtype
 from jaxgen.models import Model
-from jaxgen.testing.compare import (
-    PASSED,
-    Report,
-    assert_close,
-    assert_dtype,
-    assert_shape,
-    attempt,
-    tolerance_of,
-    wave,
-)
+from jaxgen.testing import compare, members
+from jaxgen.testing.compare import PASSED, Report, attempt, tolerance_of, wave
 from jaxgen.testing.conditionals import distinct
-from jaxgen.testing.members import (
-    adaptations,
-    check_gradients,
-    check_structure,
-    flat_batch,
-    prepare,
-    unchanged,
-)
 from jaxgen.testing.normalisation import check_normalisation
 
 # Random bounds and samples are compared by means: a deviation of this many standard errors fails.
@@ -86,10 +70,10 @@ def check_model(
     ('passed', 'passed')
     """
     name = type(model).__name__
-    x, context = flat_batch(x, context, model.event_shape, model.context_shape)
+    x, context = members.flat_batch(x, context, model.event_shape, model.context_shape)
     real = jnp.issubdtype(x.dtype, jnp.floating)
     dtype = x.dtype if real else jnp.result_type(float)
-    model = prepare(model, dtype, perturbed=perturb, seed=seed)
+    model = members.prepare(model, dtype, perturbed=perturb, seed=seed)
     tolerance = tolerance_of(dtype) if tolerance is None else tolerance
     exact = model.exactness == "exact"
     report = {"attributes": PASSED, "exactness": PASSED}
@@ -100,12 +84,12 @@ def check_model(
     found = jax.jit(_examine)(model, x, context, jax.random.key(seed))
     _check_scores(found, x, float_dtype(dtype), name, tolerance, exact)
     report |= {"batch ranks": PASSED, "vmap": PASSED}
-    check_gradients(found["gradients"], tuple(unused), name)
+    members.check_gradients(found["gradients"], tuple(unused), name)
     report["gradients"] = PASSED
     _check_bound(found, name)
     report["elbo"] = PASSED
     for method, new in found["adapted"].items():
-        check_structure(new, model, f"{name}.{method}")
+        members.check_structure(new, model, f"{name}.{method}")
     report |= {"initialize": PASSED, "calibrate": PASSED}
     drawn = _draw(model, context, num_samples, name)
     report["sample methods"] = _check_samples(drawn, model, x, context, name, tolerance)
@@ -154,8 +138,8 @@ def _examine(model: Model, x: Array, context: Context, key: Array) -> dict[str, 
             bound = model.importance_log_prob
             found["bounded"] = bound(x, key, 256, context)
     found["adapted"] = {}
-    for method, adapt in adaptations(model).items():
-        with attempt(f"{kind}.{method}"), unchanged(model, f"{kind}.{method}"):
+    for method, adapt in members.adaptations(model).items():
+        with attempt(f"{kind}.{method}"), members.unchanged(model, f"{kind}.{method}"):
             found["adapted"][method] = adapt(x, key, context)
     return found
 
@@ -200,14 +184,14 @@ def _check_scores(
 ) -> None:
     score = found["score"]
     name = f"{name}.{'log_prob' if exact else 'elbo'}"
-    assert_shape(name, score, x.shape[:1])
-    assert_dtype(name, score, dtype)
-    assert_close(f"{name}, is finite", score, score, tolerance)
+    compare.shape(name, score, x.shape[:1])
+    compare.dtype(name, score, dtype)
+    compare.close(f"{name}, is finite", score, score, tolerance)
     for way, what in (("one", "one example, under jax.vmap"), ("pair", "a batch of batches")):
         expected = score if way == "one" else jnp.stack([score, score])
-        assert_shape(f"{name} of {what}", found[way], expected.shape)
+        compare.shape(f"{name} of {what}", found[way], expected.shape)
         if exact:  # the noise of a bound depends on the batch's shape
-            assert_close(f"{name} of {what}", found[way], expected, tolerance)
+            compare.close(f"{name} of {what}", found[way], expected, tolerance)
 
 
 def _check_bound(found: dict[str, Any], name: str) -> None:
@@ -216,7 +200,7 @@ def _check_bound(found: dict[str, Any], name: str) -> None:
     elbo = np.asarray(found["elbo"], np.float64).mean(axis=1)
     bounded = np.asarray(found.get("bounded", found["score"]), np.float64).mean()
     error = elbo.std() / np.sqrt(len(elbo))
-    assert_close(f"{name}.elbo, is finite", elbo, elbo, 0.0)
+    compare.close(f"{name}.elbo, is finite", elbo, elbo, 0.0)
     slack = _DEVIATIONS * error + 1e-5 * (1.0 + abs(bounded))
     if elbo.mean() > bounded + slack:
         raise AssertionError(
@@ -263,25 +247,25 @@ def _check_samples(
 ) -> str:
     samples = drawn["samples"]
     batch = () if context is None else (len(x),)
-    assert_shape(f"{name}.sample", samples, (len(samples), *batch, *model.event_shape))
+    compare.shape(f"{name}.sample", samples, (len(samples), *batch, *model.event_shape))
     if model.levels is None:
-        assert_dtype(f"{name}.sample", samples, x.dtype)
+        compare.dtype(f"{name}.sample", samples, x.dtype)
     else:
-        assert_dtype(f"{name}.sample", samples, jnp.int32)
+        compare.dtype(f"{name}.sample", samples, jnp.int32)
         if int(samples.min()) < 0 or int(samples.max()) >= model.levels:
             raise AssertionError(f"{name}.sample: levels outside 0..{model.levels - 1}")
     if np.array_equal(samples, drawn["other key"]):
         raise AssertionError(f"{name}.sample: two keys gave the same samples")
     for method, got in drawn["methods"].items():
         what = f"{name}.sample(method={method!r}) against method='auto'"
-        assert_close(what, got, samples, tolerance)
+        compare.close(what, got, samples, tolerance)
     if "pair" in drawn:
         where = f"{name}.sample_and_log_prob"
-        assert_shape(
+        compare.shape(
             f"{where}, log-probabilities", drawn["pair"][1], samples.shape[: 1 + len(batch)]
         )
-        assert_close(f"{where}, samples against sample", drawn["pair"][0], samples, tolerance)
-        assert_close(f"{where} against log_prob", drawn["pair"][1], drawn["scores"], tolerance)
+        compare.close(f"{where}, samples against sample", drawn["pair"][0], samples, tolerance)
+        compare.close(f"{where} against log_prob", drawn["pair"][1], drawn["scores"], tolerance)
     return PASSED if drawn["methods"] else "skipped: no autoregressive part"
 
 
@@ -297,8 +281,8 @@ def _check_eager(
     if model.exactness == "exact":
         with attempt(f"{name}.log_prob outside jax.jit"):
             scores = model.log_prob(x, context)
-        assert_close(f"{name}.log_prob outside jax.jit", scores, found["score"], tolerance)
+        compare.close(f"{name}.log_prob outside jax.jit", scores, found["score"], tolerance)
     where = f"{name}.sample outside jax.jit, with the same key"
     with attempt(where):
         samples = model.sample(jax.random.key(0), len(drawn["samples"]), context)
-    assert_close(where, samples, drawn["samples"], tolerance)
+    compare.close(where, samples, drawn["samples"], tolerance)
