@@ -28,7 +28,7 @@ from jax import Array
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Context, Key, Order, Shape, unknown
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.networks.blocks import zero_linear
+from jaxgen.networks.blocks import shape_of_context, zero_linear
 from jaxgen.networks.transformer import Transformer, rotary_angles
 
 _POSITIONS = ("learned", "rotary")
@@ -80,11 +80,9 @@ class CausalTransformer(Conditional):
     ):
         if positions not in _POSITIONS:
             raise unknown("kind of positions", positions, _POSITIONS)
-        self.grid_shape = tuple(grid_shape)
-        self.position_shape = tuple(position_shape)
-        self.num_params = num_params
+        context_shape = shape_of_context(context_features)
+        super().__init__(grid_shape, num_params, position_shape, context_shape)
         self.positions = positions
-        self.context_shape = None if context_features is None else (context_features,)
         self.transformer = Transformer(
             width, depth=depth, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout, rngs=rngs
         )

@@ -34,15 +34,9 @@ def _checked_call(call: Callable[..., Array]) -> Callable[..., Array]:
 
     @functools.wraps(call)
     def checked(
-        self: "Conditional",
-        x: Array,
-        context: Context = None,
-        order: Order = None,
-        **options: Array | None,
+        self: "Conditional", x: Array, context: Context = None, order: Order = None, **options: Key
     ) -> Array:
-        x, name = jnp.asarray(x), type(self).__name__
-        batch = batch_shape(x, self.event_shape, name)
-        context = check_context(context, self.context_shape, batch, name)
+        x, context = self.check_inputs(x, context, type(self).__name__)
         if not takes_key:
             options.pop("key", None)
         return call(self, x, context, self._given(self.resolve_order(order)), **options)
@@ -77,9 +71,8 @@ def _checked_prefill(prefill: Callable[..., Cache]) -> Callable[..., Cache]:
     def checked(
         self: "Conditional", x: Array, n: int, context: Context = None, order: Order = None
     ) -> Cache:
-        x, name = jnp.asarray(x), f"{type(self).__name__}.prefill"
-        batch = batch_shape(x, self.event_shape, name)
-        context = check_context(context, self.context_shape, batch, name)
+        name = f"{type(self).__name__}.prefill"
+        x, context = self.check_inputs(x, context, name)
         if not 0 <= n <= self.num_positions:
             raise ShapeError(
                 f"{name}: expected a prefix of 0 to {self.num_positions} positions, got {n}"
@@ -103,10 +96,11 @@ class Conditional(Abilities):
     """Parameters for every position of a grid, each from the positions before it in an order.
 
     The event is a grid of positions, ``event_shape = grid_shape + position_shape``; a position is
-    what one generation step emits: a scalar, or a vector of channels. A subclass sets these two,
-    ``num_params`` and ``context_shape``, and defines :meth:`init_cache` and :meth:`step`; one that
-    can do all positions in parallel also defines ``__call__``, whose default is a scan of steps.
-    What only some can do has a default in :class:`~jaxgen.conditionals.abilities.Abilities`.
+    what one generation step emits: a scalar, or a vector of channels. A subclass gives these two,
+    ``num_params`` and ``context_shape`` to this constructor, or sets them, and defines
+    :meth:`init_cache` and :meth:`step`; one that can do all positions in parallel also defines
+    ``__call__``, whose default is a scan of steps. What only some can do has a default in
+    :class:`~jaxgen.conditionals.abilities.Abilities`.
 
     An ``order`` is an integer array ``(D,)``, ``D`` the number of positions: ``order[t]`` is the
     position (counted in raster order) generated at step ``t``. It may be traced, so a new order
@@ -124,6 +118,18 @@ class Conditional(Abilities):
     context_shape: Shape | None = None
     fixed_order: bool = False
 
+    def __init__(
+        self,
+        grid_shape: Shape,
+        num_params: int,
+        position_shape: Shape = (),
+        context_shape: Shape | None = None,
+    ):
+        self.grid_shape = tuple(grid_shape)
+        self.num_params = num_params
+        self.position_shape = tuple(position_shape)
+        self.context_shape = context_shape
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name, checked in _CHECKED.items():
@@ -139,6 +145,12 @@ class Conditional(Abilities):
     def num_positions(self) -> int:
         """``D``, the number of generation steps."""
         return math.prod(self.grid_shape)
+
+    def check_inputs(self, x: Array, context: Context, where: str) -> tuple[Array, Context]:
+        """A batch of events and a context for each, refused unless of the right shapes."""
+        x = jnp.asarray(x)
+        batch = batch_shape(x, self.event_shape, where)
+        return x, check_context(context, self.context_shape, batch, where)
 
     @_checked_call
     def __call__(

@@ -33,7 +33,7 @@ from jaxgen.conditionals.base import Conditional
 from jaxgen.conditionals.nade import scan_in_segments
 from jaxgen.core import Context, Key, Order, Shape, split_key
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.networks.blocks import activation, check_hyperparameters, dropout
+from jaxgen.networks.blocks import activation, check_hyperparameters, dropout, shape_of_context
 
 
 class EoNADE(Conditional):
@@ -73,12 +73,10 @@ class EoNADE(Conditional):
         check_hyperparameters(activation, dropout, *hidden)
         if not hidden:
             raise ValueError("EoNADE: expected one hidden layer or more, got none")
-        self.grid_shape = tuple(grid_shape)
-        self.num_params = num_params
+        super().__init__(grid_shape, num_params, context_shape=shape_of_context(context_features))
         self.activation = activation
         self.dropout = dropout
         self.dtype: Any = None  # of the products; see jaxgen.compute_in
-        self.context_shape = None if context_features is None else (context_features,)
         size = math.prod(self.grid_shape)
         # About half of the values are seen in training, so the variance is that of half the fan-in.
         init = nnx.initializers.variance_scaling(4.0, "fan_in", "normal")

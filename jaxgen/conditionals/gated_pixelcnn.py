@@ -148,11 +148,10 @@ class GatedPixelCNN(Conditional):
     ):
         check_hyperparameters("tanh", dropout, width, depth, out_width)
         check_sizes("GatedPixelCNN", first_size, kernel_size)
-        self.grid_shape = check_grid(grid_shape, ("height", "width"), "GatedPixelCNN")
-        self.position_shape = tuple(position_shape)
-        self.num_params = num_params
+        grid_shape = check_grid(grid_shape, ("height", "width"), "GatedPixelCNN")
+        context_shape = shape_of_context(context_features)
+        super().__init__(grid_shape, num_params, position_shape, context_shape)
         self.dropout = dropout
-        self.context_shape = shape_of_context(context_features)
         self.layers = nnx.List(
             GatedLayer(
                 width if i else math.prod(self.position_shape),

@@ -48,13 +48,11 @@ class Growing(Conditional):
         rngs: nnx.Rngs,
     ):
         check_hyperparameters(activation, dropout, width)
-        self.grid_shape = tuple(grid_shape)
-        self.num_params = num_params
-        self.activation = activation
-        self.dropout = dropout
         # The hidden units' pre-activations are a linear model of the values before.
         self.hidden = FVSBN(grid_shape, width, context_features=context_features, rngs=rngs)
-        self.context_shape = self.hidden.context_shape
+        super().__init__(grid_shape, num_params, context_shape=self.hidden.context_shape)
+        self.activation = activation
+        self.dropout = dropout
         size = math.prod(self.grid_shape)
         # Half of the weights are masked on average, so the variance is that of half the fan-in.
         init = nnx.initializers.variance_scaling(2.0, "fan_in", "normal", out_axis=(1, 2))

@@ -54,10 +54,7 @@ class MaskedBlock(nnx.Module):
     Args:
         width: features of a position.
         size: the number of positions in a window.
-        activation: see :class:`~jaxgen.networks.MLP`.
-        context_features: the size of a context vector; None for none.
-        dropout: rate, in effect when a key is given.
-        rngs: where the initial weights come from.
+        activation, context_features, dropout, rngs: see :class:`LMConv`.
     """
 
     def __init__(
@@ -141,12 +138,11 @@ class LMConv(Conditional):
     ):
         check_hyperparameters(activation, dropout, width, depth)
         check_sizes("LMConv", kernel_size)
-        self.grid_shape = check_grid(grid_shape, ("height", "width"), "LMConv")
-        self.position_shape = tuple(position_shape)
-        self.num_params = num_params
+        grid_shape = check_grid(grid_shape, ("height", "width"), "LMConv")
+        context_shape = shape_of_context(context_features)
+        super().__init__(grid_shape, num_params, position_shape, context_shape)
         self.sees = square(kernel_size)
         self.depth = depth
-        self.context_shape = shape_of_context(context_features)
         size = len(self.sees)
         self.first = nnx.Linear(size * (math.prod(self.position_shape) + 1), width, rngs=rngs)
 

@@ -31,7 +31,7 @@ from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Context, Key, Order, Shape, replace, split_key
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache, Stretch, rank_of
-from jaxgen.networks.blocks import activation, check_hyperparameters, dropout
+from jaxgen.networks.blocks import activation, check_hyperparameters, dropout, shape_of_context
 
 _STRETCHED = 256  # positions from which on cutouts pay: smaller networks stay in a cache anyway
 
@@ -71,13 +71,11 @@ class MADE(Conditional):
         rngs: nnx.Rngs,
     ):
         check_hyperparameters(activation, dropout, *hidden)
-        self.grid_shape = tuple(grid_shape)
-        self.num_params = num_params
+        super().__init__(grid_shape, num_params, context_shape=shape_of_context(context_features))
         self.hidden = tuple(hidden)
         self.activation = activation
         self.dropout = dropout
         self.dtype: Any = None  # of the matrix products; see jaxgen.compute_in
-        self.context_shape = None if context_features is None else (context_features,)
         size = math.prod(self.grid_shape)
         widths = (size, *self.hidden)
         # Half of the weights are masked on average, so the variance is that of half the fan-in.

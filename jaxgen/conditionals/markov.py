@@ -71,8 +71,7 @@ class Markov(Conditional):
         values: Sequence[float] | None = None,
         shared: bool = False,
     ):
-        self.grid_shape = tuple(grid_shape)
-        self.num_params = num_params
+        super().__init__(grid_shape, num_params)
         size = math.prod(self.grid_shape)
         if isinstance(parents, int | np.integer):
             if parents < 0:

@@ -23,7 +23,7 @@ from jax import Array
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Context, Key, Order, Shape
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.networks.blocks import activation, check_hyperparameters, dropout
+from jaxgen.networks.blocks import activation, check_hyperparameters, dropout, shape_of_context
 
 # Steps between the pre-activations that a gradient stores; those between are computed again.
 _SEGMENT = 28
@@ -58,12 +58,10 @@ class NADE(Conditional):
         rngs: nnx.Rngs,
     ):
         check_hyperparameters(activation, dropout, width)
-        self.grid_shape = tuple(grid_shape)
-        self.num_params = num_params
+        super().__init__(grid_shape, num_params, context_shape=shape_of_context(context_features))
         self.activation = activation
         self.dropout = dropout
         self.dtype: Any = None  # of the products; see jaxgen.compute_in
-        self.context_shape = None if context_features is None else (context_features,)
         size = math.prod(self.grid_shape)
         init = nnx.initializers.lecun_normal()
         self.kernel = nnx.Param(init(rngs.params(), (size, width)))

@@ -74,10 +74,9 @@ class PixelCNN(Conditional):
     ):
         check_hyperparameters("relu", dropout, width, depth, out_width)
         check_sizes("PixelCNN", first_size, kernel_size)
-        self.grid_shape = check_grid(grid_shape, ("height", "width", "channels"), "PixelCNN")
-        self.num_params = num_params
+        grid_shape = check_grid(grid_shape, ("height", "width", "channels"), "PixelCNN")
+        super().__init__(grid_shape, num_params, context_shape=shape_of_context(context_features))
         self.depth = depth
-        self.context_shape = shape_of_context(context_features)
         groups = self.grid_shape[-1]
         self.first = MaskedWindow(1, width, groups=groups, size=first_size, strict=True, rngs=rngs)
 

@@ -51,17 +51,7 @@ from jaxgen.conditionals.unet import (
     run,
     unroll,
 )
-from jaxgen.core import (
-    Context,
-    Key,
-    Order,
-    Shape,
-    ShapeError,
-    batch_shape,
-    check_context,
-    check_grid,
-    replace,
-)
+from jaxgen.core import Context, Key, Order, Shape, ShapeError, check_grid, replace
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.functional.windows import flat, pixels, position_rows, rectangle, with_previous
 from jaxgen.networks.blocks import (
@@ -88,9 +78,7 @@ class GatedBlock(nnx.Module):
         width: features of a pixel.
         size: how many pixels its windows hold.
         side_width: features of what it is shown from the side; 0 for nothing.
-        context_features: the size of a context vector; None for none.
-        dropout: rate, in effect when a key is given.
-        rngs: where the initial weights come from.
+        context_features, dropout, rngs: see :class:`PixelCNNPP`.
     """
 
     def __init__(
@@ -203,16 +191,15 @@ class PixelCNNPP(Conditional):
                 f"PixelCNNPP: expected at least one block and one resolution, got {blocks} and "
                 f"{resolutions}"
             )
-        self.grid_shape = check_grid(grid_shape, ("height", "width"), "PixelCNNPP")
+        grid_shape = check_grid(grid_shape, ("height", "width"), "PixelCNNPP")
         unit = 2 ** (resolutions - 1)
-        if any(side % unit for side in self.grid_shape):
+        if any(side % unit for side in grid_shape):
             raise ShapeError(
                 f"PixelCNNPP: {resolutions} resolutions need sides divisible by {unit}, got "
-                f"{self.grid_shape}; pad or crop the images, or take fewer resolutions"
+                f"{grid_shape}; pad or crop the images, or take fewer resolutions"
             )
-        self.position_shape = tuple(position_shape)
-        self.num_params = num_params
-        self.context_shape = shape_of_context(context_features)
+        context_shape = shape_of_context(context_features)
+        super().__init__(grid_shape, num_params, position_shape, context_shape)
         entries = math.prod(self.position_shape) + 1
         self.first_down = normalised(len(FIRST_DOWN) * entries, width, rngs)
         self.first_above = normalised(len(FIRST_ABOVE) * entries, width, rngs)
@@ -272,9 +259,7 @@ class PixelCNNPP(Conditional):
         The outputs of each map have mean 0 and deviation 1 over the batch and the pixels, those of
         a layer's second map deviation 0.1. The last map stays at zero.
         """
-        x = jnp.asarray(x)
-        batch = batch_shape(x, self.event_shape, "PixelCNNPP.initialize")
-        context = check_context(context, self.context_shape, batch, "PixelCNNPP.initialize")
+        x, context = self.check_inputs(x, context, "PixelCNNPP.initialize")
         return self._run(x, context, None, fit=True)[0]
 
     # The incremental pass keeps the values as (positions, *batch, entries + 1), with a row of zeros

@@ -88,13 +88,11 @@ class _PixelRNN(Conditional):
                 f"{name}: expected a context of the grid {tuple(grid_shape)}, got {context_grid}"
             )
         check_sizes(name, first_size)
-        self.grid_shape = tuple(grid_shape)
-        self.position_shape = tuple(position_shape)
-        self.num_params = num_params
+        context_shape = shape_of_context(context_features, context_grid)
+        super().__init__(grid_shape, num_params, position_shape, context_shape)
         self.first_size = first_size
         self.depth = depth
         self.dropout = dropout
-        self.context_shape = shape_of_context(context_features, context_grid)
         entries = math.prod(self.position_shape)
         self.first = nnx.Linear(len(causal(first_size)) * entries, width, rngs=rngs)
 

@@ -22,7 +22,7 @@ from jax import Array
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Context, Order, Shape, replace, unknown
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.networks.blocks import check_hyperparameters, zero_linear
+from jaxgen.networks.blocks import check_hyperparameters, shape_of_context, zero_linear
 
 _CELLS = {"lstm": nnx.OptimizedLSTMCell, "gru": nnx.GRUCell}
 
@@ -65,12 +65,10 @@ class Recurrent(Conditional):
         check_hyperparameters("tanh", 0.0, width, depth)
         if cell not in _CELLS:
             raise unknown("recurrent cell", cell, _CELLS)
-        self.grid_shape = tuple(grid_shape)
-        self.position_shape = tuple(position_shape)
-        self.num_params = num_params
+        context_shape = shape_of_context(context_features)
+        super().__init__(grid_shape, num_params, position_shape, context_shape)
         self.cell = cell
         self.width = width
-        self.context_shape = None if context_features is None else (context_features,)
         inputs = math.prod(self.position_shape) + (context_features or 0)
         sizes = [inputs, *(width for _ in range(depth - 1))]
         self.cells = nnx.List(_CELLS[cell](size, width, rngs=rngs) for size in sizes)

@@ -29,7 +29,7 @@ from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Context, Key, Order, Shape, check_grid
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.functional.windows import flat
-from jaxgen.networks.blocks import check_hyperparameters, dropout, zero_linear
+from jaxgen.networks.blocks import check_hyperparameters, dropout, shape_of_context, zero_linear
 
 
 class DilatedBlock(nnx.Module):
@@ -124,19 +124,15 @@ class WaveNet(Conditional):
             raise ValueError(f"WaveNet: expected dilations of 1 or more, got {tuple(dilations)}")
         if local and context_features is None:
             raise ValueError("WaveNet: a local context needs context_features, got None")
-        self.grid_shape = check_grid(grid_shape, ("length",), "WaveNet")
-        self.position_shape = tuple(position_shape)
-        self.num_params = num_params
+        grid_shape = check_grid(grid_shape, ("length",), "WaveNet")
+        context_shape = shape_of_context(context_features)
+        if local and context_shape is not None:
+            context_shape = grid_shape + context_shape
+        super().__init__(grid_shape, num_params, position_shape, context_shape)
         self.dilations = tuple(dilations)
         self.levels = levels
         self.dropout = dropout
         self.local = local
-        if context_features is None:
-            self.context_shape = None
-        else:
-            self.context_shape = (
-                (*self.grid_shape, context_features) if local else (context_features,)
-            )
         entries = math.prod(self.position_shape)
         features = entries if levels is None else entries * levels
         self.embed = nnx.Linear(features, width, rngs=rngs)
