@@ -13,7 +13,7 @@ Deviations: those of :func:`~jaxgen.zoo.maf`; the means of the components start 
 """
 
 from collections.abc import Sequence
-from functools import partial
+from typing import Any
 
 from flax import nnx
 
@@ -21,8 +21,7 @@ from jaxgen.conditionals import MADE
 from jaxgen.core import Shape
 from jaxgen.likelihoods import GaussianMixture
 from jaxgen.models import Autoregressive, Flow
-from jaxgen.models.flow import flow_on
-from jaxgen.zoo.maf import autoregressive_layers
+from jaxgen.zoo.maf import maf
 from jaxgen.zoo.registry import constructor
 
 
@@ -53,15 +52,22 @@ def maf_mog(
     >>> flow.log_prob(jnp.zeros((4, 2))).shape
     (4,)
     """
-    network = partial(
-        MADE,
+    network: dict[str, Any] = {
+        "hidden": hidden,
+        "activation": activation,
+        "dropout": dropout,
+        "context_features": context_features,
+    }
+    flow = maf(
         event_shape,
-        hidden=hidden,
-        activation=activation,
-        dropout=dropout,
-        context_features=context_features,
+        layers=layers,
+        bound=bound,
+        norm=norm,
+        bounds=bounds,
+        alpha=alpha,
+        **network,
+        rngs=rngs,
     )
-    scan = autoregressive_layers(network, layers, bound, norm, rngs=rngs)
     head = GaussianMixture(components)
-    base = Autoregressive(network(head.num_params(()), rngs=rngs), head)
-    return flow_on(event_shape, [scan], bounds, alpha, base)
+    made = MADE(event_shape, head.num_params(()), **network, rngs=rngs)
+    return Flow(flow.bijector, Autoregressive(made, head))
