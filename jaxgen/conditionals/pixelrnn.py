@@ -46,7 +46,7 @@ from jaxgen.conditionals.pixelrnn_layers import (
     States,
     in_row,
 )
-from jaxgen.core import Context, Key, Order, Shape, ShapeError
+from jaxgen.core import Context, Key, Order, Shape, ShapeError, check_grid
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.functional.windows import causal, check_sizes, flat, position_rows
@@ -81,11 +81,10 @@ class _PixelRNN(Conditional):
     ):
         name = type(self).__name__
         check_hyperparameters("tanh", dropout, width, depth, out_width)
-        if len(grid_shape) != 2:
-            raise ShapeError(f"{name}: expected a grid (height, width), got {tuple(grid_shape)}")
-        if context_grid is not None and tuple(context_grid) != tuple(grid_shape):
+        grid_shape = check_grid(grid_shape, ("height", "width"), name)
+        if context_grid is not None and tuple(context_grid) != grid_shape:
             raise ShapeError(
-                f"{name}: expected a context of the grid {tuple(grid_shape)}, got {context_grid}"
+                f"{name}: expected a context of the grid {grid_shape}, got {context_grid}"
             )
         check_sizes(name, first_size)
         context_shape = shape_of_context(context_features, context_grid)
