@@ -1,7 +1,7 @@
 """A flow as a model of integer levels."""
 
 import math
-from typing import Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -110,15 +110,10 @@ class Dequantized(Model):
         return total - math.log(num_samples)
 
     def sample(
-        self,
-        key: Array,
-        num_samples: int,
-        context: Context = None,
-        *,
-        method: str = "auto",
-        temperature: float | Array = 1.0,
+        self, key: Array, num_samples: int, context: Context = None, **options: Any
     ) -> Array:
-        value = self.flow.sample(key, num_samples, context, method=method, temperature=temperature)
+        """As :meth:`Model.sample`; the options are the flow's."""
+        value = self.flow.sample(key, num_samples, context, **options)
         return dequantization.quantize(value, self.levels)
 
     def _noise(self, x: Array, key: Array) -> tuple[Array, Array]:

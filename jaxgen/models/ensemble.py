@@ -171,16 +171,13 @@ class Ensemble(Model):
         observed: Mask,
         num_samples: int,
         context: Context = None,
-        *,
-        temperature: float | Array = 1.0,
-        top_p: float | Array = 1.0,
+        **tempering: float | Array,
     ) -> Array:
         """As :meth:`Autoregressive.complete`, each completion in an order of its own.
 
-        All events of the batch share it.
-
-        In every order what is observed comes first, so these are exact samples of the distribution
-        that :meth:`conditional_log_prob` scores.
+        All events of the batch share it; ``temperature`` and ``top_p`` are as there. In every order
+        what is observed comes first, so these are exact samples of the distribution that
+        :meth:`conditional_log_prob` scores.
         """
         num_samples = self._count(num_samples, "Ensemble.complete")
         x, context = self._events(x, context, "complete")
@@ -193,7 +190,6 @@ class Ensemble(Model):
 
         def one(key: Array, pick: Array) -> Array:
             model, order = self._member(pick)
-            tempering = {"temperature": temperature, "top_p": top_p}
             return model.complete(key, x, observed, 1, context, order=order, **tempering)[0]
 
         return self._mapped(one, jax.random.split(sample_key, num_samples), picks)
@@ -245,10 +241,12 @@ class Ensemble(Model):
         context: Context = None,
         *,
         method: str = "auto",
-        temperature: float | Array = 1.0,
-        top_p: float | Array = 1.0,
+        **tempering: float | Array,
     ) -> Array:
-        """As :meth:`Autoregressive.sample`, each sample in an order of its own."""
+        """As :meth:`Autoregressive.sample`, each sample in an order of its own.
+
+        ``temperature`` and ``top_p`` are as there.
+        """
         batch = self._sample_batch(num_samples, context, method)
         context = self._context(context, batch, "Ensemble.sample")
         order_key, sample_key = jax.random.split(key)
@@ -258,7 +256,6 @@ class Ensemble(Model):
 
         def one(key, pick, context):
             model, order = self._member(pick)
-            tempering = {"temperature": temperature, "top_p": top_p}
             return model.sample(key, 1, context, order=order, method=method, **tempering)[0]
 
         x = self._mapped(one, jax.random.split(sample_key, rows), picks, flat)
