@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_file(complete)
     complete.set_defaults(run=_complete)
 
-    listing = commands.add_parser("list", help="list models, data sets and experiments")
+    listing = commands.add_parser("list", help="list models, data sets and recipes")
     listing.set_defaults(run=_list)
     return parser
 
@@ -235,6 +235,6 @@ def _recipes(path: Path) -> list[tuple[str, str]]:
 
     try:
         recipes = ExperimentFile.load(path).recipes
-    except Exception as error:  # whatever a file may raise that is executed
-        return [(str(path), f"cannot be loaded: {type(error).__name__}: {error}")]
+    except ValueError as error:
+        return [(str(path), str(error).removeprefix(f"{path}: "))]
     return [(f"{path}:{name}", recipe.summary) for name, recipe in recipes.items()]

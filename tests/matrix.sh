@@ -56,7 +56,9 @@ check() { # version, requirement, variable, given interpreter, pytest's argument
     local version=$1 requirement=$2 variable=$3 given=$4 python environment versions
     shift 4
     if ! python=$(interpreter "$version" "$given"); then
-        conclude 1 "Python $version, $requirement: no python$version that runs; set $variable"
+        local said="no python$version that runs; set $variable"
+        [ -z "$given" ] || said="$variable=$given is no Python $version that runs"
+        conclude 1 "Python $version, $requirement: $said"
         return
     fi
     environment=$environments/$version

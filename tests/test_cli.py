@@ -127,7 +127,7 @@ def test_list(tmp_path, capsys):
     assert [line.split()[0] for line in models.splitlines()] == [name for name, _ in zoo.names()]
     assert [line.split()[0] for line in data.splitlines()] == [name for name, _ in names()]
     assert [line.split(maxsplit=1) for line in listed.splitlines()] == [
-        ["experiments/a.py", "cannot be loaded: RuntimeError: broken"],
+        ["experiments/a.py", "cannot be loaded: line 1: RuntimeError: broken"],
         ["experiments/b.py:recipe", "A small flow of points."],
         ["experiments/c.py:one", "The one."],
         ["experiments/c.py:other", "The other."],
@@ -155,7 +155,7 @@ def test_python_m_is_the_same_command(monkeypatch, capsys):
 
 WRONG = {
     "an unknown file": (["train", "{work}/maf_ring.py"], "did you mean '{work}/maf_rings.py'"),
-    "a folder": (["train", "{work}"], "unknown experiment"),
+    "a folder": (["train", "{work}"], "unknown experiment file"),
     "an unknown key": (
         ["train", "{work}/maf_rings.py", "--set", "learning_rat=1"],
         "unknown configuration key 'learning_rat': did you mean 'learning_rate'",

@@ -36,6 +36,7 @@ def test_record_is_complete_and_has_its_recipe(path: Path) -> None:
     assert record["model"] == stem
     assert stem in RECIPES
     assert record["split"] == "test"
+    assert not record["git_commit"].endswith("-dirty")  # it names a commit that has the recipe
 
 
 def rows() -> list[dict]:

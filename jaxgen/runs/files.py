@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import traceback
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,8 +20,8 @@ class ExperimentFile:
         path: the file.
         recipes: its recipes by name: every variable that is a :class:`Recipe`, and every entry of a
             dictionary of them, in the file's order.
-        functions: its public functions by name, those it imports included: a model's ``build``, an
-            objective, an optimizer.
+        functions: its public functions by name: a model's ``build``, an objective, an optimizer.
+            Those that it imports from elsewhere count, those of jaxgen do not.
     """
 
     path: Path
@@ -29,21 +30,24 @@ class ExperimentFile:
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Executes a file.
+        """Executes a file, said as ``FILE`` or ``FILE:NAME``.
 
         Raises:
-            ValueError: if there is no such file.
+            ValueError: if there is no such file, or it fails, saying where.
         """
-        path = Path(path)
+        path = Path(_split(path)[0])
         if not path.is_file():
             nearby = sorted(map(str, path.parent.glob("*.py"))) if path.parent.is_dir() else []
-            raise unknown("experiment", str(path), nearby)
+            raise unknown("experiment file", str(path), nearby)
         module = types.ModuleType(str(path))  # a name that no import has
         module.__file__ = str(path)
         sys.modules[module.__name__] = module  # where dataclasses look for what annotations name
-        exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
+        try:
+            exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
+        except (Exception, SystemExit) as error:
+            raise ValueError(f"{path}: cannot be loaded: {_said(error, path)}") from error
         public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
-        functions = {name: value for name, value in public.items() if callable(value)}
+        functions = {name: value for name, value in public.items() if _is_own(value)}
         return cls(path, dict(_recipes(public)), functions)
 
     def recipe(self, name: str | None = None) -> Recipe:
@@ -63,8 +67,25 @@ class ExperimentFile:
         elif name in self.recipes:
             recipe = self.recipes[name]
         else:
-            raise unknown(f"recipe of {self.path}", name, self.recipes)
+            raise unknown(f"recipe of {self.path}", name, self.recipes or ["none"])
         return dataclasses.replace(recipe, name=recipe.name or name)
+
+
+def _is_own(value: Any) -> bool:
+    """Whether a recipe may mean it: a function, of the file or of a module beside jaxgen."""
+    home = getattr(value, "__module__", None) or ""
+    return callable(value) and home.partition(".")[0] not in ("jaxgen", "typing", "builtins")
+
+
+def _said(error: BaseException, path: Path) -> str:
+    """What went wrong, in a line, and in which line of the file."""
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == str(path)
+    ]
+    where = f"line {lines[-1]}: " if lines else ""
+    return f"{where}{type(error).__name__}: {error}"
 
 
 def _recipes(variables: dict[str, Any]) -> Iterator[tuple[str, Recipe]]:
@@ -81,8 +102,14 @@ def load_recipe(experiment: Path | str) -> tuple[Recipe, ExperimentFile]:
     Raises:
         ValueError: if there is no such file or recipe.
     """
-    path, colon, name = str(experiment).rpartition(":")
-    if not colon or Path(experiment).is_file():
-        path, name = str(experiment), ""
+    path, name = _split(experiment)
     file = ExperimentFile.load(path)
-    return file.recipe(name or None), file
+    return file.recipe(name), file
+
+
+def _split(experiment: Path | str) -> tuple[str, str | None]:
+    """``FILE:NAME`` as the two of them, ``FILE`` with None."""
+    path, colon, name = str(experiment).rpartition(":")
+    if not (colon and path) or Path(experiment).is_file():
+        return str(experiment), None
+    return path, name or None

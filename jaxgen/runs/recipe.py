@@ -99,7 +99,8 @@ class Recipe:
             raise unknown("eval_space", self.eval_space, EVAL_SPACES)
         if self.dequantizer_args is not None and not self.dequantize:
             raise ValueError("dequantizer_args: expected dequantize=True with them, got False")
-        self.resolve_procedure()
+        if self.eval_samples < 1:
+            raise ValueError(f"eval_samples: expected at least 1, got {self.eval_samples}")
 
     def load_data(self, split: str) -> Dataset:
         """A split of the data, with examples of the recipe's shape."""
@@ -127,7 +128,9 @@ class Recipe:
         if build is None:
             model = _from_zoo(self.model, event_shape, arguments, rngs)
         else:
-            model = build(tuple(event_shape), levels, num_classes, rngs, **arguments)
+            model = _called(
+                self.model, build, tuple(event_shape), levels, num_classes, rngs, **arguments
+            )
             if not isinstance(model, Model):
                 raise ValueError(f"{self.model}: expected it to build a Model, got {model!r}")
         if self.dequantize:
@@ -152,7 +155,7 @@ class Recipe:
     def own_optimizer(self, own: Functions | None) -> optax.GradientTransformation | None:
         """The experiment file's optimizer; None if the settings name one of jaxgen's."""
         make = _own("optimizer", self.train.optimizer, own, optimizer_names())
-        return None if make is None else make(self.train)
+        return None if make is None else _called(self.train.optimizer, make, self.train)
 
     def resolve_objective(self, own: Functions | None = None) -> Objective:
         """What training minimises, as a function."""
@@ -242,6 +245,15 @@ def _own(
     if name not in own:
         raise unknown(what, name, [*ours, *own])
     return own[name]
+
+
+def _called(name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Calls a function of the file, unless it does not take these arguments."""
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        raise ValueError(f"{name}: cannot be called as {name}(...): {error}") from error
+    return function(*args, **kwargs)
 
 
 def _inside(values: dict[str, Any], path: list[str], key: str) -> tuple[dict[str, Any], str]:

@@ -36,6 +36,7 @@ def train(
     """
     out = Path(out)
     own = None if file is None else file.functions
+    procedure = recipe.resolve_procedure()  # which refuses what it does not know
     training, validation = (recipe.load_data(split) for split in ("train", "valid"))
     if recipe.crop is not None:
         training, validation = (part.crops(recipe.crop) for part in (training, validation))
@@ -48,7 +49,6 @@ def train(
     )
     objective, optimizer = recipe.resolve_objective(own), recipe.own_optimizer(own)
     task = Task(model, batch, valid, recipe.train, objective, optimizer)
-    procedure = recipe.resolve_procedure()
     procedure.check(task)
     run.claim()
     result = procedure.run(task, out, progress=progress)

@@ -97,9 +97,12 @@ def check_optimizer(optimizer: optax.GradientTransformation, params: Any) -> Non
     Raises:
         ValueError: if it does.
     """
+    state = jax.eval_shape(optimizer.init, params)
     try:
-        jax.eval_shape(lambda p: optimizer.update(p, optimizer.init(p), p), params)
+        jax.eval_shape(optimizer.update, params, state, params)
     except TypeError as error:
+        if "missing" not in str(error):
+            raise ValueError(f"optimizer: its update fails: {error}") from error
         raise ValueError(
             f"optimizer: its update takes more than gradients and parameters ({error}); those with "
             f"a line search or a step size from the loss, such as lbfgs and polyak, do not train "

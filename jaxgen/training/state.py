@@ -35,7 +35,9 @@ class TrainState:
         model = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), model)
         params = nnx.state(model, nnx.Param)
         ema = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), params)
-        return cls(model, ema, optimizer.init(params), jnp.asarray(0, jnp.int32), key)
+        # Some optimizers keep the parameters themselves in their state.
+        opt_state = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), optimizer.init(params))
+        return cls(model, ema, opt_state, jnp.asarray(0, jnp.int32), key)
 
     @property
     def ema_model(self) -> Model:

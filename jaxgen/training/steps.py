@@ -10,7 +10,7 @@ from flax import nnx
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxgen.core import partition
+from jaxgen.core import ShapeError, partition
 from jaxgen.training.objectives import Batch, Objective
 from jaxgen.training.state import TrainState
 
@@ -44,7 +44,11 @@ def make_step(
             key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
 
         def loss_of(params: nnx.State) -> Array:
-            return objective(rebuild(params), batch, key)
+            loss = objective(rebuild(params), batch, key)
+            if loss is None or jnp.shape(loss) != ():
+                got = None if loss is None else f"shape {jnp.shape(loss)}"
+                raise ShapeError(f"objective: expected a scalar loss, got {got}")
+            return loss
 
         loss, grads = jax.value_and_grad(loss_of)(params)
         if axis_name is not None:

@@ -42,7 +42,7 @@ def test_several_recipes_are_chosen_by_name(tmp_path):
     path = write(tmp_path, SEVERAL, "rings.py")
     file = ExperimentFile.load(str(path))
     assert list(file.recipes) == ["maf", "maf1", "maf2"]
-    assert {"build", "Recipe"} <= set(file.functions)
+    assert set(file.functions) == {"build"}
     assert file.recipe("maf").name == "maf_rings"  # its own
     recipe, _ = load_recipe(f"{path}:maf2")
     assert (recipe.name, recipe.model_args) == ("maf2", {"layers": 2})
@@ -52,7 +52,15 @@ WRONG = {
     "no recipe": (HEADER, "", "expected one Recipe, or FILE:NAME to choose one; there are none"),
     "several, none chosen": (SEVERAL, "", "there are .*rings.py:maf, .*:maf1, .*:maf2"),
     "another name": (SEVERAL, ":mav1", "unknown recipe of .*rings.py 'mav1': did you mean 'maf1'"),
-    "a wrong type": ("Recipe(model='maf', data=1)", "", "data: expected str, got 1"),
+    "a wrong type": (
+        "\nRecipe(model='maf', data=1)",
+        "",
+        r"maf_rings.py: cannot be loaded: line 4: ValueError: data: expected str, got 1",
+    ),
+    "a syntax error": ("x = (", "", "cannot be loaded: SyntaxError: "),
+    "a missing module": ("import no_such_module", "", "line 3: ModuleNotFoundError: No module"),
+    "an exit": ("raise SystemExit(3)", "", "line 3: SystemExit: 3"),
+    "no recipe of a name": ("recipes = {'a': 3}", ":a", "'a': Available: none"),
 }
 
 
@@ -63,14 +71,24 @@ def test_load_recipe_refuses(tmp_path, name):
         load_recipe(f"{write(tmp_path, source)}{chosen}")
 
 
+def test_one_bad_recipe_leaves_the_others(tmp_path):
+    path = write(tmp_path, ONE + "bad = Recipe(model='no', data='no', procedure='no')")
+    assert load_recipe(f"{path}:recipe")[0].model == "maf"
+
+
+def test_a_file_is_loaded_by_either_way_to_say_it(tmp_path):
+    path = write(tmp_path, SEVERAL)
+    assert set(ExperimentFile.load(f"{path}:maf1").functions) == {"build"}
+
+
 def test_load_recipe_names_the_nearest_file(tmp_path):
     for name in ("maf_rings.py", "other.py"):
         write(tmp_path, ONE, name)
     given = tmp_path / "maf_ring.py"
-    said = f"unknown experiment '{given}': did you mean '{tmp_path / 'maf_rings.py'}'"
+    said = f"unknown experiment file '{given}': did you mean '{tmp_path / 'maf_rings.py'}'"
     with pytest.raises(ValueError, match=re.escape(said)):
         load_recipe(given)
-    with pytest.raises(ValueError, match="unknown experiment"):
+    with pytest.raises(ValueError, match="unknown experiment file"):
         load_recipe(tmp_path / "absent" / "maf.py")
 
 

@@ -209,6 +209,7 @@ def test_settings_reach_its_functions(file, tmp_path):
         ("objective=penalised", "unknown objective 'penalised': did you mean 'penalized'"),
         ("objective_args.wieght=1", "objective_args: penalized: "),
         ("optimizer=patien", "unknown optimizer 'patien': did you mean 'patient'"),
+        ("model_args.x=1", "did you mean 'model_args.hidden'"),
         ("model=biuld", "unknown model 'biuld': did you mean 'build'"),
     ],
 )
@@ -226,3 +227,52 @@ def test_the_state_of_its_optimizer_is_in_the_checkpoint(whole, file):
         assert checkpoints.latest() == STEPS
     names = {path.name for path in (whole / "checkpoints" / str(STEPS)).iterdir()}
     assert {"model", "state", "progress"} <= names
+
+
+BROKEN = """
+from jaxgen import zoo
+from jaxgen.runs import Recipe
+
+
+def build(event_shape):
+    pass
+
+
+def optimizer():
+    pass
+
+
+def vector(model, batch, key):
+    return model.log_prob(batch.x)
+
+
+def nothing(model, batch, key):
+    pass
+
+
+maf = {"data": "toy:rings", "model_args": {"layers": 1, "hidden": [4]}}
+recipes = {
+    "build": Recipe("build", "toy:rings"),
+    "optimizer": Recipe("maf", **maf, train={train}(optimizer="optimizer", steps=2)),
+    "vector": Recipe("maf", **maf, objective="vector"),
+    "nothing": Recipe("maf", **maf, objective="nothing"),
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("build", "build: cannot be called as build(...): too many positional arguments"),
+        ("optimizer", "optimizer: cannot be called as optimizer(...): too many positional"),
+        ("vector", "objective: expected a scalar loss, got shape (128,)"),
+        ("nothing", "objective: expected a scalar loss, got None"),
+    ],
+)
+def test_functions_of_the_wrong_kind_end_in_one_line(name, said, tmp_path, capsys):
+    path = tmp_path / "broken.py"
+    path.write_text(BROKEN.replace("{train}", "__import__('jaxgen').training.TrainSettings"))
+    assert main(["train", f"{path}:{name}", "--out", str(tmp_path / "run"), "--quiet"]) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.splitlines()) == 1

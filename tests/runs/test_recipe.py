@@ -99,6 +99,7 @@ WRONG = {
     "optimizer_arg.b1=1": "did you mean 'train.optimizer_args'",
     "procedure=countin": "unknown procedure 'countin': did you mean 'counting'",
     "procedure_args.pseudo_count=1": "procedure_args: .*unexpected keyword argument 'pseudo_count'",
+    "eval_samples=0": "eval_samples: expected at least 1, got 0",
     "steps=many": "steps: expected int, got 'many'",
     "steps=1.5": "steps: expected int, got 1.5",
     "steps=true": "steps: expected int, got True",
@@ -117,8 +118,13 @@ WRONG = {
 
 @pytest.mark.parametrize("assignment", WRONG)
 def test_override_refuses(assignment):
+    def use():
+        changed = GLOW.override([assignment])
+        changed.resolve_procedure()
+        changed.build((2, 2, 1), 17)
+
     with pytest.raises(ValueError, match=WRONG[assignment]):
-        GLOW.override([assignment]).build((2, 2, 1), 17)
+        use()
 
 
 def test_build_knows_the_hyperparameters_of_the_noise():

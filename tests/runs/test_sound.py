@@ -194,4 +194,4 @@ def test_refuses_sound_of_models_that_make_none(trained, counted, tmp_path):
 )
 def test_refuses_wrong_options(options, said):
     with pytest.raises(ValueError, match=said):
-        Recipe(model="markov", data="digits", **options)
+        Recipe(model="markov", data="digits", **options).resolve_procedure()
