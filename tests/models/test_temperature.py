@@ -246,8 +246,8 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert main(["sample", "run", "--temperature", "-1"]) == 1
     assert capsys.readouterr().err == (
-        "jaxgen: StandardNormal.sample: expected a positive, finite temperature, from 1.18e-38 to "
-        "3.4e+38, got -1.0\n"
+        "jaxgen: Flow.sample: expected a positive, finite temperature, from 1.18e-38 to 3.4e+38, "
+        "got -1.0\n"
     )
     assert main(["sample", "run", "--top-p", "0.5"]) == 1
     assert capsys.readouterr().err == (
