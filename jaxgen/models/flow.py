@@ -18,6 +18,7 @@ from jaxgen.core import (
     Key,
     Shape,
     ShapeError,
+    batch_shape,
     common_context,
     map_modules,
     replace,
@@ -45,6 +46,8 @@ class Flow(Model):
     -3.2242
     """
 
+    latent_shape: Shape
+
     def __init__(self, bijector: Bijector, base: Model | None = None):
         base_shape = bijector.side_shape("base")
         if base is None:
@@ -63,7 +66,8 @@ class Flow(Model):
         self.bijector = bijector
         self.base = base
         self.event_shape = bijector.side_shape("data") or base.event_shape
-        self.latent_shape = base.latent_shape or base.event_shape
+        inner = base.latent_shape
+        self.latent_shape = base.event_shape if inner is None else inner
         self.context_shape = common_context("Flow", bijector.context_shape, base.context_shape)
 
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
@@ -115,7 +119,9 @@ class Flow(Model):
 
     def decode(self, z: Array, context: Context = None) -> Array:
         """The data ``f(z)`` of a latent: the inverse of :meth:`infer`."""
-        z, context = jnp.asarray(z), None if context is None else jnp.asarray(context)
+        where = "Flow.decode"
+        z = jnp.asarray(z)
+        context = self._context(context, batch_shape(z, self.latent_shape, where), where)
         if self.base.latent_shape is not None:
             z = self.base.decode(z, self._base_context(context))
         return self.bijector.forward(z, context)

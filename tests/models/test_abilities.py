@@ -9,6 +9,7 @@ from flax import nnx
 
 from jaxgen import models, zoo
 from jaxgen.bijectors import ActNorm
+from jaxgen.core import ShapeError
 from jaxgen.evaluation import interpolate
 from jaxgen.models import Dequantized, Ensemble, Flow
 from jaxgen.testing import perturb, to_float64
@@ -96,6 +97,28 @@ def test_the_latents_of_a_flow_on_a_flow_are_the_innermost(x64):
     z = model.infer(x)
     np.testing.assert_allclose(z, inner.inverse(outer.inverse(x)), rtol=1e-12)
     np.testing.assert_allclose(model.decode(z), x, rtol=1e-12)
+
+
+DECODED = {
+    "another shape": (
+        zoo.maf,
+        {},
+        np.zeros(3),
+        None,
+        r"Flow\.decode: .* got \(3,\)",
+    ),
+    "a context too many": (zoo.maf, {}, np.zeros(2), np.zeros(1), r"Flow\.decode: .*unconditional"),
+    "no context": (zoo.maf, {"context_features": 1}, np.zeros(2), None, "a conditional model"),
+}
+
+
+@pytest.mark.parametrize("name", DECODED)
+@pytest.mark.parametrize("wrap", [lambda flow: flow, lambda flow: Dequantized(flow, 4)])
+def test_latents_that_do_not_fit_are_refused(name, wrap):
+    make, options, z, context, said = DECODED[name]
+    model = wrap(make((2,), layers=1, hidden=(4,), rngs=nnx.Rngs(0), **options))
+    with pytest.raises(ShapeError, match=said):
+        model.decode(z, context)
 
 
 def test_a_dequantized_flow_puts_levels_into_cells(x64):
