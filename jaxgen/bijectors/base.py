@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self, TypeVar
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 
@@ -110,9 +111,21 @@ class Bijector(nnx.Module):
     def initialize(self, x: Array, context: Context = None) -> tuple[Self, Array]:
         """A bijector adapted to a first batch of data, and that batch seen from the base.
 
-        Most bijectors have nothing to adapt and return themselves.
+        A layer adapts once: one that has its numbers from data, or from its user, keeps them. Most
+        bijectors have nothing to adapt and return themselves.
         """
         return self._adapt(_initialize, x, context)
+
+    def standardize(self, x: Array | np.ndarray) -> Self:
+        """A bijector that has the location and scale of a whole data set from it.
+
+        It is for what stands nearest to the data (:class:`~jaxgen.bijectors.Standardize`), and so
+        needs no other layer to be run on all of them; most bijectors return themselves.
+
+        Args:
+            x: data ``(n, *event_shape)``; a numpy array is summed in float64 on the host.
+        """
+        return self
 
     def calibrate(self, x: Array, context: Context = None) -> tuple[Self, Array]:
         """A bijector with its statistics taken from these data, and the data seen from the base.

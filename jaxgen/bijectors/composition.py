@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 
@@ -88,6 +89,10 @@ class Chain(Bijector):
             with within(f"Chain layer {index}"):
                 layers[index], x = adapt(layers[index], x, layer_context)
         return replace(self, layers=nnx.List(layers)), x
+
+    def standardize(self, x: Array | np.ndarray) -> Self:
+        *layers, nearest = self.layers
+        return replace(self, layers=nnx.List([*layers, nearest.standardize(x)]))
 
 
 class Scan(Bijector):

@@ -8,7 +8,10 @@ All three undo, on the way to the base, a shift ``t`` and a scale ``exp(s)`` of 
 for ``S`` positions that share a channel (1 for a vector). :class:`ActNorm` (Glow, Kingma &
 Dhariwal, 2018, section 3.1) starts from the statistics of a first batch and is trained from there;
 :class:`BatchNorm` (RealNVP, Dinh et al. 2017, section 3.7; MAF, 2017) keeps to the statistics and
-trains another such map behind them; :class:`Standardize` is fixed, entry by entry.
+trains another such map behind them; :class:`Standardize` is fixed.
+
+Each adapts itself to data once: its buffer ``adapted`` says whether it has. A channel that is
+constant in the data is shifted and not scaled, for no scale would be right.
 
 Deviations: RealNVP trains with running averages; here no layer changes while it is used, so the
 statistics of evaluation are taken anew by :meth:`BatchNorm.calibrate`.
@@ -18,15 +21,24 @@ import math
 from typing import Self
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.base import Bijector
-from jaxgen.core import Buffer, Context, Key, Shape, ShapeError, batch_shape, is_concrete, replace
+from jaxgen.core import (
+    Buffer,
+    Context,
+    Key,
+    Shape,
+    ShapeError,
+    adapt_once,
+    batch_shape,
+    is_concrete,
+    replace,
+)
 from jaxgen.functional.elementwise import affine_forward, affine_inverse
-
-# What is constant in the data would otherwise get an infinite scale.
-_MIN_SCALE = 1e-3
+from jaxgen.functional.statistics import location_and_scale
 
 
 class _Affine(Bijector):
@@ -62,7 +74,7 @@ class ActNorm(_Affine):
     r"""A per-channel affine map, ``x = z exp(s) + t``, that starts from the data's statistics.
 
     :meth:`initialize` returns one whose latents of the given batch have mean 0 and variance 1 in
-    every channel.
+    every channel. One that has been initialised, or frozen, returns itself.
 
     Args:
         event_shape: the event's shape; its last axis are the channels.
@@ -76,13 +88,14 @@ class ActNorm(_Affine):
         super().__init__(event_shape)
         self.shift = nnx.Param(jnp.zeros(event_shape[-1]))
         self.log_scale = nnx.Param(jnp.zeros(event_shape[-1]))
+        self.adapted = Buffer(jnp.zeros(()))
 
     def shift_and_log_scale(self) -> tuple[Array, Array]:
         return self.shift[...], self.log_scale[...]
 
     def initialize(self, x: Array, context: Context = None) -> tuple[Self, Array]:
-        shift, log_scale = _statistics(x, 1)
-        new = replace(self, shift=nnx.Param(shift), log_scale=nnx.Param(log_scale))
+        shift, scale = location_and_scale(x, 1)
+        new = adapt_once(self, shift=shift, log_scale=jnp.log(scale))
         return new, new.inverse(x)
 
 
@@ -132,6 +145,7 @@ class BatchNorm(_Affine):
         self.offset = nnx.Param(jnp.zeros(event_shape[-1]))  # beta
         self.mean = Buffer(jnp.zeros(event_shape[-1]))
         self.log_var = Buffer(jnp.zeros(event_shape[-1]))  # of v + eps
+        self.adapted = Buffer(jnp.zeros(()))
 
     def shift_and_log_scale(self) -> tuple[Array, Array]:
         return self.mean[...], self.log_var[...] / 2
@@ -156,12 +170,13 @@ class BatchNorm(_Affine):
         return z, self._log_det(self.log_gain[...] - log_scale)
 
     def initialize(self, x: Array, context: Context = None) -> tuple[Self, Array]:
-        return self.calibrate(x, context)
+        mean, log_var = self._batch_statistics(x)
+        new = adapt_once(self, mean=mean, log_var=log_var)
+        return new, new.inverse(x)
 
     def calibrate(self, x: Array, context: Context = None) -> tuple[Self, Array]:
-        mean, log_var = self._batch_statistics(x)
-        new = replace(self, mean=Buffer(mean), log_var=Buffer(log_var))
-        return new, new.inverse(x)
+        anew = replace(self, adapted=Buffer(jnp.zeros_like(self.adapted[...])))
+        return anew.initialize(x, context)
 
     def _batch_statistics(self, x: Array) -> tuple[Array, Array]:
         axes = tuple(range(x.ndim - 1))
@@ -177,13 +192,18 @@ class BatchNorm(_Affine):
 
 
 class Standardize(_Affine):
-    """``z = (x - mean) / scale`` entry by entry, with statistics that are not trained.
+    """``z = (x - mean) / scale``, with statistics of the data that are not trained.
 
-    :meth:`initialize` takes mean and standard deviation of every entry of the event from a batch.
+    It stands nearest to the data, so that what comes behind it sees the same numbers whatever the
+    data's unit. :meth:`standardize` and :meth:`initialize` take mean and standard deviation from
+    data; where they were given, or taken before, both leave them.
 
     Args:
         event_shape: the event's shape.
-        mean, scale: arrays that broadcast to ``event_shape``.
+        mean, scale: arrays that broadcast to ``statistics_shape``; 0 and 1, until data come, if
+            neither is given.
+        statistics_shape: the last axes of the event, whose entries have statistics of their own:
+            ``event_shape[-1:]`` for one of each channel. All axes if None.
 
     Raises:
         ValueError: if a given scale is not positive.
@@ -192,27 +212,40 @@ class Standardize(_Affine):
     [0.0, 2.0]
     """
 
-    def __init__(self, event_shape: Shape, mean: Array | float = 0.0, scale: Array | float = 1.0):
+    def __init__(
+        self,
+        event_shape: Shape,
+        mean: Array | float | None = None,
+        scale: Array | float | None = None,
+        *,
+        statistics_shape: Shape | None = None,
+    ):
         super().__init__(event_shape)
+        shape = self.event_shape if statistics_shape is None else tuple(statistics_shape)
+        if shape != self.event_shape[len(self.event_shape) - len(shape) :]:
+            raise ShapeError(
+                f"Standardize: expected statistics of the last axes of events {self.event_shape}, "
+                f"got statistics_shape={shape}"
+            )
+        given = mean is not None or scale is not None
         dtype = jnp.result_type(float)
-        scale = jnp.broadcast_to(jnp.asarray(scale, dtype), event_shape)
+        mean = jnp.asarray(0.0 if mean is None else mean, dtype)
+        scale = jnp.asarray(1.0 if scale is None else scale, dtype)
         if is_concrete(scale) and not bool(jnp.all(scale > 0)):
             raise ValueError(
                 f"Standardize: expected positive scales, got a minimum of {scale.min()}"
             )
-        self.mean = Buffer(jnp.broadcast_to(jnp.asarray(mean, dtype), event_shape))
-        self.log_scale = Buffer(jnp.log(scale))
+        self.mean = Buffer(jnp.broadcast_to(mean, shape))
+        self.log_scale = Buffer(jnp.broadcast_to(jnp.log(scale), shape))
+        self.adapted = Buffer(jnp.asarray(float(given)))
 
     def shift_and_log_scale(self) -> tuple[Array, Array]:
         return self.mean[...], self.log_scale[...]
 
+    def standardize(self, x: Array | np.ndarray) -> Self:
+        mean, scale = location_and_scale(x, self.mean[...].ndim)
+        return adapt_once(self, mean=mean, log_scale=jnp.log(scale))
+
     def initialize(self, x: Array, context: Context = None) -> tuple[Self, Array]:
-        mean, log_scale = _statistics(x, self.event_ndims)
-        new = replace(self, mean=Buffer(mean), log_scale=Buffer(log_scale))
+        new = self.standardize(x)
         return new, new.inverse(x)
-
-
-def _statistics(x: Array, ndims: int) -> tuple[Array, Array]:
-    """The mean, and the logarithm of the standard deviation, over all but the last axes."""
-    axes = tuple(range(x.ndim - ndims))
-    return jnp.mean(x, axes), jnp.log(jnp.maximum(jnp.std(x, axes), _MIN_SCALE))

@@ -26,7 +26,14 @@ from jaxgen.core.shapes import (
     within,
 )
 from jaxgen.core.updates import M, compute_in, map_modules, replace, unstack
-from jaxgen.core.variables import Buffer, freeze, needs_calibration, num_parameters, partition
+from jaxgen.core.variables import (
+    Buffer,
+    adapt_once,
+    freeze,
+    needs_calibration,
+    num_parameters,
+    partition,
+)
 
 __all__ = [
     "METHODS",
@@ -38,6 +45,7 @@ __all__ = [
     "Order",
     "Shape",
     "ShapeError",
+    "adapt_once",
     "batch_shape",
     "check_context",
     "check_event",

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
+from jax import Array
 
-from jaxgen.core.updates import M
+from jaxgen.core.updates import M, replace
 
 
 class Buffer(nnx.Variable):
@@ -23,8 +26,34 @@ class Buffer(nnx.Variable):
         return jax.lax.stop_gradient(value) if isinstance(value, jax.Array) else value
 
 
+def adapt_once(module: M, **values: Array | np.ndarray) -> M:
+    """A copy whose leaves of these names have these values, unless it has been adapted before.
+
+    That is written down in the module's own buffer ``adapted``, 0 or 1, and so saved, stacked and
+    frozen with it. Frozen leaves stay frozen.
+
+    Args:
+        module: a module with a buffer ``adapted``.
+        **values: what data give for each leaf; cast to the leaf's dtype.
+
+    Returns:
+        The new module, which counts as adapted.
+    """
+    leaves = vars(module)
+    adapted = leaves["adapted"][...]
+    changes = {}
+    for name, value in values.items():
+        leaf = leaves[name]
+        kept = jnp.where(adapted > 0, leaf[...], jnp.asarray(value, leaf[...].dtype))
+        changes[name] = type(leaf)(kept)
+    return replace(module, adapted=Buffer(jnp.ones_like(adapted)), **changes)
+
+
 def freeze(model: M, where: Callable[[str, nnx.Param], bool] | str | None = None) -> M:
     """A copy of ``model`` with parameters turned into buffers, so that training leaves them alone.
+
+    A layer that adapts itself to data (:class:`~jaxgen.bijectors.ActNorm`) counts as adapted when
+    a part of it is frozen.
 
     Args:
         model: any module.
@@ -55,6 +84,8 @@ def freeze(model: M, where: Callable[[str, nnx.Param], bool] | str | None = None
             if isinstance(value, nnx.Param) and chosen(dotted, value):
                 setattr(submodule, name, Buffer(value[...]))
                 count += 1
+                if (adapted := vars(submodule).get("adapted")) is not None:
+                    setattr(submodule, "adapted", Buffer(jnp.ones_like(adapted[...])))  # noqa: B010
     if count == 0:
         paths = [".".join(map(str, p)) for p, _ in nnx.to_flat_state(nnx.state(model, nnx.Param))]
         raise ValueError(f"freeze matched no parameter; the parameters are {', '.join(paths)}")

@@ -16,6 +16,7 @@ from jaxgen.functional import (
     mixture_cdf,
     rearrange,
     splines,
+    statistics,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "mixture_cdf",
     "rearrange",
     "splines",
+    "statistics",
 ]

@@ -210,8 +210,23 @@ class Model(nnx.Module):
         """The error of a method whose ability this model has not."""
         return TypeError(f"{type(self).__name__}.{method}: {_ABILITIES[ability]}")
 
+    def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
+        """The model with the location and scale of a whole data set, before :meth:`initialize`.
+
+        What stands nearest to the data, and to the contexts, takes them once, on the host, so that
+        the model is the same in any unit; most models return themselves.
+
+        Args:
+            x: data ``(n, *event_shape)``, or None.
+            context: contexts ``(n, *context_shape)``, or None.
+        """
+        return self
+
     def initialize(self, x: Array, key: Array, context: Context = None) -> Self:
-        """The model adapted to a first batch of data (actnorm); most models return themselves."""
+        """The model adapted to a first batch of data (actnorm); most models return themselves.
+
+        Every part adapts once: one that has been keeps what it has, training goes on from there.
+        """
         return self._adapt(INITIALIZE, x, key, context)
 
     def calibrate(self, x: Array, key: Array, context: Context = None) -> Self:

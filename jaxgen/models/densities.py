@@ -12,14 +12,26 @@ one; these are the usual simple ones. With entries ``i`` of the event:
 ===========================  =======================================================================
 """
 
+from typing import Self
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, Shape, check_labels, float_dtype, take_class
+from jaxgen.core import (
+    Buffer,
+    Context,
+    Key,
+    Shape,
+    adapt_once,
+    check_labels,
+    float_dtype,
+    take_class,
+)
 from jaxgen.functional import likelihoods
+from jaxgen.functional.statistics import location_and_scale
 from jaxgen.models.base import Model, Sampling
 
 
@@ -32,6 +44,9 @@ class Density(Model):
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         x, context = self._events(x, context, "log_prob")
         return self._score(x.astype(float_dtype(x.dtype)), context)
+
+    def initialize(self, x: Array, key: Array, context: Context = None) -> Self:
+        return self.standardize(*self._events(x, context, "initialize"))
 
     def _score(self, x: Array, context: Context) -> Array:
         """``log p(x | context)``, with arguments of one batch shape that have been checked."""
@@ -74,6 +89,8 @@ class Logistic(Density):
 class DiagonalNormal(Density):
     """Independent normal entries with a learned mean and log standard deviation each.
 
+    They start from those of the data that :meth:`standardize` or :meth:`initialize` is given first.
+
     >>> DiagonalNormal((2,)).log_prob(jnp.zeros((3, 2))).shape
     (3,)
     """
@@ -82,6 +99,13 @@ class DiagonalNormal(Density):
         super().__init__(event_shape)
         self.mean = nnx.Param(jnp.zeros(event_shape))
         self.log_scale = nnx.Param(jnp.zeros(event_shape))
+        self.adapted = Buffer(jnp.zeros(()))
+
+    def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
+        if x is None:
+            return self
+        mean, scale = location_and_scale(x, len(self.event_shape))
+        return adapt_once(self, mean=mean, log_scale=jnp.log(scale))
 
     def _score(self, x: Array, context: Context) -> Array:
         return self._sum_event(likelihoods.normal_log_prob(x, self.mean[...], self.log_scale[...]))
@@ -129,6 +153,7 @@ class ClassConditionalNormal(Density):
 
     The context is an integer label. As the base of a flow it makes one flow a class-conditional
     density, in which every class has its place in the latent space (FlowGMM, Izmailov et al. 2020).
+    All classes start from the mean and deviation of the first data, as in :class:`DiagonalNormal`.
 
     Args:
         event_shape: the event's shape.
@@ -153,6 +178,15 @@ class ClassConditionalNormal(Density):
         self.num_classes = num_classes
         self.means = nnx.Param(jnp.zeros((num_classes, *event_shape)))
         self.log_scales = nnx.Param(jnp.zeros((num_classes, *event_shape)))
+        self.adapted = Buffer(jnp.zeros(()))
+
+    def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
+        if x is None:
+            return self
+        mean, scale = location_and_scale(x, len(self.event_shape))
+        means = jnp.broadcast_to(mean, self.means[...].shape)
+        log_scales = jnp.broadcast_to(jnp.log(scale), means.shape)
+        return adapt_once(self, means=means, log_scales=log_scales)
 
     def _of_class(self, labels: Array | None) -> tuple[Array, Array]:
         assert labels is not None  # checked, as every context of a conditional model

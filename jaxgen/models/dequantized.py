@@ -157,6 +157,10 @@ class Dequantized(Model):
             raise self._lacks("decode", "latent_shape")
         return dequantization.quantize(self.flow.decode(z, context), self.levels)
 
+    def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
+        middles = None if x is None else x + 0.5
+        return replace(self, flow=self.flow.standardize(middles, context))
+
     def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
         x, context = self._events(x, context, adapt.name)
         noise_key, flow_key, model_key = jax.random.split(key, 3)

@@ -5,9 +5,11 @@ from typing import Any, Self
 
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jax import Array
 
 from jaxgen.core import (
+    Buffer,
     Context,
     Key,
     Mask,
@@ -15,6 +17,7 @@ from jaxgen.core import (
     ShapeError,
     batch_shape,
     check_context,
+    map_modules,
     replace,
     split_key,
 )
@@ -64,7 +67,8 @@ class Embedded(Model):
                 f"Embedded: expected a network with an attribute input_shape, the event shape of "
                 f"the contexts it reads (() for a label), got a {type(network).__name__} without"
             )
-        self.model = model
+        # What a network makes is in no unit, and changes while the network is trained.
+        self.model = map_modules(model, _keep_context)
         self.network = network
         self.event_shape = model.event_shape
         self.context_shape = tuple(network.input_shape)
@@ -160,6 +164,9 @@ class Embedded(Model):
     def decode(self, z: Array, context: Context = None) -> Array:
         return self.model.decode(z, self.embed(context))
 
+    def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
+        return replace(self, model=self.model.standardize(x, None))
+
     def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
         return replace(self, model=adapt.model(self.model, x, key, self.embed(context)))
 
@@ -173,3 +180,10 @@ class Embedded(Model):
         super().check_context(context)
         if hasattr(self.network, "check"):
             self.network.check(context)
+
+
+def _keep_context(module: nnx.Module) -> None:
+    """Lets a model's parts take their contexts as they come, now and after an initialisation."""
+    units = vars(module).get("context_units")
+    if units is not None:
+        units.adapted = Buffer(jnp.ones_like(units.adapted[...]))

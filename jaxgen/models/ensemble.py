@@ -267,6 +267,9 @@ class Ensemble(Model):
         at once as may be held."""
         return jax.lax.map(lambda arguments: one(*arguments), each, batch_size=_DRAWN_AT_ONCE)
 
+    def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
+        return replace(self, model=self.model.standardize(x, context))
+
     def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
         return replace(self, model=adapt.model(self.model, x, key, context))
 

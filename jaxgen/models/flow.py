@@ -13,6 +13,7 @@ from jaxgen.bijectors.autoregressive import MaskedAutoregressive
 from jaxgen.bijectors.base import Bijector, run_inverse
 from jaxgen.bijectors.composition import Chain
 from jaxgen.bijectors.elementwise import Elementwise, Logit
+from jaxgen.bijectors.normalisation import Standardize
 from jaxgen.core import (
     Context,
     Key,
@@ -34,6 +35,9 @@ class Flow(Model):
 
     .. math:: \log p(x) = \log p_z(f^{-1}(x)) +
               \log\left|\det \frac{\partial f^{-1}(x)}{\partial x}\right|.
+
+    Contexts are standardised before the bijector sees them, by the location and scale of those that
+    :meth:`standardize` or :meth:`initialize` are given; the base sees them as they come.
 
     Args:
         bijector: ``f``, from the base to the data; a :class:`~jaxgen.bijectors.Chain` for several.
@@ -69,17 +73,20 @@ class Flow(Model):
         inner = base.latent_shape
         self.latent_shape = base.event_shape if inner is None else inner
         self.context_shape = common_context("Flow", bijector.context_shape, base.context_shape)
+        shape = bijector.context_shape
+        self.context_units = None if shape is None else Standardize(shape)
 
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         x, context = self._events(x, context, "log_prob")
         bijector_key, base_key = split_key(key, 2)
         event_ndims = self.bijector.event_ndims
-        z, log_det = run_inverse(self.bijector, x, context, bijector_key, event_ndims)
+        seen = self._seen(context)
+        z, log_det = run_inverse(self.bijector, x, seen, bijector_key, event_ndims)
         return self.base.log_prob(z, self._base_context(context), key=base_key) + log_det
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         z = self._latents(key, batch, context, how)
-        return self._run_by(how.method).forward(z, context)
+        return self._run_by(how.method).forward(z, self._seen(context))
 
     def sample_and_log_prob(
         self, key: Array, num_samples: int, context: Context = None, *, method: str = "auto"
@@ -87,7 +94,7 @@ class Flow(Model):
         batch = self._sample_batch(num_samples, context, method)
         context = self._context(context, batch, "Flow.sample_and_log_prob")
         z = self._latents(key, batch, context, Sampling(method))
-        x, log_det = self._run_by(method).forward_and_log_det(z, context)
+        x, log_det = self._run_by(method).forward_and_log_det(z, self._seen(context))
         return x, self.base.log_prob(z, self._base_context(context)) - log_det
 
     def _latents(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
@@ -112,7 +119,7 @@ class Flow(Model):
         Of a flow on a flow they are those of the innermost one, ``(*batch, *latent_shape)``.
         """
         x, context = self._events(x, context, "infer")
-        z = self.bijector.inverse(x, context)
+        z = self.bijector.inverse(x, self._seen(context))
         if self.base.latent_shape is None:
             return z
         return self.base.infer(z, self._base_context(context), key=key)
@@ -124,11 +131,25 @@ class Flow(Model):
         context = self._context(context, batch_shape(z, self.latent_shape, where), where)
         if self.base.latent_shape is not None:
             z = self.base.decode(z, self._base_context(context))
-        return self.bijector.forward(z, context)
+        return self.bijector.forward(z, self._seen(context))
+
+    def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
+        bijector, units = self.bijector, self.context_units
+        if x is not None:
+            batch_shape(x, self.event_shape, "Flow.standardize")
+            bijector = bijector.standardize(x)
+        if context is not None and units is not None:
+            batch_shape(context, units.event_shape, "Flow.standardize, context")
+            units = units.standardize(context)
+        return replace(self, bijector=bijector, context_units=units)
+
+    def initialize(self, x: Array, key: Array, context: Context = None) -> Self:
+        x, context = self._events(x, context, "initialize")
+        return Model.initialize(self.standardize(x, context), x, key, context)
 
     def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
         x, context = self._events(x, context, adapt.name)
-        bijector, z = adapt.bijector(self.bijector, x, context)
+        bijector, z = adapt.bijector(self.bijector, x, self._seen(context))
         base = adapt.model(self.base, z, key, self._base_context(context))
         return replace(self, bijector=bijector, base=base)
 
@@ -145,6 +166,13 @@ class Flow(Model):
         if self.base.context_shape is not None:
             self.base.check_context(context)
 
+    def _seen(self, context: Context) -> Array | None:
+        """The context that the bijector sees: standardised, if it takes one."""
+        if context is None or self.context_units is None:
+            return context
+        real = jnp.issubdtype(context.dtype, jnp.floating)
+        return self.context_units.inverse(context if real else context.astype(float))
+
     def _base_context(self, context: Context) -> Array | None:
         return None if self.base.context_shape is None else context
 
@@ -159,7 +187,8 @@ def flow_on(
 ) -> Flow:
     """A flow of these layers, with a logit at the data's end if the data are bounded.
 
-    It is what the flows of the zoo do with the data before their own layers.
+    It is what the flows of the zoo do with the data before their own layers. Data that are not
+    bounded are standardised there, each channel by the location and scale of the training data.
 
     Args:
         event_shape: the event's shape.
@@ -184,6 +213,8 @@ def flow_on(
         layers.append(Elementwise(event_shape, spline))
     if bounds is not None:
         layers.append(Logit(*bounds, alpha, event_ndims=len(event_shape)))
+    else:
+        layers.append(Standardize(event_shape, statistics_shape=event_shape[-1:]))
     return Flow(Chain(layers), base)
 
 

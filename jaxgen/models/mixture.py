@@ -1,12 +1,15 @@
 """Finite mixtures of factorised distributions."""
 
+from typing import Self
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, Shape, float_dtype
+from jaxgen.bijectors.normalisation import Standardize
+from jaxgen.core import Context, Key, Shape, float_dtype, replace
 from jaxgen.likelihoods import Likelihood
 from jaxgen.models.base import Model, Sampling
 
@@ -18,7 +21,8 @@ class Mixture(Model):
 
     exact by summing over the components: the mixture of Bernoullis, and its kin under any
     likelihood, such as mixtures of diagonal normals, which serve as the base of a flow. Weights and
-    parameters are trained by gradients.
+    parameters are trained by gradients. Real values are standardised first, by the location and
+    scale of the data that :meth:`standardize` or :meth:`initialize` is given.
 
     Args:
         event_shape: the event's shape.
@@ -49,10 +53,14 @@ class Mixture(Model):
         shape = (components, *self.event_shape, likelihood.num_params(()))
         self.params = nnx.Param(0.5 * jax.random.normal(rngs.params(), shape))
         self.logits = nnx.Param(jnp.zeros(components))
+        self.units = Standardize(self.event_shape) if self.levels is None else None
 
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         x, _ = self._events(x, context, "log_prob")
         self.likelihood.check(x)
+        log_det = jnp.zeros(())
+        if self.units is not None:
+            x, log_det = self.units.inverse_and_log_det(x)
 
         def component(params: Array) -> Array:
             each = self.likelihood.log_prob(
@@ -63,7 +71,15 @@ class Mixture(Model):
         weights = jax.nn.log_softmax(self.logits[...].astype(float_dtype(self.logits.dtype)))
         # One component after the other: their parameters are spread over all events.
         scores = jax.lax.map(component, self.params[...])
-        return jax.nn.logsumexp(jnp.moveaxis(scores, 0, -1) + weights, axis=-1)
+        return jax.nn.logsumexp(jnp.moveaxis(scores, 0, -1) + weights, axis=-1) + log_det
+
+    def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
+        if x is None or self.units is None:
+            return self
+        return replace(self, units=self.units.standardize(x))
+
+    def initialize(self, x: Array, key: Array, context: Context = None) -> Self:
+        return self.standardize(*self._events(x, context, "initialize"))
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         pick_key, noise_key = jax.random.split(key)
@@ -72,7 +88,8 @@ class Mixture(Model):
         shape = (*batch, *self.event_shape)
         noise = self.likelihood.noise(noise_key, shape, float_dtype(params.dtype))
         tempered = self.likelihood.temper(params, noise, (), how.temperature, 1.0)
-        return self.likelihood.sample(*tempered, ())
+        x = self.likelihood.sample(*tempered, ())
+        return x if self.units is None else self.units.forward(x)
 
     def check_data(self, x: Array | np.ndarray) -> None:
         super().check_data(x)

@@ -8,7 +8,17 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Key, M, Shape, float_dtype, map_modules, replace, unknown
+from jaxgen.core import (
+    Buffer,
+    Key,
+    M,
+    Shape,
+    adapt_once,
+    float_dtype,
+    map_modules,
+    replace,
+    unknown,
+)
 
 Activation = Callable[[Array], Array]
 
@@ -90,6 +100,7 @@ class WeightNorm(nnx.Module):
         length = _norm(layer.kernel[...])
         self.layer = layer
         self.length = nnx.Param(jnp.zeros_like(length) if zero else length)
+        self.adapted = Buffer(jnp.zeros(()))
 
     def __call__(self, x: Array) -> Array:
         """``(..., in_features)`` to ``(..., out_features)``."""
@@ -105,7 +116,7 @@ class WeightNorm(nnx.Module):
         """The layer with length and bias fitted to data, as in the paper's section 3.
 
         Its outputs on these data have mean 0 and standard deviation ``scale``, each feature over
-        all other axes.
+        all other axes. A layer that has been fitted before returns itself.
 
         Raises:
             ValueError: if the layer has no bias.
@@ -125,10 +136,9 @@ class WeightNorm(nnx.Module):
         varies = variance > 1e-10 * (1.0 + mean**2)
         factor = jnp.where(varies, scale / jnp.sqrt(jnp.where(varies, variance, 1.0)), 1.0)
         old_bias, old_length = self.layer.bias[...], self.length[...]
-        bias = ((old_bias - mean) * factor).astype(old_bias.dtype)
-        length = (old_length * factor).astype(old_length.dtype)
-        layer = replace(self.layer, bias=nnx.Param(bias))
-        return replace(self, layer=layer, length=nnx.Param(length))
+        bias = jnp.where(self.adapted[...] > 0, old_bias, (old_bias - mean) * factor)
+        layer = replace(self.layer, bias=type(self.layer.bias)(bias.astype(old_bias.dtype)))
+        return replace(adapt_once(self, length=old_length * factor), layer=layer)
 
 
 def fold_weight_norm(module: M) -> M:

@@ -133,6 +133,7 @@ def fit(
 
     rows = np.random.default_rng(seed).permutation(count)
     first = take_rows(train, rows[: settings.init_batch_size])
+    model = model.standardize(train.x, train.context)
     if first.x is not None:
         model = jax.jit(type(model).initialize)(model, first.x, init_key, first.context)
     calibrate = _calibration(model, take_rows(train, rows[:CALIBRATION_EXAMPLES]), init_key)
