@@ -9,7 +9,7 @@ from flax import nnx
 
 from jaxgen.bijectors import ActNorm, Bijector, Logit
 from jaxgen.conditionals import MADE
-from jaxgen.core import Buffer
+from jaxgen.core import Buffer, replace
 from jaxgen.functional import autoregressive
 from jaxgen.likelihoods import Bernoulli, Normal
 from jaxgen.models import Autoregressive, Dequantized, Flow, Logistic, StandardNormal
@@ -86,6 +86,12 @@ class Restructured(Scale):
         return new, new.inverse(x)
 
 
+class AdaptsAgain(Scale):
+    def initialize(self, x, context=None):
+        new = replace(self, log_scale=nnx.Param(self.log_scale[...] + jnp.mean(x)))
+        return new, new.inverse(x)
+
+
 class Idle(Scale):
     def __init__(self):
         super().__init__()
@@ -125,6 +131,7 @@ def test_users_bijector_passes_in_single_precision():
         (Branches, "round trip"),
         (Mutating, "initialize"),
         (Restructured, "another structure"),
+        (AdaptsAgain, "called again with other data, changed log_scale"),
         (Idle, "parameter spare is zero everywhere"),
         (MixesBatch, "log-det"),
         (NaNGradient, "gradient of log_scale is not finite"),

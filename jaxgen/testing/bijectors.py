@@ -36,8 +36,9 @@ def check_bijector(
     the Jacobian by automatic differentiation; and for the same numbers from a single example, a
     batch and a batch of batches, eagerly, under ``jax.jit`` and under ``jax.vmap``; that an empty
     batch goes through; for finite gradients that reach every parameter and no buffer; for an
-    ``initialize`` and a ``calibrate`` that change neither the bijector nor its structure; and for
-    clean attributes (:func:`~jaxgen.testing.check_attributes`).
+    ``initialize`` and a ``calibrate`` that change neither the bijector nor its structure, the first
+    of which changes nothing when it is called again; and for clean attributes
+    (:func:`~jaxgen.testing.check_attributes`).
 
     Args:
         bijector: what to check; its parameters are cast to the dtype of ``x``.
@@ -147,6 +148,8 @@ def _examine(bijector: Bijector, x: Array, context: Context) -> dict[str, Any]:
                 new, start = adapt(x, context)
             if new is not bijector:  # else there is nothing in it that looks at data
                 found["adapted"][method] = new, start, new.inverse(x, context)
+                if method == "initialize":
+                    found["again"] = new.initialize(jnp.broadcast_to(x[:1], x.shape), context)[0]
     return found
 
 
@@ -202,3 +205,5 @@ def _check_adapted(found: dict[str, Any], bijector: Bijector, name: str, toleran
         members.check_structure(new, bijector, f"{name}.{method}")
         where = f"{name}.{method}: its z is what the new bijector's inverse gives"
         compare.close(where, start, expected, tolerance)
+        if method == "initialize":
+            members.check_adapted_once(new, found["again"], f"{name}.{method}")

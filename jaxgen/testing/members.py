@@ -213,6 +213,17 @@ def check_structure(new: nnx.Module, old: nnx.Module, what: str) -> None:
         )
 
 
+def check_adapted_once(new: nnx.Module, again: nnx.Module, what: str) -> None:
+    """What has numbers from data keeps them, so that training on goes on from what there is."""
+    states = (nnx.to_flat_state(nnx.state(module)) for module in (new, again))
+    for (path, once), (_, twice) in zip(*states, strict=True):
+        if not np.array_equal(once[...], twice[...], equal_nan=True):
+            raise AssertionError(
+                f"{what}, called again with other data, changed {'.'.join(map(str, path))}; a "
+                f"module adapts once: keep a Buffer that says whether it has"
+            )
+
+
 def check_gradients(gradients: nnx.Module, unused: tuple[str, ...], where: str) -> None:
     """Gradients are finite, reach every parameter, and leave the buffers alone.
 

@@ -90,6 +90,8 @@ def check_model(
     report["elbo"] = PASSED
     for method, new in found["adapted"].items():
         members.check_structure(new, model, f"{name}.{method}")
+    new, again = found["adapted"]["initialize"], found["again"]
+    members.check_adapted_once(new, again, f"{name}.initialize")
     report |= {"initialize": PASSED, "calibrate": PASSED}
     drawn = _draw(model, context, num_samples, name)
     report["sample methods"] = _check_samples(drawn, model, x, context, name, tolerance)
@@ -141,6 +143,8 @@ def _examine(model: Model, x: Array, context: Context, key: Array) -> dict[str, 
     for method, adapt in members.adaptations(model).items():
         with attempt(f"{kind}.{method}"), members.unchanged(model, f"{kind}.{method}"):
             found["adapted"][method] = adapt(x, key, context)
+    first = jnp.broadcast_to(x[:1], x.shape)
+    found["again"] = found["adapted"]["initialize"].initialize(first, key, context)
     return found
 
 

@@ -222,7 +222,16 @@ def _calibration(model: Model, data: Batch, key: Array) -> Callable[[Model], Mod
     if not needs_calibration(model):
         return lambda model: model
     run = jax.jit(type(model).calibrate)
-    return lambda model: run(model, data.x, key, data.context)
+    start = jax.tree.leaves(nnx.state(model, nnx.Param))
+
+    def calibrate(model: Model) -> Model:
+        # Statistics are stale once a parameter has changed, and not before.
+        now = jax.tree.leaves(nnx.state(model, nnx.Param))
+        if all(np.array_equal(*pair) for pair in zip(start, now, strict=True)):
+            return model
+        return run(model, data.x, key, data.context)
+
+    return calibrate
 
 
 @dataclasses.dataclass
