@@ -38,7 +38,7 @@ from jaxgen.core import (
     replace,
 )
 from jaxgen.functional.elementwise import affine_forward, affine_inverse
-from jaxgen.functional.statistics import location_and_scale
+from jaxgen.functional.statistics import is_constant, location_and_scale
 
 
 class _Affine(Bijector):
@@ -180,7 +180,11 @@ class BatchNorm(_Affine):
 
     def _batch_statistics(self, x: Array) -> tuple[Array, Array]:
         axes = tuple(range(x.ndim - 1))
-        return jnp.mean(x, axes), jnp.log(jnp.var(x, axes) + self.eps)
+        mean = jnp.mean(x, axes)
+        deviation, largest = jnp.max(jnp.abs(x - mean), axes), jnp.max(jnp.abs(x), axes)
+        constant = is_constant(deviation, largest, float(jnp.finfo(x.dtype).eps))
+        # eps alone would scale what another batch has of such a channel by its inverse root.
+        return mean, jnp.where(constant, 0.0, jnp.log(jnp.var(x, axes) + self.eps))
 
     def _require_batch(self, x: Array) -> None:
         examples = math.prod(batch_shape(x, self.event_shape, "BatchNorm"))

@@ -42,10 +42,21 @@ def location_and_scale(x: Values, ndims: int) -> tuple[Values, Values]:
     rows = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
     mean = jnp.mean(rows, 0)
     deviation = jnp.max(jnp.abs(rows - mean), 0)
-    constant = deviation <= 4 * eps * jnp.max(jnp.abs(rows), 0)
+    constant = is_constant(deviation, jnp.max(jnp.abs(rows), 0), eps)
     unit = jnp.where(constant, 1.0, deviation)
     scale = unit * jnp.sqrt(jnp.mean(((rows - mean) / unit) ** 2, 0))
     return mean, jnp.where(constant, 1.0, scale)
+
+
+def is_constant(deviation: Values, largest: Values, eps: float) -> Values:
+    """Whether values vary by no more than rounding.
+
+    Args:
+        deviation: the largest distance from their mean.
+        largest: the largest magnitude.
+        eps: the relative rounding of their dtype.
+    """
+    return deviation <= 4 * eps * largest
 
 
 def _on_host(rows: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
@@ -61,5 +72,5 @@ def _on_host(rows: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
         squares = squares + np.sum(away**2, 0)
         deviation = np.maximum(deviation, np.max(away, 0))
         largest = np.maximum(largest, np.max(np.abs(block), 0))
-    constant = deviation <= 4 * eps * largest
+    constant = is_constant(deviation, largest, eps)
     return np.asarray(mean), np.where(constant, 1.0, np.sqrt(squares / len(rows)))
