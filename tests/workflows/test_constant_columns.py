@@ -8,7 +8,6 @@ from flax import nnx
 from registry import MODELS
 
 from jaxgen.models import Flow
-from jaxgen.testing import perturb
 
 KEY = jax.random.key(0)
 NAMES = ("maf", "iaf", "maf_mog", "nice", "realnvp", "tarflow", "nsf")
@@ -46,7 +45,7 @@ COLUMNS = {
 @pytest.mark.parametrize("column", COLUMNS)
 @pytest.mark.parametrize("example", FLOWS)
 def test_densities_and_gradients_stay_finite(example, column):
-    flow = perturb(example.make(nnx.Rngs(0)), KEY)
+    flow = example.make(nnx.Rngs(0))
     x = table(*example.event, COLUMNS[column])
     context = None
     if flow.context_shape is not None:
@@ -63,6 +62,6 @@ def test_densities_and_gradients_stay_finite(example, column):
 
     gradient, log_prob = jax.jit(jax.grad(loss, has_aux=True))(flow)
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
-    # The rarest value is 70 deviations from the mean, 2500 nats of a normal, or some hundred times
-    # as much where a network multiplies it; a scale of 1000 in a layer would make it 1e9 and more.
-    assert np.all(np.abs(log_prob) < 1e7)
+    # The rarest value is 70 deviations from the mean, which is 2500 nats of a normal;
+    # a scale of 1000 in a single layer would make it 1e9.
+    assert np.all(np.abs(log_prob) < 1e5)
