@@ -182,7 +182,10 @@ WRONG = {
         ["train", "{work}/maf_rings.py", "--set", "hidden=4"],
         "cannot build maf",
     ),
-    "a negative seed": (["train", "{work}/maf_rings.py", "--seed", "-1"], "not negative, got -1"),
+    "a negative seed": (
+        ["train", "{work}/maf_rings.py", "--seed", "-1"],
+        "not negative, and below 2**32, got -1",
+    ),
     "dequantized real values": (
         ["train", "{work}/maf_rings.py", "--set", "dequantize=true"],
         "toy:rings has real values",

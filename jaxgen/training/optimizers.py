@@ -1,5 +1,8 @@
 """From settings to an optax optimizer."""
 
+import inspect
+import math
+import numbers
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -7,7 +10,7 @@ import jax
 import optax
 
 from jaxgen.core import unknown
-from jaxgen.training.settings import TrainSettings
+from jaxgen.training.settings import Range, TrainSettings
 
 # What a user may give: MultiSteps wraps a transformation, but is none itself.
 Optimizer: TypeAlias = optax.GradientTransformation | optax.MultiSteps
@@ -30,17 +33,20 @@ def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
     """Clipping, the named optimizer, decoupled weight decay of kernels, the schedule.
 
     Raises:
-        ValueError: if there is no optimizer of this name, or it takes no such arguments.
+        ValueError: if there is no optimizer of this name, or it takes no such arguments, or one of
+            them means nothing.
 
     >>> optimizer = make_optimizer(TrainSettings(optimizer="adamax", weight_decay=0.1))
     """
     scales = _scales()
     if settings.optimizer not in scales:
         raise unknown("optimizer", settings.optimizer, optimizer_names())
+    scale = scales[settings.optimizer]
+    _check_arguments(settings.optimizer, scale, settings.optimizer_args)
     parts = [] if settings.clip_norm is None else [optax.clip_by_global_norm(settings.clip_norm)]
     try:
-        parts.append(scales[settings.optimizer](**settings.optimizer_args))
-    except TypeError as error:
+        parts.append(scale(**settings.optimizer_args))
+    except (TypeError, ValueError) as error:
         raise ValueError(f"optimizer_args: {settings.optimizer}: {error}") from error
     if settings.weight_decay:
         parts.append(optax.add_decayed_weights(settings.weight_decay, mask=is_kernel))
@@ -68,6 +74,51 @@ def _scales() -> dict[str, Callable[..., optax.GradientTransformation]]:
     return {**scales, "sgd": optax.identity, "momentum": _momentum}
 
 
+# Arguments that are decays of a moving average, by the names that optax has for them.
+_DECAYS = ("b1", "b2", "b3", "decay", "decay_rate", "rho")
+
+
+def _check_arguments(name: str, scale: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    """Refuses arguments that an optimizer has not, of another kind than its own, or out of range.
+
+    Raises:
+        ValueError: naming the argument, and what was expected.
+    """
+    parameters = inspect.signature(scale).parameters
+    for key, value in arguments.items():
+        if key not in parameters:
+            known = ", ".join(parameters) or "none"
+            raise ValueError(
+                f"optimizer_args: {name} has no argument {key!r}; it takes: {known}, and its "
+                f"learning rate is the setting learning_rate"
+            )
+        fits, expected = _expected(key, parameters[key].default)
+        if not fits(value):
+            raise ValueError(f"optimizer_args: {name}: {key}: expected {expected}, got {value!r}")
+    for key, parameter in parameters.items():
+        if parameter.default is parameter.empty and key not in arguments:
+            raise ValueError(f"optimizer_args: {name}: missing the argument {key!r}")
+
+
+def _expected(key: str, default: Any) -> Range:
+    """What an optimizer's argument has to be, as far as its name and its default tell."""
+    if isinstance(default, bool):
+        return lambda value: isinstance(value, bool), "True or False"
+    if isinstance(default, str):
+        return lambda value: isinstance(value, str), f"a string such as {default!r}"
+    if not isinstance(default, numbers.Real):
+        return lambda value: True, "anything"
+    kind: Any = numbers.Integral if isinstance(default, int) else numbers.Real
+
+    def number(value: Any) -> bool:
+        return isinstance(value, kind) and not isinstance(value, bool)
+
+    if key in _DECAYS:  # some average nothing, by a decay of 1
+        return lambda value: number(value) and (0 <= value < 1 or value == default), "0 to below 1"
+    what = "an integer" if kind is numbers.Integral else "a finite number"
+    return lambda value: number(value) and 0 <= value < math.inf, f"{what}, 0 or more"
+
+
 def as_transformation(
     optimizer: Optimizer | None, settings: TrainSettings
 ) -> optax.GradientTransformation:
@@ -89,7 +140,8 @@ def as_transformation(
 
 
 def check_optimizer(optimizer: optax.GradientTransformation, params: Any) -> None:
-    """Refuses an optimizer whose update asks for more than gradients and parameters.
+    """Refuses an optimizer whose update asks for more than gradients and parameters, or cannot be
+    repeated.
 
     A line search evaluates the loss again and again, which is another loss on every batch of a
     stochastic objective.
@@ -99,7 +151,7 @@ def check_optimizer(optimizer: optax.GradientTransformation, params: Any) -> Non
     """
     state = jax.eval_shape(optimizer.init, params)
     try:
-        jax.eval_shape(optimizer.update, params, state, params)
+        _, after = jax.eval_shape(optimizer.update, params, state, params)
     except TypeError as error:
         if "missing" not in str(error):
             raise ValueError(f"optimizer: its update fails: {error}") from error
@@ -108,6 +160,15 @@ def check_optimizer(optimizer: optax.GradientTransformation, params: Any) -> Non
             f"a line search or a step size from the loss, such as lbfgs and polyak, do not train "
             f"on batches: use adam, sgd or momentum"
         ) from error
+    if _shapes(after) != _shapes(state):
+        raise ValueError(
+            f"optimizer: its update changes the shapes of its state from {_shapes(state)} to "
+            f"{_shapes(after)}; expected the same after every step"
+        )
+
+
+def _shapes(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: f"{leaf.dtype}{leaf.shape}", tree)
 
 
 def is_kernel(params: Any) -> Any:

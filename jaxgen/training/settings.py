@@ -1,7 +1,9 @@
 """The settings of a training run."""
 
 import dataclasses
+import math
 import types
+from collections.abc import Callable
 from typing import Any, get_args, get_origin, get_type_hints
 
 
@@ -12,7 +14,7 @@ class TrainSettings:
     Args:
         steps: optimizer steps.
         batch_size: examples in a batch.
-        learning_rate: its peak, in the schedule.
+        learning_rate: its peak, in the schedule; 0 leaves the parameters as they are.
         schedule: ``"cosine"`` (to zero at the last step) or ``"constant"``.
         warmup_steps: steps of linear warm-up from zero.
         optimizer: ``"sgd"``, ``"momentum"``, or the name of an optax ``scale_by_*`` transformation:
@@ -30,7 +32,15 @@ class TrainSettings:
         steps_per_dispatch: steps that run on the device without coming back to Python; the
             intervals above are rounded up to a multiple of it.
         init_batch_size: examples that a data-dependent initialisation sees.
-        seed: of the weights, the batches and the noise.
+        seed: of the weights, the batches and the noise, below 2**32.
+
+    Raises:
+        ValueError: for a value that means nothing, naming the setting and what was expected.
+
+    >>> TrainSettings(patience=0)
+    Traceback (most recent call last):
+        ...
+    ValueError: patience: expected at least 1, or None to never stop early, got 0
     """
 
     steps: int = 2000
@@ -52,19 +62,41 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name in ("steps", "batch_size", "eval_every", "checkpoint_every", "steps_per_dispatch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        for name, (fits, expected) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not fits(value):
+                raise ValueError(f"{name}: expected {expected}, got {value!r}")
         if self.schedule not in ("cosine", "constant"):
             raise ValueError(f"schedule: expected 'cosine' or 'constant', got {self.schedule!r}")
-        if self.init_batch_size < 1:
-            raise ValueError(f"init_batch_size: expected at least 1, got {self.init_batch_size}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay: expected a number in [0, 1), got {self.ema_decay}")
         if not 0 <= self.warmup_steps <= self.steps:
             raise ValueError(
                 f"warmup_steps: expected 0 to {self.steps} (steps), got {self.warmup_steps}"
             )
+
+
+Range = tuple[Callable[[Any], bool], str]  # whether a value fits, and what is expected
+
+# Steps are counted in int32.
+_COUNT: Range = (lambda value: 1 <= value < 2**31, "at least 1, and below 2**31")
+_NOT_NEGATIVE: Range = (lambda value: 0 <= value < math.inf, "a finite number, 0 or more")
+_RANGES: dict[str, Range] = {
+    "steps": _COUNT,
+    "batch_size": _COUNT,
+    "learning_rate": _NOT_NEGATIVE,
+    "weight_decay": _NOT_NEGATIVE,
+    "clip_norm": (
+        lambda value: 0 < value < math.inf,
+        "a finite number above 0, or None for no clipping",
+    ),
+    "ema_decay": (lambda value: 0 <= value < 1, "a number in [0, 1)"),
+    "eval_every": _COUNT,
+    "patience": (lambda value: value >= 1, "at least 1, or None to never stop early"),
+    "checkpoint_every": _COUNT,
+    "steps_per_dispatch": _COUNT,
+    "init_batch_size": _COUNT,
+    # Without double precision, jax takes the seeds 0 and 2**32 for the same.
+    "seed": (lambda value: 0 <= value < 2**32, "one that is not negative, and below 2**32"),
+}
 
 
 def check_types(settings: Any) -> None:

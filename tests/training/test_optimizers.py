@@ -126,8 +126,8 @@ def test_sgd_and_momentum_are_clipped_decayed_and_scheduled_like_the_others():
 
 
 REFUSED_ALONE = {  # "schedule" and "rprop" need arguments, "polyak" needs the loss
-    "schedule": "optimizer_args: schedule: .* missing 1 required",
-    "rprop": "optimizer_args: rprop: .* missing 1 required",
+    "schedule": "optimizer_args: schedule: missing the argument 'step_size_fn'",
+    "rprop": "optimizer_args: rprop: missing the argument 'learning_rate'",
     "polyak": "more than gradients and parameters .*'value'",
 }
 
@@ -156,8 +156,8 @@ def test_every_name_trains_or_is_refused(name):
     [
         ("mometum", {}, "unknown optimizer 'mometum': did you mean 'momentum'"),
         ("sdg", {}, "unknown optimizer 'sdg': did you mean 'sgd'"),
-        ("momentum", {"beta": 0.9}, "optimizer_args: momentum: .*unexpected.*'beta'"),
-        ("sgd", {"momentum": 0.9}, "optimizer_args: sgd: .*unexpected.*'momentum'"),
+        ("momentum", {"beta": 0.9}, "optimizer_args: momentum has no argument 'beta'"),
+        ("sgd", {"momentum": 0.9}, "optimizer_args: sgd has no argument 'momentum'"),
     ],
 )
 def test_wrong_names_and_arguments(name, arguments, said):
