@@ -154,6 +154,11 @@ class Bijector(nnx.Module):
             return self.base_shape
         return self.event_shape
 
+    def side_ndims(self, side: str) -> int:
+        """How many axes an event has on the ``"data"`` or the ``"base"`` side."""
+        shape = self.side_shape(side)
+        return self.event_ndims if shape is None else len(shape)
+
 
 def run_forward(
     layer: Bijector, z: Array, context: Context, key: Key, event_ndims: int
@@ -173,10 +178,10 @@ def run_forward(
     Returns:
         ``x`` and the log-determinant ``(*batch,)``.
     """
-    context = context_within(layer, z, context, event_ndims)
+    context = context_within(layer, z, context, event_ndims, "base")
     options = {"key": key} if layer.forward_takes_key else {}
     x, log_det = layer.forward_and_log_det(z, context, **options)
-    return x, _sum_within(layer, log_det, event_ndims)
+    return x, _sum_within(layer, log_det, event_ndims, "base")
 
 
 def run_inverse(
@@ -186,26 +191,37 @@ def run_inverse(
     context = context_within(layer, x, context, event_ndims)
     options = {"key": key} if layer.inverse_takes_key else {}
     z, log_det = layer.inverse_and_log_det(x, context, **options)
-    return z, _sum_within(layer, log_det, event_ndims)
+    return z, _sum_within(layer, log_det, event_ndims, "data")
 
 
 def context_within(
-    layer: Bijector, value: Array, context: Context, event_ndims: int
+    layer: Bijector, value: Array, context: Context, event_ndims: int, side: str = "data"
 ) -> Array | None:
-    """The context for a part of a larger bijector with ``event_ndims`` event axes.
+    """The context for a part of a larger bijector with ``event_ndims`` event axes on that side.
 
     It is repeated along the event axes that the part lacks, see :func:`run_forward`.
     """
-    extra = event_ndims - layer.event_ndims
+    extra = _missing_axes(layer, event_ndims, side)
     if not extra or context is None or layer.context_shape is None:
         return context
     batch_ndims = value.ndim - event_ndims
     return jnp.expand_dims(context, tuple(range(batch_ndims, batch_ndims + extra)))
 
 
-def _sum_within(layer: Bijector, log_det: Array, event_ndims: int) -> Array:
-    extra = event_ndims - layer.event_ndims
+def _sum_within(layer: Bijector, log_det: Array, event_ndims: int, side: str) -> Array:
+    extra = _missing_axes(layer, event_ndims, side)
     return jnp.sum(log_det, tuple(range(log_det.ndim - extra, log_det.ndim)))
+
+
+def _missing_axes(layer: Bijector, event_ndims: int, side: str) -> int:
+    """How many event axes of the whole are batch to a part."""
+    own = layer.side_ndims(side)
+    if own > event_ndims:
+        raise ShapeError(
+            f"{type(layer).__name__}: it takes events of {own} axes, and is part of a bijector "
+            f"whose events have {event_ndims}"
+        )
+    return event_ndims - own
 
 
 def _initialize(layer: B, x: Array, context: Context) -> tuple[B, Array]:

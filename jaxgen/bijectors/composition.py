@@ -39,15 +39,18 @@ class Chain(Bijector):
         if not layers:
             raise ValueError("Chain: expected at least one bijector, got none")
         self.layers = nnx.List(layers)
-        self.event_ndims = max(layer.event_ndims for layer in layers)
+        self.event_ndims = max(
+            layer.side_ndims(side) for layer in layers for side in ("base", "data")
+        )
         shape = None
         for index, layer in enumerate(layers):
             incoming = layer.side_shape("base")
-            if incoming is not None and len(incoming) < self.event_ndims:
-                raise ShapeError(
-                    f"Chain: layer {index} ({type(layer).__name__}) takes events of shape "
-                    f"{incoming}, but another layer has {self.event_ndims} event axes"
-                )
+            for side in (incoming, layer.side_shape("data")):
+                if side is not None and len(side) < self.event_ndims:
+                    raise ShapeError(
+                        f"Chain: layer {index} ({type(layer).__name__}) takes events of shape "
+                        f"{side}, but another layer has {self.event_ndims} event axes"
+                    )
             if shape is not None and incoming is not None and incoming != shape:
                 raise ShapeError(
                     f"Chain: layer {index} ({type(layer).__name__}) expects shape {incoming}, the "
@@ -129,7 +132,7 @@ class Scan(Bijector):
             )
         self.steps = steps
         self.num_steps = num_steps
-        self.event_ndims = steps.event_ndims
+        self.event_ndims = steps.side_ndims("data")
         self.event_shape = steps.event_shape
         self.context_shape = steps.context_shape
 
@@ -207,7 +210,7 @@ class Inverse(Bijector):
 
     def __init__(self, bijector: Bijector):
         self.bijector = bijector
-        self.event_ndims = bijector.event_ndims
+        self.event_ndims = bijector.side_ndims("base")
         self.event_shape = bijector.side_shape("base")
         self.base_shape = bijector.side_shape("data")
         self.context_shape = bijector.context_shape
@@ -215,7 +218,7 @@ class Inverse(Bijector):
     def forward_and_log_det(
         self, z: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
-        return run_inverse(self.bijector, z, context, key, self.event_ndims)
+        return run_inverse(self.bijector, z, context, key, self.side_ndims("base"))
 
     def inverse_and_log_det(
         self, x: Array, context: Context = None, *, key: Key = None

@@ -68,8 +68,10 @@ def _as_distrax_class() -> Any:
 
     class AsDistrax(distrax.Bijector):
         def __init__(self, bijector: Bijector, context: Context):
-            ndims = [_event_ndims(bijector, side) for side in ("base", "data")]
-            super().__init__(event_ndims_in=ndims[0], event_ndims_out=ndims[1])
+            super().__init__(
+                event_ndims_in=bijector.side_ndims("base"),
+                event_ndims_out=bijector.side_ndims("data"),
+            )
             self._bijector = bijector
             self._context = context
 
@@ -90,11 +92,6 @@ def _as_distrax_class() -> Any:
             return f"AsDistrax{type(self._bijector).__name__}"
 
     return AsDistrax
-
-
-def _event_ndims(bijector: Bijector, side: str) -> int:
-    shape = bijector.side_shape(side)
-    return bijector.event_ndims if shape is None else len(shape)
 
 
 def from_distrax(

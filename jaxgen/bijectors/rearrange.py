@@ -157,14 +157,14 @@ class Reshape(Bijector):
         self, z: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         z = self._inward(z, "base")
-        x, log_det = run_forward(self.inner, z, context, key, self.inner.event_ndims)
+        x, log_det = run_forward(self.inner, z, context, key, self.inner.side_ndims("base"))
         return self._outward(x, "data"), log_det
 
     def inverse_and_log_det(
         self, x: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         x = self._inward(x, "data")
-        z, log_det = run_inverse(self.inner, x, context, key, self.inner.event_ndims)
+        z, log_det = run_inverse(self.inner, x, context, key, self.inner.side_ndims("data"))
         return self._outward(z, "base"), log_det
 
     def _inward(self, value: Array, side: str) -> Array:
@@ -219,6 +219,11 @@ class Split(Bijector):
                     f"Split: its inner bijector must keep the shape {half} of the first half of "
                     f"the channels, got {shape} on the {side} side"
                 )
+        if inner.side_ndims("data") > len(half):
+            raise ShapeError(
+                f"Split: its inner bijector takes events of {inner.side_ndims('data')} axes, and "
+                f"half of the channels have the shape {half}; give it event_ndims={len(half)}"
+            )
         self.inner = inner
         self.network = network
         self.transform = transform if transform is not None else Affine()

@@ -67,6 +67,14 @@ class Flow(Model):
             raise ShapeError(
                 f"Flow: the bijector expects a base of shape {base_shape}, got {base.event_shape}"
             )
+        if base_shape is None and len(base.event_shape) != bijector.event_ndims:
+            ndims = len(base.event_shape)
+            raise ShapeError(
+                f"Flow: {type(bijector).__name__} takes events with event_ndims="
+                f"{bijector.event_ndims}, got a base of shape {base.event_shape}; for events of "
+                f"{ndims} axes its layers need event_ndims={ndims}, as in Tanh(event_ndims={ndims})"
+                f" or Logit(event_ndims={ndims}), or the event's shape"
+            )
         self.bijector = bijector
         self.base = base
         self.event_shape = bijector.side_shape("data") or base.event_shape
@@ -79,7 +87,7 @@ class Flow(Model):
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         x, context = self._events(x, context, "log_prob")
         bijector_key, base_key = split_key(key, 2)
-        event_ndims = self.bijector.event_ndims
+        event_ndims = self.bijector.side_ndims("data")
         seen = self._seen(context)
         z, log_det = run_inverse(self.bijector, x, seen, bijector_key, event_ndims)
         return self.base.log_prob(z, self._base_context(context), key=base_key) + log_det

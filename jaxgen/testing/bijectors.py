@@ -68,7 +68,7 @@ def check_bijector(
     'passed'
     """
     name = type(bijector).__name__
-    event = bijector.event_shape or jnp.shape(x)[jnp.ndim(x) - bijector.event_ndims :]
+    event = bijector.event_shape or jnp.shape(x)[jnp.ndim(x) - bijector.side_ndims("data") :]
     x, context = members.flat_batch(x, context, event, bijector.context_shape)
     bijector = members.prepare(bijector, x.dtype, perturbed=perturb, seed=seed)
     tolerance = tolerance_of(x.dtype) if tolerance is None else tolerance

@@ -250,7 +250,7 @@ def _steps(model: Model, path: str = "") -> Iterator[_Step]:
         yield _Step("density", path or "model", model, len(model.event_shape))
         return
     prefix = f"{path}." if path else ""
-    yield from _layers(model.bijector, f"{prefix}bijector", model.bijector.event_ndims)
+    yield from _layers(model.bijector, f"{prefix}bijector", model.bijector.side_ndims("data"))
     yield from _steps(model.base, f"{prefix}base")
 
 
