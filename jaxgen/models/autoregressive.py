@@ -16,7 +16,6 @@ from jaxgen.core import (
     Order,
     Shape,
     ShapeError,
-    batch_shape,
     float_dtype,
     is_concrete,
     replace,
@@ -25,6 +24,7 @@ from jaxgen.functional import autoregressive
 from jaxgen.likelihoods import Likelihood
 from jaxgen.models import completion
 from jaxgen.models.base import Model
+from jaxgen.models.completion import Check
 
 # Up to so many numbers, the noise of all steps is drawn before the first.
 _NOISE_AT_ONCE = 2**24
@@ -243,7 +243,8 @@ class Autoregressive(Model):
         >>> drawn[:, :2].tolist()
         [[0, 1], [0, 1], [0, 1]]
         """
-        x, context, observed = self._completion(x, observed, context, order, "complete")
+        check = completion.warn_unless_exact
+        x, context, observed = self._completion(x, observed, context, order, "complete", check)
         num_samples = self._count(num_samples, "Autoregressive.complete")
         network = self.conditional
         x = completion.hide_missing(network, x, observed)
@@ -265,15 +266,7 @@ class Autoregressive(Model):
             parts = (network, self.likelihood, draw, x, observed, context, order)
             return completion.draw_missing(*parts, known=known)
 
-        mask = jnp.asarray(observed)
-        if mask.ndim == 1:
-            return fill(key, x, mask, context)
-        if copies == 0:
-            return jnp.zeros((num_samples, *x.shape), x.dtype)
-        keys = jax.random.split(key, copies)
-        events = completion.one_by_one(event_batch, x, mask, context)
-        drawn = jax.vmap(fill, out_axes=1)(keys, *events)
-        return drawn.reshape(num_samples, *x.shape)
+        return completion.fill_each(fill, key, x, observed, context, num_samples)
 
     def conditional_log_prob(
         self, x: Array, observed: Mask, context: Context = None, *, order: Order = None
@@ -290,19 +283,22 @@ class Autoregressive(Model):
         Returns:
             Array ``(*batch,)``; 0 where nothing is missing.
         """
-        x, context, observed = self._completion(x, observed, context, order, "conditional_log_prob")
+        name, check = "conditional_log_prob", completion.warn_unless_exact
+        x, context, observed = self._completion(x, observed, context, order, name, check)
         self.likelihood.check(x)
+        parts = (self.conditional, self.likelihood, x, observed, context, order)
+        return completion.score_parts(*parts)[1]
 
-        def score(x: Array, observed: Array, context: Context) -> Array:
-            network, likelihood = self.conditional, self.likelihood
-            first = completion.observed_first(network, observed, order)
-            return completion.score_missing(network, likelihood, x, observed, context, first)
-
-        mask = jnp.asarray(observed)
-        if mask.ndim == 1:
-            return score(x, mask, context)
-        batch = x.shape[: x.ndim - len(self.event_shape)]
-        return jax.vmap(score)(*completion.one_by_one(batch, x, mask, context)).reshape(batch)
+    def observed_log_prob(
+        self, x: Array, observed: Mask, context: Context = None, *, order: Order = None
+    ) -> Array:
+        """As there, with ``order`` as in :meth:`complete`; a TypeError where that is not exact."""
+        name, check = "observed_log_prob", completion.require_exact
+        x, context, observed = self._completion(x, observed, context, order, name, check)
+        x = completion.hide_missing(self.conditional, x, observed)
+        self.check_data(x)
+        parts = (self.conditional, self.likelihood, x, observed, context, order)
+        return completion.score_parts(*parts)[0]
 
     def conditions_exactly(self, observed: Mask, order: Array | np.ndarray | None = None) -> bool:
         """Whether :meth:`complete` and :meth:`conditional_log_prob` are exact for a mask.
@@ -314,14 +310,14 @@ class Autoregressive(Model):
         return completion.is_exact(self.conditional, observed, order)
 
     def _completion(
-        self, x: Array, observed: Mask, context: Context, order: Order, name: str
+        self, x: Array, observed: Mask, context: Context, order: Order, name: str, check: Check
     ) -> tuple[Array, Array | None, Mask]:
         """The arguments of a completion, checked, with the mask as one of positions."""
         where = f"Autoregressive.{name}"
         x, context = self._events(x, context, name)
-        batch = batch_shape(x, self.event_shape, where)
+        batch = x.shape[: x.ndim - len(self.event_shape)]
         observed = completion.flat_mask(self.conditional, observed, batch, where)
-        completion.warn_unless_exact(self.conditional, observed, order, where)
+        check(self.conditional, observed, order, where)
         return x, context, observed
 
     def initialize(self, x: Array, key: Array, context: Context = None) -> Self:

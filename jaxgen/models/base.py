@@ -170,8 +170,12 @@ class Model(nnx.Module):
         """``log p(missing part | observed part)`` in nats; as for :meth:`complete`."""
         raise self._lacks("conditional_log_prob", "grid_shape")
 
+    def observed_log_prob(self, x: Array, observed: Mask, context: Context = None) -> Array:
+        """``log p(observed part)`` in nats, whatever stands at missing positions, NaN too."""
+        raise self._lacks("observed_log_prob", "grid_shape")
+
     def conditions_exactly(self, observed: Mask) -> bool:
-        """Whether these two are exact for a mask of ``grid_shape``, or for many."""
+        """Whether these are exact for a mask of ``grid_shape``, or for many."""
         raise self._lacks("conditions_exactly", "grid_shape")
 
     def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:

@@ -28,6 +28,8 @@ from jaxgen.likelihoods import Likelihood
 
 # How a position's value is drawn from its parameters: (position, params) -> value.
 Draw = Callable[[Array, Array], Array]
+# What says whether completions by a network, of a mask, in an order, are exact, to a named method.
+Check = Callable[[Conditional, Mask, Order, str], None]
 
 
 class ApproximateCompletion(UserWarning):
@@ -85,6 +87,25 @@ def warn_unless_exact(
         )
 
 
+def require_exact(
+    network: Conditional, observed: Mask, order: Array | np.ndarray | None, where: str
+) -> None:
+    """Refuses a mask under which the observed part has no density that the network knows.
+
+    Raises:
+        TypeError: for an observed position that depends on a missing one; and for a traced mask of
+            a network in an order of its own, which cannot be looked at.
+    """
+    known = isinstance(observed, np.ndarray)
+    if not _moves_observed(network, order) and not (known and is_exact(network, observed, order)):
+        raise TypeError(
+            f"{where}: {type(network).__name__} generates in an order of its own, and knows the "
+            f"density of an observed part only if it depends on nothing that is missing (a "
+            f"beginning of the order{'' if known else ', which cannot be told under jax.jit'}); an "
+            f"average over orders (lmconv, eonade, or made with num_orders) knows that of any part"
+        )
+
+
 def hide_missing(network: Conditional, x: Array, observed: Mask) -> Array:
     """Events with zeros for what is missing, which must not be read, were it NaN."""
     mask = jnp.asarray(observed)
@@ -131,6 +152,33 @@ def draw_missing(
     return network.from_sequence(jnp.concatenate([values[:known], drawn]), positions)
 
 
+def fill_each(
+    fill: Callable[[Array, Array, Array, Context], Array],
+    key: Array,
+    x: Array,
+    observed: Mask,
+    context: Context,
+    num_samples: int,
+) -> Array:
+    """Events of one mask ``(D,)`` filled together, those with masks of their own side by side.
+
+    Args:
+        fill: ``(key, x, mask, context) -> (num_samples, *x.shape)``, for one mask.
+        key: random key.
+        x, observed, context: events, masks and contexts, of one batch shape.
+        num_samples: completions of each event.
+    """
+    mask = jnp.asarray(observed)
+    if mask.ndim == 1:
+        return fill(key, x, mask, context)
+    batch = mask.shape[:-1]
+    if math.prod(batch) == 0:
+        return jnp.zeros((num_samples, *x.shape), x.dtype)
+    keys = jax.random.split(key, math.prod(batch))
+    drawn = jax.vmap(fill, out_axes=1)(keys, *one_by_one(batch, x, mask, context))
+    return drawn.reshape(num_samples, *x.shape)
+
+
 def keep_observed(
     network: Conditional,
     likelihood: Likelihood,
@@ -168,11 +216,54 @@ def score_missing(
 
     Every missing position is scored given those before it in the order; returns ``(*batch,)``.
     """
+    return _score_both(network, likelihood, x, observed, context, order, key=key)[1]
+
+
+def score_parts(
+    network: Conditional,
+    likelihood: Likelihood,
+    x: Array,
+    observed: Mask,
+    context: Context = None,
+    order: Order = None,
+) -> tuple[Array, Array]:
+    """The log-probabilities of what is observed and, given it, of what is missing, in nats.
+
+    What is observed goes first in the order where it may. The mask is ``(D,)`` for all events, or
+    ``(*batch, D)``; both results are ``(*batch,)``.
+    """
+
+    def score(x: Array, observed: Array, context: Context) -> tuple[Array, Array]:
+        first = observed_first(network, observed, order)
+        return _score_both(network, likelihood, x, observed, context, first)
+
+    mask = jnp.asarray(observed)
+    if mask.ndim == 1:
+        return score(x, mask, context)
+    batch = x.shape[: x.ndim - len(network.event_shape)]
+    there, missing = jax.vmap(score)(*one_by_one(batch, x, mask, context))
+    return there.reshape(batch), missing.reshape(batch)
+
+
+def _score_both(
+    network: Conditional,
+    likelihood: Likelihood,
+    x: Array,
+    observed: Mask,
+    context: Context,
+    order: Order,
+    *,
+    key: Key = None,
+) -> tuple[Array, Array]:
+    """What the observed and the missing positions add to ``log p(x)``, one mask ``(D,)`` for all,
+    each given those before it in the order."""
     grid = network.grid_shape
     params = network(likelihood.encode(x), context, order, key=key)
     each = likelihood.log_prob(x, params.astype(float_dtype(params.dtype)))
-    each = jnp.where(jnp.asarray(observed).reshape(grid), 0.0, each)
-    return jnp.sum(each, tuple(range(each.ndim - len(grid), each.ndim)))
+    there = jnp.asarray(observed).reshape(grid)
+    positions = tuple(range(each.ndim - len(grid), each.ndim))
+    observed_sum = jnp.sum(jnp.where(there, each, 0.0), positions)
+    return observed_sum, jnp.sum(jnp.where(there, 0.0, each), positions)
 
 
 def num_leading(

@@ -155,6 +155,12 @@ class Embedded(Model):
         """As :meth:`Autoregressive.conditional_log_prob`; further options are the model's own."""
         return self.model.conditional_log_prob(x, observed, self.embed(context), **options)
 
+    def observed_log_prob(
+        self, x: Array, observed: Mask, context: Context = None, **options: Any
+    ) -> Array:
+        """As :meth:`Model.observed_log_prob`; further options are the model's own."""
+        return self.model.observed_log_prob(x, observed, self.embed(context), **options)
+
     def conditions_exactly(self, observed: Mask, **options: Any) -> bool:
         return self.model.conditions_exactly(observed, **options)
 

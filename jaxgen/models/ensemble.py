@@ -13,6 +13,8 @@ from jaxgen.core import Buffer, Context, Key, Mask, replace
 from jaxgen.models import completion
 from jaxgen.models.autoregressive import Autoregressive
 from jaxgen.models.base import Adapt, Model
+from jaxgen.models.order_agnostic import one_step
+from jaxgen.models.weighting import equal, weighting_named
 
 _DRAWN_AT_ONCE = 32
 
@@ -121,7 +123,8 @@ class Ensemble(Model):
         x, context = self._events(x, context, "elbo")
         self.model.check_data(x)
         if self.model.conditional.order_agnostic:
-            return self._one_step(x, key, context, dropout_key)
+            parts = (self.model.conditional, self.model.likelihood, x, key, context)
+            return one_step(*parts, dropout_key=dropout_key)
         batch = x.shape[: x.ndim - len(self.event_shape)]
         rows = math.prod(batch)
         groups = math.gcd(rows, min(self.orders_per_batch, self.num_members))
@@ -140,30 +143,6 @@ class Ensemble(Model):
 
         return jax.vmap(group)(flat, contexts, picks, keys).reshape(batch)
 
-    def _one_step(self, x: Array, key: Array, context: Context, dropout_key: Key) -> Array:
-        """``(D + 1) / (number missing)`` times the log-probability of what is missing, position by
-        position, given what is seen: any number of positions, equally likely, and any of them."""
-        network, likelihood = self.model.conditional, self.model.likelihood
-        batch, size = x.shape[: x.ndim - len(self.event_shape)], network.num_positions
-        rate_key, seen_key = jax.random.split(key)
-        # Each position is seen with probability r, and r is uniform. Then the number of positions
-        # seen is uniform on 0, ..., D and they are any, as in a random order, without a sort. The
-        # rates of a batch are spread evenly, which takes nothing from their being uniform.
-        rows = math.prod(batch)
-        rates = (jax.random.uniform(rate_key) + jnp.arange(rows) / rows) % 1.0
-        seen = jax.random.uniform(seen_key, (rows, size)) < rates[:, None]
-        seen = seen.reshape(*batch, size)
-        params = network.predict(
-            likelihood.encode(x),
-            seen.reshape(*batch, *network.grid_shape),
-            context,
-            key=dropout_key,
-        )
-        each = likelihood.log_prob(x, params).reshape(*batch, size)
-        missing = jnp.sum(jnp.where(seen, 0.0, each), axis=-1)
-        # The D + 1 instead of D makes up for the draws in which nothing is missing.
-        return missing * ((size + 1) / jnp.maximum(size - jnp.sum(seen, axis=-1), 1))
-
     def complete(
         self,
         key: Array,
@@ -171,46 +150,85 @@ class Ensemble(Model):
         observed: Mask,
         num_samples: int,
         context: Context = None,
+        *,
+        weighting: str = "equal",
         **tempering: float | Array,
     ) -> Array:
         """As :meth:`Autoregressive.complete`, each completion in an order of its own.
 
-        All events of the batch share it; ``temperature`` and ``top_p`` are as there. In every order
-        what is observed comes first, so these are exact samples of the distribution that
-        :meth:`conditional_log_prob` scores.
+        In every order what is observed comes first, so these are exact samples of the distribution
+        that :meth:`conditional_log_prob` scores with the same ``weighting``. Members are chosen by
+        their weights: equal ones serve the whole batch; a posterior is an event's own.
+        ``temperature`` and ``top_p`` are as there, and temper no choice of a member.
+
+        Raises:
+            ValueError: for an unknown ``weighting``.
         """
         num_samples = self._count(num_samples, "Ensemble.complete")
+        weigh = weighting_named(weighting)
         x, context = self._events(x, context, "complete")
         network, batch = self.model.conditional, x.shape[: x.ndim - len(self.event_shape)]
         mask = completion.flat_mask(network, observed, batch, "Ensemble.complete")
         x = completion.hide_missing(network, x, mask)
         self.model.check_data(x)
         order_key, sample_key = jax.random.split(key)
-        picks = jax.random.randint(order_key, (num_samples,), 0, self.num_members)
 
-        def one(key: Array, pick: Array) -> Array:
-            model, order = self._member(pick)
-            return model.complete(key, x, observed, 1, context, order=order, **tempering)[0]
+        def fill(key: Array, picks: Array, x: Array, observed: Mask, context: Context) -> Array:
+            def one(key: Array, pick: Array) -> Array:
+                model, order = self._member(pick)
+                return model.complete(key, x, observed, 1, context, order=order, **tempering)[0]
 
-        return self._mapped(one, jax.random.split(sample_key, num_samples), picks)
+            return self._mapped(one, jax.random.split(key, num_samples), picks)
 
-    def conditional_log_prob(self, x: Array, observed: Mask, context: Context = None) -> Array:
+        if weigh is equal:
+            picks = jax.random.randint(order_key, (num_samples,), 0, self.num_members)
+            return fill(sample_key, picks, x, observed, context)
+        weights = weigh(self._parts(x, mask, context)[0]).reshape(self.num_members, -1)
+        rows = weights.shape[1]
+        picks = jax.random.categorical(order_key, weights.T[:, None], shape=(rows, num_samples))
+        # A mask that all events share stays as it is: a constant one saves steps.
+        own = mask.ndim > 1
+        masks = jnp.asarray(observed) if own else None
+        flat = completion.one_by_one(batch, x, masks, context)
+
+        def event(each: tuple) -> Array:
+            key, picks, x, mask, context = each
+            return fill(key, picks, x, mask if own else observed, context)
+
+        drawn = jax.lax.map(event, (jax.random.split(sample_key, rows), picks, *flat))
+        return jnp.moveaxis(drawn, 0, 1).reshape(num_samples, *x.shape)
+
+    def conditional_log_prob(
+        self, x: Array, observed: Mask, context: Context = None, *, weighting: str = "equal"
+    ) -> Array:
         r"""``log p(missing part | observed part)`` in nats, averaged over the orders.
 
-        In each of them what is observed comes first:
+        In each of them what is observed is moved to the front, and each member then conditions
+        exactly. There are two means of their conditionals, and they can differ much:
 
-        .. math:: p(x_m \mid x_o) = \frac{1}{K} \sum_k p_{o_k}(x_m \mid x_o)
+        .. math:: p(x_m \mid x_o) = \sum_k w_k\, p_k(x_m \mid x_o), \qquad
+                  w_k = \frac{1}{K} \quad \text{or} \quad
+                  w_k = \frac{p_k(x_o)}{\sum_j p_j(x_o)}
 
-        Each member conditions exactly, and their mean is a distribution over what is missing. It is
-        not the ratio of two averages: that would weight each member by how likely it finds what is
-        observed.
+        ``"equal"`` asks every member, whatever it thinks of what is observed: it is the mean of the
+        members' conditionals, and not Bayes' rule on their mean. ``"posterior"`` is Bayes' rule:
+        :math:`\sum_k p_k(x) / \sum_k p_k(x_o)`, the members weighted by how likely they find what
+        is observed. Both are distributions over what is missing. With members that all begin with
+        what is observed in their own orders, the posterior's is the conditional of
+        :meth:`log_prob`; for other masks that would need marginals which no member has, and the
+        :math:`p_k` here are those with the orders so changed, whose mean :meth:`observed_log_prob`
+        scores.
 
         Args:
             x: events ``(*batch, *event_shape)``, the missing part included.
             observed, context: as in :meth:`Autoregressive.complete`.
+            weighting: ``"equal"`` or ``"posterior"``.
 
         Returns:
             Array ``(*batch,)``; 0 where nothing is missing.
+
+        Raises:
+            ValueError: for an unknown ``weighting``.
 
         >>> from flax import nnx
         >>> from jaxgen.conditionals import MADE
@@ -221,14 +239,39 @@ class Ensemble(Model):
         >>> round(float(model.conditional_log_prob(jnp.array([0, 1, 1]), observed)), 4)
         -1.3863
         """
+        weigh = weighting_named(weighting)
         x, context = self._events(x, context, "conditional_log_prob")
+        batch = x.shape[: x.ndim - len(self.event_shape)]
+        where = "Ensemble.conditional_log_prob"
+        mask = completion.flat_mask(self.model.conditional, observed, batch, where)
         self.model.check_data(x)
+        seen, missing = self._parts(x, mask, context)
+        weights = weigh(seen)
+        total = jax.nn.logsumexp(weights + missing, axis=0)
+        return total - jax.nn.logsumexp(weights, axis=0)
 
-        def score(index: Array) -> Array:
+    def observed_log_prob(self, x: Array, observed: Mask, context: Context = None) -> Array:
+        """As :meth:`Autoregressive.observed_log_prob`, averaged in probability over the orders."""
+        x, context = self._events(x, context, "observed_log_prob")
+        network, batch = self.model.conditional, x.shape[: x.ndim - len(self.event_shape)]
+        mask = completion.flat_mask(network, observed, batch, "Ensemble.observed_log_prob")
+        x = completion.hide_missing(network, x, mask)
+        self.model.check_data(x)
+        seen, _ = self._parts(x, mask, context)
+        return jax.nn.logsumexp(seen, axis=0) - math.log(self.num_members)
+
+    def _parts(self, x: Array, mask: Mask, context: Context) -> tuple[Array, Array]:
+        """What every member scores of the observed part, and of the missing one given it.
+
+        Both are ``(K, *batch)``; the mask is one of positions, and goes first in every order.
+        """
+
+        def score(index: Array) -> tuple[Array, Array]:
             model, order = self._member(index)
-            return model.conditional_log_prob(x, observed, context, order=order)
+            parts = (model.conditional, model.likelihood, x, mask, context, order)
+            return completion.score_parts(*parts)
 
-        return self._averaged(score)
+        return jax.lax.map(score, jnp.arange(self.num_members))
 
     def conditions_exactly(self, observed: Mask) -> bool:
         """True: every member may put what is observed first."""

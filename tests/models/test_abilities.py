@@ -76,6 +76,7 @@ def test_completion_goes_with_grid_shape(name, x64):
         calls = {
             "complete": lambda: model.complete(KEY, x, observed, 2, context),
             "conditional_log_prob": lambda: model.conditional_log_prob(x, observed, context),
+            "observed_log_prob": lambda: model.observed_log_prob(x, observed, context),
             "conditions_exactly": lambda: model.conditions_exactly(observed),
         }
         for method, call in calls.items():

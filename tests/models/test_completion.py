@@ -11,6 +11,7 @@ from flax import nnx
 
 from jaxgen import zoo
 from jaxgen.core import ShapeError
+from jaxgen.models import Ensemble
 from jaxgen.models.completion import ApproximateCompletion
 from jaxgen.testing import perturb, to_float64
 
@@ -200,6 +201,97 @@ def test_an_ensemble_averages_orders_that_all_begin_with_what_is_observed(x64):
     for event, expected in zip(np.asarray(EVENTS)[same], probabilities, strict=True):
         share = np.mean(np.all(drawn == event, axis=1))
         assert share == pytest.approx(expected, abs=5 * np.sqrt(expected / 20_000))
+
+
+@pytest.mark.parametrize("options", [{}, {"levels": 3}], ids=["binary", "three levels"])
+@pytest.mark.parametrize("name", ["made", "eonade"])
+def test_an_ensemble_may_condition_by_bayes_rule_on_the_mean_of_its_members(name, options, x64):
+    """Of the members whose orders begin with what is observed; by enumeration."""
+    ensemble = perturb(member(name, num_orders=3, **options), KEY, 1.5)
+    levels = ensemble.levels
+    events = jnp.asarray(list(itertools.product(range(levels), repeat=4)))
+    orders = np.asarray(ensemble.orders[...]).astype(int)
+    score = jax.jit(lambda model, order: model.log_prob(events, order=order))
+    for mask in np.asarray(MASKS, bool):
+        first = [np.concatenate([o[mask[o]], o[~mask[o]]]) for o in orders]
+        joint = jax.nn.logsumexp(jnp.stack([score(ensemble.model, o) for o in first]), 0)
+        same = np.all((np.asarray(events)[:, None] == np.asarray(events)) | ~mask, axis=2)
+        marginal = jax.nn.logsumexp(jnp.where(same, joint, -jnp.inf), axis=1)
+        got = ensemble.conditional_log_prob(events, mask, weighting="posterior")
+        np.testing.assert_allclose(got, joint - marginal, atol=1e-12)
+        seen = ensemble.observed_log_prob(events, mask)
+        np.testing.assert_allclose(seen, marginal - np.log(3), atol=1e-12)
+
+
+def test_bayes_rule_on_an_ensemble_whose_members_begin_with_what_is_observed_is_that_of_its_density(
+    x64,
+):
+    orders = jnp.array([[0, 1, 2, 3], [1, 0, 3, 2], [1, 0, 2, 3]])
+    ensemble = perturb(Ensemble(member(), orders), KEY, 2.0)
+    joint = np.exp(np.asarray(ensemble.log_prob(EVENTS))).reshape(4, 4)
+    expected = (joint / joint.sum(1, keepdims=True)).reshape(-1)
+    mask = np.array([True, True, False, False])
+    got = np.exp(ensemble.conditional_log_prob(EVENTS, mask, weighting="posterior"))
+    np.testing.assert_allclose(got, expected, atol=1e-12)
+    equal = np.exp(ensemble.conditional_log_prob(EVENTS, mask))
+    assert np.abs(equal - expected).max() > 0.05  # another distribution
+
+
+def test_draws_by_bayes_rule_have_the_frequencies_of_its_conditional_density(x64):
+    ensemble = perturb(member("made", num_orders=3), KEY, 2.0)
+    shared = np.array([False, True, False, True])
+    x = jnp.array([[1, 0, 1, 1], [0, 1, 0, 0]])
+    own = np.stack([shared, ~shared])
+    for mask in (shared, own):
+        drawn = np.asarray(ensemble.complete(KEY, x, mask, 5000, weighting="posterior"))
+        assert drawn.shape == (5000, 2, 4)
+        each = np.broadcast_to(mask, (2, 4))
+        np.testing.assert_array_equal(
+            np.where(each, drawn, 0), np.where(each, x[None], 0) + 0 * drawn
+        )
+        for i in range(2):
+            for missing in itertools.product((0, 1), repeat=2):
+                event = np.asarray(x[i]).copy()
+                event[~each[i]] = missing
+                share = np.mean(np.all(drawn[:, i] == event, axis=1))
+                expected = np.exp(
+                    ensemble.conditional_log_prob(
+                        jnp.asarray(event), each[i], weighting="posterior"
+                    )
+                )
+                assert share == pytest.approx(expected, abs=5 * np.sqrt(expected / 5000))
+    with pytest.raises(
+        ValueError, match="unknown weighting 'posteriors': did you mean 'posterior'"
+    ):
+        ensemble.complete(KEY, x, shared, 1, weighting="posteriors")
+
+
+@pytest.mark.parametrize("mask", MASKS, ids=str)
+@pytest.mark.parametrize("name", ["made", "nade", "eonade"])
+def test_the_density_of_the_observed_part_is_the_sum_over_the_missing_one(name, mask, x64):
+    model, mask = member(name), np.asarray(mask, bool)
+    model, order = (model.model, None) if name == "eonade" else (model, ANY)
+    joint = np.asarray(model.log_prob(EVENTS, order=observed_first(mask)))
+    hidden = jnp.where(jnp.asarray(mask), EVENTS.astype(float), jnp.nan)
+    got = model.observed_log_prob(hidden, mask, order=order)
+    same = np.all((np.asarray(EVENTS)[:, None] == np.asarray(EVENTS)) | ~mask, axis=2)
+    expected = jax.nn.logsumexp(jnp.where(same, joint, -jnp.inf), axis=1)
+    np.testing.assert_allclose(got, expected, atol=1e-12)
+
+
+def test_a_network_in_its_own_order_refuses_the_density_of_a_part_that_it_does_not_know(x64):
+    model = member("markov", parents=2)
+    beginning, late = np.array([True, True, False, False]), np.array([False, True, False, True])
+    joint = np.exp(np.asarray(model.log_prob(EVENTS))).reshape(4, 4)
+    got = model.observed_log_prob(EVENTS, beginning)
+    np.testing.assert_allclose(np.exp(got), np.repeat(joint.sum(1), 4), atol=1e-12)
+    for mask in (late, np.broadcast_to(late, (16, 4))):
+        with pytest.raises(TypeError, match="Markov generates in an order of its own"):
+            model.observed_log_prob(EVENTS, mask)
+    with pytest.raises(TypeError, match="cannot be told under"):
+        jax.jit(type(model).observed_log_prob)(model, EVENTS, beginning)
+    with pytest.raises(TypeError, match="only autoregressive models condition on a part"):
+        member("mixture", components=2).observed_log_prob(EVENTS, beginning)
 
 
 def test_a_graph_conditions_exactly_on_positions_that_need_nothing_missing(x64):
