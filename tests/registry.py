@@ -69,8 +69,11 @@ from jaxgen.models import (
     Logistic,
     Mixture,
     MultiScale,
+    MultivariateNormal,
     StandardNormal,
     StudentT,
+    Uniform,
+    VonMises,
 )
 from jaxgen.networks import MLP, ConvResNet, Embedding, GatedResNet, Upsampling, VisionTransformer
 
@@ -602,6 +605,11 @@ MODELS: dict[str, Example] = {
     "logistic": Example(lambda r: Logistic((2,)), (2,)),
     "diagonal normal": Example(lambda r: DiagonalNormal((2, 1)), (2, 1)),
     "student t": Example(lambda r: StudentT((1,), df=8.0), (1,)),
+    "multivariate normal": Example(
+        lambda r: MultivariateNormal((2, 1), covariance=np.array([[2.0, 0.5], [0.5, 1.0]])), (2, 1)
+    ),
+    "uniform": Example(lambda r: Uniform((2,), -1.0, 3.0), (2,), (-1.0, 3.0)),
+    "von mises": Example(lambda r: VonMises((2,), 1.0, 2.0), (2,), (-np.pi, np.pi)),
     "class-conditional normal": Example(lambda r: ClassConditionalNormal((2,), 2), (2,), labels=2),
     "flow on a class-conditional base": Example(
         lambda r: Flow(maf((2,), r), ClassConditionalNormal((2,), 2)), (2,), labels=2

@@ -6,6 +6,7 @@ Nothing here keeps a parameter, imports Flax or jits itself; everything is safe 
 
 from jaxgen.functional import (
     autoregressive,
+    circle,
     companding,
     coupling,
     dequantization,
@@ -21,6 +22,7 @@ from jaxgen.functional import (
 
 __all__ = [
     "autoregressive",
+    "circle",
     "companding",
     "coupling",
     "dequantization",

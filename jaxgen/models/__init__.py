@@ -8,6 +8,8 @@ from jaxgen.models.densities import (
     Logistic,
     StandardNormal,
     StudentT,
+    Uniform,
+    VonMises,
 )
 from jaxgen.models.dequantized import Dequantized
 from jaxgen.models.embedded import Embedded
@@ -15,6 +17,7 @@ from jaxgen.models.ensemble import Ensemble
 from jaxgen.models.flow import Flow
 from jaxgen.models.mixture import Mixture
 from jaxgen.models.multi_scale import MultiScale
+from jaxgen.models.multivariate import MultivariateNormal
 
 __all__ = [
     "Autoregressive",
@@ -28,6 +31,9 @@ __all__ = [
     "Mixture",
     "Model",
     "MultiScale",
+    "MultivariateNormal",
     "StandardNormal",
     "StudentT",
+    "Uniform",
+    "VonMises",
 ]

@@ -4,9 +4,12 @@ Any model with an exact likelihood can be a base, a :class:`~jaxgen.models.Mixtu
 one; these are the usual simple ones. With entries ``i`` of the event:
 
 ===========================  =======================================================================
+:class:`Uniform`             the same density everywhere in a box; nothing is learned
 :class:`StandardNormal`      ``N(0, 1)`` for every entry; nothing is learned
 :class:`Logistic`            the standard logistic (NICE, Dinh et al. 2014); nothing is learned
 :class:`DiagonalNormal`      ``N(mu_i, sigma_i^2)``
+:class:`MultivariateNormal`  ``N(mu, Sigma)`` over all entries together
+:class:`VonMises`            angles, around ``mu_i`` with concentration ``kappa_i``
 :class:`StudentT`            heavy tails, with ``nu_i`` degrees of freedom (Jaini et al. 2020)
 :class:`ClassConditionalNormal`  ``N(mu_yi, sigma_yi^2)`` given a label ``y`` (Izmailov et al. 2020)
 ===========================  =======================================================================
@@ -28,9 +31,10 @@ from jaxgen.core import (
     adapt_once,
     check_labels,
     float_dtype,
+    is_concrete,
     take_class,
 )
-from jaxgen.functional import likelihoods
+from jaxgen.functional import circle, likelihoods
 from jaxgen.functional.statistics import location_and_scale
 from jaxgen.models.base import Model, Sampling
 
@@ -54,6 +58,53 @@ class Density(Model):
 
     def _sum_event(self, log_prob: Array) -> Array:
         return jnp.sum(log_prob, tuple(range(-len(self.event_shape), 0)))
+
+
+class Uniform(Density):
+    """The same density everywhere in a box, and none outside: ``-inf``, with gradient 0.
+
+    It is the same at every temperature: a uniform entry has no place that it deviates from.
+
+    Args:
+        event_shape: the event's shape.
+        low, high: arrays that broadcast to it; the ends belong to the box.
+
+    Raises:
+        ValueError: if an entry's ends are not finite, or not in order.
+
+    >>> Uniform((2,), -1.0, 3.0).log_prob(jnp.array([[0.0, 3.0], [0.0, 4.0]])).round(4).tolist()
+    [-2.772599935531616, -inf]
+    """
+
+    def __init__(self, event_shape: Shape, low: Array | float = 0.0, high: Array | float = 1.0):
+        super().__init__(event_shape)
+        dtype = jnp.result_type(float)
+        low, high = (jnp.broadcast_to(jnp.asarray(e, dtype), self.event_shape) for e in (low, high))
+        if is_concrete(low) and not bool(jnp.all((low < high) & jnp.isfinite(high - low))):
+            raise ValueError(f"Uniform: expected finite low < high, got {low} and {high}")
+        self.low, self.high = Buffer(low), Buffer(high)
+
+    def _score(self, x: Array, context: Context) -> Array:
+        low, high = self.low[...], self.high[...]
+        inside = jnp.all((x >= low) & (x <= high), tuple(range(-len(self.event_shape), 0)))
+        density = -jnp.sum(jnp.log(high - low)).astype(x.dtype)
+        return jnp.where(inside, density, -jnp.inf)
+
+    def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
+        low, high = self.low[...], self.high[...]
+        share = jax.random.uniform(key, (*batch, *self.event_shape), low.dtype)
+        return jnp.minimum(low + share * (high - low), high)  # which rounding may cross
+
+    def check_data(self, x: Array | np.ndarray) -> None:
+        super().check_data(x)
+        if is_concrete(x):
+            low, high = np.asarray(self.low[...]), np.asarray(self.high[...])
+            outside = (np.asarray(x) < low) | (np.asarray(x) > high)
+            if outside.any():
+                raise ValueError(
+                    f"Uniform: expected values from {low.min():g} to {high.max():g}, got "
+                    f"{np.asarray(x)[outside][0]:g}"
+                )
 
 
 class StandardNormal(Density):
@@ -114,6 +165,59 @@ class DiagonalNormal(Density):
         mean = self.mean[...]
         noise = jax.random.normal(key, (*batch, *self.event_shape), mean.dtype)
         return likelihoods.normal_sample(mean, self.log_scale[...], how.temperature * noise)
+
+
+class VonMises(Density):
+    r"""Independent angles, each around a learned mean: ``log p(x) = kappa cos(x - mu) + const``.
+
+    The density has the period :math:`2\pi`, and integrates to 1 over a turn; samples are in
+    ``[-pi, pi]``. At a temperature ``T`` the concentration is ``kappa / T^2``, by which the
+    deviation of a narrow density is multiplied by ``T``. It is the base of flows on circles, as is
+    :class:`Uniform` (Rezende et al. 2020).
+
+    Args:
+        event_shape: the event's shape.
+        location: ``mu``, array that broadcasts to it.
+        concentration: ``kappa``, likewise: 0 is no value, but as small as one likes is, for an
+            angle that is nearly uniform.
+
+    Raises:
+        ValueError: for a concentration that is not positive and finite.
+
+    >>> round(float(VonMises((1,), concentration=1e-9).log_prob(jnp.zeros(1))), 4)
+    -1.8379
+    """
+
+    reparametrized = False  # which proposal is accepted has no gradient
+
+    def __init__(
+        self,
+        event_shape: Shape,
+        location: Array | float = 0.0,
+        concentration: Array | float = 1.0,
+    ):
+        super().__init__(event_shape)
+        dtype = jnp.result_type(float)
+        concentration = jnp.asarray(concentration, dtype)
+        if is_concrete(concentration) and not bool(
+            jnp.all((concentration > 0) & jnp.isfinite(concentration))
+        ):
+            raise ValueError(
+                f"VonMises: expected a positive, finite concentration, got {concentration}"
+            )
+        shape = self.event_shape
+        self.location = nnx.Param(jnp.broadcast_to(jnp.asarray(location, dtype), shape))
+        self.log_concentration = nnx.Param(jnp.broadcast_to(jnp.log(concentration), shape))
+
+    def _score(self, x: Array, context: Context) -> Array:
+        concentration = jnp.exp(self.log_concentration[...])
+        return self._sum_event(circle.von_mises_log_prob(x, self.location[...], concentration))
+
+    def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
+        shape = (*batch, *self.event_shape)
+        concentration = jnp.exp(self.log_concentration[...]) / how.temperature**2
+        location = jnp.broadcast_to(self.location[...], shape)
+        return circle.von_mises_sample(key, location, jnp.broadcast_to(concentration, shape))
 
 
 class StudentT(Density):

@@ -28,8 +28,11 @@ CLASSES = {
     "Logistic": set(),
     "Mixture": set(),
     "MultiScale": set(),
+    "MultivariateNormal": set(),
     "StandardNormal": set(),
     "StudentT": set(),
+    "Uniform": set(),
+    "VonMises": set(),
 }
 
 

@@ -27,8 +27,11 @@ from jaxgen.models import (
     Flow,
     Logistic,
     Mixture,
+    MultivariateNormal,
     StandardNormal,
     StudentT,
+    Uniform,
+    VonMises,
 )
 from jaxgen.networks import Embedding
 from jaxgen.runs import Recipe, load, train
@@ -49,6 +52,7 @@ DENSITIES = {
     "logistic": lambda: Logistic((3,)),
     "student t": lambda: StudentT((3,)),
     "diagonal normal": lambda: perturb(DiagonalNormal((3,)), KEY),
+    "multivariate normal": lambda: perturb(MultivariateNormal((3,)), KEY),
     "class-conditional normal": lambda: perturb(ClassConditionalNormal((3,), 2), KEY),
 }
 
@@ -58,7 +62,7 @@ def test_the_deviation_of_a_base_is_multiplied(name):
     density = DENSITIES[name]()
     context = None if density.context_shape is None else jnp.array([1, 0])
     location = 0.0
-    if name == "diagonal normal":
+    if name in ("diagonal normal", "multivariate normal"):
         location = np.asarray(density.mean[...])
     elif context is not None:
         location = np.asarray(density.means[...])[context]
@@ -68,6 +72,21 @@ def test_the_deviation_of_a_base_is_multiplied(name):
     for temperature in (0.5, 3, np.float64(0.25), jnp.float32(2.0)):
         expected = location + float(temperature) * (draw() - location)
         np.testing.assert_allclose(draw(temperature=temperature), expected, atol=1e-6)
+
+
+def test_a_uniform_entry_is_the_same_at_every_temperature():
+    density = Uniform((2,), -1.0, 3.0)
+    for temperature in (0.5, 4.0):
+        cold = density.sample(KEY, 100, temperature=temperature)
+        np.testing.assert_array_equal(cold, density.sample(KEY, 100))
+
+
+def test_the_deviation_of_a_narrow_angle_is_multiplied_and_stays_on_the_circle():
+    density = VonMises((2,), 0.5, 400.0)
+    for temperature in (0.5, 1.0, 3.0):
+        away = np.asarray(density.sample(KEY, 20_000, temperature=temperature)) - 0.5
+        np.testing.assert_allclose(away.std(0), temperature / 20.0, rtol=0.03)
+    assert np.abs(density.sample(KEY, 1000, temperature=1e3)).max() <= np.float32(np.pi)
 
 
 def test_a_mixture_chooses_its_component_at_the_temperature():
