@@ -28,6 +28,7 @@ from jaxgen.training.inputs import as_batch, check_inputs, mean_size, num_exampl
 from jaxgen.training.metrics import MetricsLog
 from jaxgen.training.objectives import Batch, Objective, negative_log_likelihood
 from jaxgen.training.optimizers import Optimizer, as_transformation
+from jaxgen.training.round_trip import warn_unless_invertible
 from jaxgen.training.settings import TrainSettings
 from jaxgen.training.state import TrainState, with_params
 from jaxgen.training.steps import data_mesh, make_step, make_steps
@@ -214,6 +215,7 @@ def fit(
             checkpoints.wait()
     chosen = best.params if best.step else state.ema
     model = calibrate(with_params(state.model, chosen))
+    warn_unless_invertible(model, first.context, valid_key)
     return FitResult(model, state, log.rows, best.step or done, interrupt.requested)
 
 
