@@ -9,11 +9,11 @@ from jaxgen.runs.draw import sample
 from jaxgen.runs.files import ExperimentFile
 from jaxgen.runs.recipe import Recipe
 from jaxgen.runs.record import evaluate_run
-from jaxgen.training.inputs import mean_size
 from jaxgen.training.loop import FitResult
 from jaxgen.training.metrics import read_metrics
 from jaxgen.training.objectives import Batch
 from jaxgen.training.procedures import Task
+from jaxgen.training.rows import mean_size
 
 
 def train(

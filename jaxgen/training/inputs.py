@@ -1,99 +1,180 @@
-"""What training is given, as batches of arrays, and what it refuses."""
+"""What users have, as batches of arrays: tables, tuples, dictionaries, data sets."""
 
-import math
-from typing import Any
+import numbers
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
-from flax import nnx
-from jax import Array
 
-from jaxgen.core import ShapeError, needs_calibration
-from jaxgen.data.batching import batch_indices
+from jaxgen.core import unknown
+from jaxgen.data import Dataset
 from jaxgen.models import Model
 from jaxgen.training.objectives import Batch
-from jaxgen.training.optimizers import Optimizer, as_transformation, check_optimizer
-from jaxgen.training.settings import TrainSettings
+
+# The keys of a dictionary, in the order of a tuple; labels stand for a context.
+_PARTS = ("x", "context", "lengths", "weights")
 
 
-def as_batch(data: Any) -> Batch | None:
-    """Examples, or a tuple of a batch's parts, as a :class:`Batch` of NumPy arrays."""
+class Given(NamedTuple):
+    """What was given, as a batch of NumPy arrays, and the names of a table's columns, if any."""
+
+    batch: Batch
+    columns: tuple[str, ...] | None = None
+
+
+def as_given(data: Any, model: Model, what: str) -> Given | None:
+    """Data of any form that :func:`~jaxgen.training.fit` takes; None for None.
+
+    Integer labels ``(n,)`` become what the model's context is: themselves, or their one-hot.
+
+    Args:
+        data: examples, or a :class:`Batch`, a tuple or dictionary of its parts, a
+            :class:`~jaxgen.data.Dataset`.
+        model: what they are for.
+        what: what they are called in messages: ``"training"``.
+
+    Raises:
+        ValueError: if they are no numbers, or the labels do not fit the context.
+    """
     if data is None:
         return None
-    parts = data if isinstance(data, tuple) else (data,)
-    return Batch(*(None if part is None else np.asarray(part) for part in parts))
+    parts = _parts(data, model, what)
+    x, context, lengths, weights = (parts.get(name) for name in _PARTS)
+    where = f"the {what} data"
+    names = _column_names(x)
+    return Given(
+        Batch(
+            None if x is None else as_numbers(x, where),
+            None if context is None else _context(context, model, what),
+            None if lengths is None else as_numbers(lengths, f"the lengths of {where}"),
+            None if weights is None else _weights(weights, where),
+        ),
+        names,
+    )
 
 
-def num_examples(data: Batch, settings: TrainSettings) -> int:
-    """How many rows there are to draw batches from; one batch of nothing if there are no data."""
-    arrays = jax.tree.leaves(data)
-    return len(arrays[0]) if arrays else settings.batch_size
+def _parts(data: Any, model: Model, what: str) -> dict[str, Any]:
+    """The parts of a batch by name, as they were given."""
+    if isinstance(data, str):
+        raise ValueError(
+            f"the {what} data: expected arrays, got the string {data!r}; a data set is loaded by "
+            f"jaxgen.data.load"
+        )
+    if isinstance(data, Dataset):
+        # The labels of data that nothing is conditional on stay unused.
+        labels = None if model.context_shape is None else data.y
+        return {"x": data.x, "context": labels, "lengths": data.lengths}
+    if isinstance(data, Mapping):
+        for key in data:
+            if key not in (*_PARTS, "labels"):
+                raise unknown(f"part of the {what} data", str(key), (*_PARTS, "labels"))
+        if data.get("context") is not None and data.get("labels") is not None:
+            raise ValueError(f"the {what} data: expected a context or labels, got both")
+        context = data.get("context")
+        return {**data, "context": data.get("labels") if context is None else context}
+    if isinstance(data, tuple):
+        if len(data) > len(_PARTS):
+            raise ValueError(
+                f"the {what} data: expected a tuple ({', '.join(_PARTS)}) or the beginning of one, "
+                f"got {len(data)} parts"
+            )
+        return dict(zip(_PARTS, data, strict=False))
+    return {"x": data}
 
 
-def take_rows(data: Batch, rows: np.ndarray) -> Batch:
-    """These examples of a batch."""
-    return jax.tree.map(lambda array: array[rows], data)
+def _column_names(x: Any) -> tuple[str, ...] | None:
+    columns = getattr(x, "columns", None)
+    return None if columns is None else tuple(map(str, columns))
 
 
-def mean_size(model: Model, data: Batch) -> float:
-    """The mean number of values that an example holds, padding left out."""
-    return math.prod(model.event_shape) if data.lengths is None else float(np.mean(data.lengths))
-
-
-def check_inputs(
-    model: Model,
-    train: Batch,
-    valid: Batch | None,
-    settings: TrainSettings,
-    optimizer: Optimizer | None = None,
-) -> None:
-    """Refuses what :func:`fit` cannot train on.
+def as_numbers(value: Any, where: str) -> np.ndarray:
+    """An array of numbers in the machine's own byte order.
 
     Raises:
-        ValueError: saying what was expected and what came.
+        ValueError: if there are values that are missing, or no numbers, naming the first.
     """
-    check_data(model, train, valid)
-    batch_indices(settings.seed, 0, 1, num_examples(train, settings), settings.batch_size)
-    check_optimizer(as_transformation(optimizer, settings), nnx.state(model, nnx.Param))
-
-
-def check_data(model: Model, train: Batch, valid: Batch | None) -> None:
-    """Refuses data that do not fit the model, or each other.
-
-    Raises:
-        ValueError: saying what was expected and what came.
-    """
-    for name, batch in (("training", train), ("validation", valid)):
-        if batch is None:
-            continue
-        if batch.x is not None:
-            _check_examples(model, batch.x, name)
-        elif batch is valid or needs_calibration(model):
+    names = _column_names(value)
+    if np.ma.isMaskedArray(value):
+        missing = int(np.ma.getmaskarray(value).sum())
+        if missing:
             raise ValueError(
-                f"the {name} data hold no examples, got None; expected (n, {model.event_shape})"
+                f"{where}: expected every value, got a masked array that lacks {missing}; drop "
+                f"those rows, or fill the values in"
             )
-        if batch.lengths is not None:
-            if batch.x is None or batch.lengths.shape != (len(batch.x),):
-                raise ValueError(
-                    f"the {name} data: expected a length for each example, got lengths of shape "
-                    f"{batch.lengths.shape}"
-                )
-            model.check_lengths(np.asarray(batch.lengths))
-        if batch.context is None:
+        value = value.data
+    try:
+        # A table of several kinds of columns becomes one of objects, which are looked at below.
+        array = value.to_numpy() if names is not None else np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{where}: expected an array of numbers, got {type(value).__name__} ({error})"
+        ) from error
+    if array.dtype.kind in "OUS":
+        array = _numbers_in(array, value, names, where)
+    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        advice = "; subtract a date and divide by a unit first" if array.dtype.kind in "Mm" else ""
+        raise ValueError(f"{where}: expected real numbers or integers, got {array.dtype}{advice}")
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        array = array.astype(np.float64)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _numbers_in(
+    array: np.ndarray, value: Any, names: tuple[str, ...] | None, where: str
+) -> np.ndarray:
+    """An array of Python objects as one of numbers, if that is what they are."""
+    if array.ndim == 0:
+        raise ValueError(f"{where}: expected an array of numbers, got {type(value).__name__}")
+    for index, cell in np.ndenumerate(array.astype(object)):
+        if isinstance(cell, numbers.Real):
             continue
-        if batch.x is not None and len(batch.context) != len(batch.x):
-            raise ValueError(
-                f"the {name} data hold {len(batch.x)} examples, but {len(batch.context)} contexts"
-            )
-        if not np.isfinite(batch.context).all():
-            raise ValueError(f"the contexts of the {name} data hold NaN or infinite values")
-        model.check_context(batch.context)
+        column = "" if len(index) < 2 else f"column {column_name(index[1:], names)}, "
+        # Whatever stands for a missing value in a table is not equal to itself, or None.
+        missing = cell is None or type(cell).__name__ in ("NAType", "NaTType")
+        advice = "drop or fill missing values" if missing else "encode it as numbers, or drop it"
+        raise ValueError(
+            f"{where}: expected numbers, got {cell!r} in {column}row {index[0]}; {advice}"
+        )
+    whole = all(isinstance(cell, numbers.Integral) for cell in array.flat)
+    try:
+        return array.astype(np.int64 if whole else np.float64)
+    except OverflowError as error:
+        raise ValueError(f"{where}: expected numbers that fit in 64 bits: {error}") from error
 
 
-def _check_examples(model: Model, x: np.ndarray | Array, name: str) -> None:
-    if len(x) == 0:
-        raise ValueError(f"the {name} data are empty: expected (n, {model.event_shape})")
-    if x.ndim != 1 + len(model.event_shape):
-        expected = ", ".join(["n", *map(str, model.event_shape)])
-        raise ShapeError(f"the {name} data: expected shape ({expected}), got {x.shape}")
-    model.check_data(x)
+def column_name(index: tuple[int, ...], names: tuple[str, ...] | None) -> str:
+    """How an entry of an event is called: its column's name or number, or a pixel's indices."""
+    if len(index) > 1:
+        return str(tuple(map(int, index)))
+    return repr(names[index[0]]) if names is not None else str(int(index[0]))
+
+
+def _weights(weights: Any, where: str) -> np.ndarray:
+    """Weights of mean 1, so that the weighted mean over a batch estimates that over the data."""
+    weights = as_numbers(weights, f"the weights of {where}").astype(np.float64)
+    fit = weights.ndim == 1 and np.isfinite(weights).all() and (weights >= 0).all()
+    if not fit or not weights.any():
+        raise ValueError(
+            f"the weights of {where}: expected a finite number for each example, none of them "
+            f"negative and not all 0, got shape {weights.shape}"
+            + (f", {weights.min()} to {weights.max()}" if weights.size else "")
+        )
+    return (weights / weights.mean()).astype(np.float32)
+
+
+def _context(context: Any, model: Model, what: str) -> np.ndarray:
+    """Contexts as they are; labels, where the model takes their one-hot, as that."""
+    where = f"the contexts of the {what} data"
+    context = as_numbers(context, where)
+    shape = model.context_shape
+    if shape is None or len(shape) == 0 or context.ndim != 1 or context.dtype.kind not in "biu":
+        return context
+    low, high = (int(context.min()), int(context.max())) if context.size else (0, 0)
+    if len(shape) != 1 or shape[0] < 2 or low < 0 or high >= shape[0]:
+        taken = f"a one-hot of {shape[0]} classes, 0 to {shape[0] - 1}" if len(shape) == 1 else ""
+        raise ValueError(
+            f"{where}: got labels from {low} to {high}, but the model takes contexts of shape "
+            f"{shape}{', such as ' + taken if taken else ''}; number the classes so, or embed the "
+            f"labels: jaxgen.models.Embedded"
+        )
+    return (context[:, None] == np.arange(shape[0])).astype(np.float32)

@@ -3,18 +3,15 @@
 import contextlib
 import dataclasses
 import math
-import signal
-import threading
+import numbers
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
@@ -24,14 +21,17 @@ from jaxgen.data.batching import batch_indices
 from jaxgen.models import Model
 from jaxgen.models.scoring import score
 from jaxgen.training.checkpoints import Checkpoints
-from jaxgen.training.inputs import as_batch, check_inputs, mean_size, num_examples, take_rows
+from jaxgen.training.checks import check_inputs
+from jaxgen.training.inputs import Given, as_given
 from jaxgen.training.metrics import MetricsLog
 from jaxgen.training.objectives import Batch, Objective, negative_log_likelihood
 from jaxgen.training.optimizers import Optimizer, as_transformation
 from jaxgen.training.round_trip import warn_unless_invertible
+from jaxgen.training.rows import hold_out, mean_size, num_examples, take_rows, typical_rows
 from jaxgen.training.settings import TrainSettings
 from jaxgen.training.state import TrainState, with_params
 from jaxgen.training.steps import data_mesh, make_step, make_steps
+from jaxgen.training.stopping import Best, Callback, Interrupt, check_callbacks, told_to_stop
 
 # Data up to this size live on the device; larger sets are sent a dispatch at a time.
 DEVICE_DATA_BYTES = 2 * 1024**3
@@ -72,6 +72,7 @@ def fit(
     out: Path | str | None = None,
     objective: Objective = negative_log_likelihood,
     optimizer: Optimizer | None = None,
+    callbacks: Sequence[Callback] = (),
     mesh: Mesh | None = None,
     progress: bool = True,
 ) -> FitResult:
@@ -86,10 +87,16 @@ def fit(
 
     Args:
         model: what to train; it is left as it is.
-        train: examples ``(n, *event_shape)``, or a :class:`Batch` with contexts or lengths. An
-            objective that looks at no data (:func:`reverse_kl`) takes None, or the contexts alone
-            as ``Batch(context=contexts)``; nothing is initialised from data then.
-        valid: the same for validation, or None.
+        train: examples ``(n, *event_shape)``: an array, or a table with ``columns`` (a data frame);
+            with more to each, a tuple ``(x, context)``, a dictionary of ``x``, ``context`` or
+            ``labels``, ``lengths`` and ``weights``, a :class:`Batch`, or a
+            :class:`~jaxgen.data.Dataset`. Integer labels ``(n,)`` become their one-hot where that
+            is what the model takes. Weights, of any scale, say how much each example counts: in
+            the likelihood, in validation, and in what layers are initialised from. An objective
+            that looks at no data (:func:`reverse_kl`) takes None, or the contexts alone as
+            ``Batch(context=contexts)``; nothing is initialised from data then.
+        valid: the same for validation; a fraction between 0 and 1 of the training data, which
+            is held out, chosen by the seed; or None.
         settings: see :class:`TrainSettings`.
         out: the run directory, or None to keep nothing.
         objective: ``(model, batch, key) -> loss``.
@@ -97,6 +104,8 @@ def fit(
             ``optax.MultiSteps`` of one, which accumulates gradients over batches. It takes the
             place of the one that the settings name: their ``learning_rate``, ``schedule``,
             ``clip_norm`` and ``weight_decay`` play no role then. None for theirs.
+        callbacks: functions, each called with every row that is logged. If one returns True,
+            training ends there, as it does when patience runs out.
         mesh: devices to use, with the axis ``"data"``; all that divide the batch if None.
         progress: shows a progress bar.
 
@@ -104,10 +113,12 @@ def fit(
         A :class:`FitResult`.
 
     Raises:
-        ValueError: if the data are missing, empty, not finite, outside the model's support, or
-            fewer than a batch; or the optimizer asks for more than gradients (``optax.lbfgs``).
+        ValueError: if the data are missing, empty, not numbers, not finite, outside the model's
+            support, or fewer than a batch; or the optimizer asks for more than gradients
+            (``optax.lbfgs``).
         NonFiniteLossError: if the loss stops being finite; the last good checkpoint stays.
 
+    >>> from flax import nnx
     >>> from jaxgen import zoo
     >>> flow = zoo.maf((2,), layers=1, hidden=(8,), rngs=nnx.Rngs(0))
     >>> x = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
@@ -116,30 +127,32 @@ def fit(
     2
     """
     settings = settings if settings is not None else TrainSettings()
-    train, valid = as_batch(train) or Batch(), as_batch(valid)
+    given = as_given(train, model, "training") or Given(Batch())
+    train, valid = _splits(given.batch, valid, model, settings)
     if train.x is None and objective is negative_log_likelihood:
         raise ValueError(
             "fit: expected training data, got None; maximum likelihood needs them, an objective "
             "like reverse_kl does not"
         )
+    check_callbacks(callbacks)
     check_inputs(model, train, valid, settings, optimizer)  # before anything is written
     count = num_examples(train, settings)
     seed = settings.seed
     transformation = as_transformation(optimizer, settings)
     mesh = mesh if mesh is not None else data_mesh(settings.batch_size)
-    step = make_step(objective, transformation, settings.ema_decay)
-    run_steps = make_steps(step, mesh)
+    replicated = NamedSharding(mesh, PartitionSpec())
     key = jax.random.key(seed)
     init_key, train_key, valid_key = jax.random.split(key, 3)
 
-    rows = np.random.default_rng(seed).permutation(count)
+    rows = typical_rows(train, count, seed)
     first = take_rows(train, rows[: settings.init_batch_size])
-    model = model.standardize(train.x, train.context)
+    whole = train if train.weights is None else take_rows(train, rows)
+    model = model.standardize(whole.x, whole.context)
     if first.x is not None:
         model = jax.jit(type(model).initialize)(model, first.x, init_key, first.context)
     calibrate = _calibration(model, take_rows(train, rows[:CALIBRATION_EXAMPLES]), init_key)
     state = TrainState.create(model, transformation, train_key)
-    best = _Best(params=jax.tree.map(jnp.copy, state.ema))
+    best = Best(params=jax.tree.map(jnp.copy, state.ema))
 
     out = None if out is None else Path(out)
     if out is not None:
@@ -152,7 +165,7 @@ def fit(
         start = latest
     log = MetricsLog(None if out is None else out / "metrics.jsonl", start)
 
-    replicated = NamedSharding(mesh, PartitionSpec())
+    run_steps = make_steps(make_step(objective, transformation, settings.ema_decay), mesh)
     state = jax.device_put(state, replicated)
     on_device = sum(array.nbytes for array in jax.tree.leaves(train)) <= DEVICE_DATA_BYTES
     data = jax.device_put(train, replicated) if on_device else None
@@ -170,10 +183,10 @@ def fit(
             )
 
     spent = log.rows[-1]["seconds"] if log.rows else 0.0
-    done, began = start, time.perf_counter() - spent
+    done, began, told = start, time.perf_counter() - spent, False
     bar = tqdm(total=settings.steps, initial=start, disable=not progress, unit="step")
-    with bar, _Interrupt() as interrupt, checkpoints or contextlib.nullcontext():
-        while done < settings.steps and not interrupt.requested and not best.stop(settings):
+    with bar, Interrupt() as interrupt, checkpoints or contextlib.nullcontext():
+        while done < settings.steps and not (interrupt.requested or told or best.stop(settings)):
             stop = min(_next_multiple(done, settings.steps_per_dispatch), settings.steps)
             indices = batch_indices(seed, done, stop, count, settings.batch_size)
             if data is not None:
@@ -202,13 +215,14 @@ def fit(
                     lengths=valid.lengths,
                     key=valid_key,
                 )
-                row["valid_loss"] = -float(scores.mean())
+                row["valid_loss"] = -float(np.average(scores, weights=valid.weights))
                 best.update(row["valid_loss"], done, state.ema)
             log.write(row)
             bar.update(done - bar.n)
             bar.set_postfix_str(_summary(row, best, bits))
             if checkpoint:
                 save(done)
+            told = told_to_stop(callbacks, row)
         if checkpoints is not None:
             if checkpoints.latest() != done:
                 save(done)
@@ -217,6 +231,22 @@ def fit(
     model = calibrate(with_params(state.model, chosen))
     warn_unless_invertible(model, first.context, valid_key)
     return FitResult(model, state, log.rows, best.step or done, interrupt.requested)
+
+
+def _splits(
+    train: Batch, valid: Any, model: Model, settings: TrainSettings
+) -> tuple[Batch, Batch | None]:
+    """The training and the validation data."""
+    if isinstance(valid, numbers.Number):
+        # A whole number is no fraction, nor is True.
+        if not isinstance(valid, float | np.floating) or not 0 < valid < 1:
+            raise ValueError(
+                f"valid: expected validation data, a fraction between 0 and 1 of the training "
+                f"data, or None, got {valid!r}"
+            )
+        return hold_out(train, float(valid), num_examples(train, settings), settings.seed)
+    given = as_given(valid, model, "validation")
+    return train, None if given is None else given.batch
 
 
 def _calibration(model: Model, data: Batch, key: Array) -> Callable[[Model], Model]:
@@ -234,49 +264,6 @@ def _calibration(model: Model, data: Batch, key: Array) -> Callable[[Model], Mod
         return run(model, data.x, key, data.context)
 
     return calibrate
-
-
-@dataclasses.dataclass
-class _Best:
-    """The parameters that were best in validation, and how long ago."""
-
-    params: nnx.State
-    value: float | None = None
-    step: int = 0
-    misses: int = 0
-
-    def update(self, value: float, step: int, params: nnx.State) -> None:
-        if math.isfinite(value) and (self.value is None or value < self.value):
-            # A copy: the state's own arrays are donated to the next dispatch.
-            self.params = jax.tree.map(jnp.copy, params)
-            self.value, self.step, self.misses = value, step, 0
-        else:
-            self.misses += 1
-
-    def stop(self, settings: TrainSettings) -> bool:
-        return settings.patience is not None and self.misses >= settings.patience
-
-
-class _Interrupt:
-    """Turns the first Ctrl-C into a request to stop after the current dispatch."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def __enter__(self) -> "_Interrupt":
-        # Only the main thread may install handlers.
-        self._installed = threading.current_thread() is threading.main_thread()
-        if self._installed:
-            self._previous = signal.signal(signal.SIGINT, self._handle)
-        return self
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        signal.signal(signal.SIGINT, self._previous)  # the second one is not held back
-
-    def __exit__(self, *exception: Any) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, self._previous)
 
 
 def _next_multiple(step: int, interval: int) -> int:
@@ -306,7 +293,7 @@ def _require_finite(
     )
 
 
-def _summary(row: dict[str, Any], best: _Best, bits: float | None) -> str:
+def _summary(row: dict[str, Any], best: Best, bits: float | None) -> str:
     text = f"loss {row['loss']:.3f} nats"
     if bits is not None:
         text += f" = {row['loss'] * bits:.3f} bits/dim"

@@ -19,12 +19,15 @@ class Batch(NamedTuple):
     """Examples ``(batch, *event_shape)`` and, for a conditional model, their contexts.
 
     An objective that looks at no examples gets None for them. ``lengths``, integers ``(batch,)``,
-    are those of examples which are padded: so many leading values are data.
+    are those of examples which are padded: so many leading values are data. ``weights``, numbers
+    ``(batch,)``, say how much each example counts; :func:`~jaxgen.training.fit` scales them to a
+    mean of 1 over the data.
     """
 
     x: Array | np.ndarray | None = None
     context: Array | np.ndarray | None = None
     lengths: Array | np.ndarray | None = None
+    weights: Array | np.ndarray | None = None
 
 
 Objective = Callable[[Model, Batch, Array], Array]
@@ -34,8 +37,8 @@ def negative_log_likelihood(model: Model, batch: Batch, key: Array) -> Array:
     """``-mean log p(x)`` in nats, or of the model's lower bound: maximum likelihood.
 
     ``key`` feeds dropout, dequantization and random orders. Padding does not count: with lengths
-    it is the mean over the examples of the nats of their data. Any function of this signature can
-    be an objective.
+    it is the mean over the examples of the nats of their data. With weights of mean 1 it is
+    ``-mean w log p(x)``. Any function of this signature can be an objective.
 
     >>> from jaxgen.models import StandardNormal
     >>> batch = Batch(jnp.zeros((4, 2)))
@@ -46,8 +49,14 @@ def negative_log_likelihood(model: Model, batch: Batch, key: Array) -> Array:
     x, context, lengths = jax.tree.map(jnp.asarray, (batch.x, batch.context, batch.lengths))
     if lengths is not None:
         log_prob: Callable[..., Array] = model.log_prob  # only some models take lengths
-        return -jnp.mean(log_prob(x, context, lengths=lengths, key=dropout_key))
-    return -jnp.mean(model.elbo(x, noise_key, context, dropout_key=dropout_key))
+        values = log_prob(x, context, lengths=lengths, key=dropout_key)
+    else:
+        values = model.elbo(x, noise_key, context, dropout_key=dropout_key)
+    return -jnp.mean(_weighted(values, batch.weights))
+
+
+def _weighted(values: Array, weights: Array | np.ndarray | None) -> Array:
+    return values if weights is None else jnp.asarray(weights) * values
 
 
 def reverse_kl(
@@ -119,7 +128,7 @@ def reverse_kl(
                 f"reverse_kl: expected log_density to map samples of shape {x.shape} to "
                 f"{log_q.shape}, got {jnp.shape(log_p)}"
             )
-        return jnp.mean(log_q - log_p)
+        return jnp.mean(_weighted(log_q - log_p, batch.weights))
 
     return objective
 

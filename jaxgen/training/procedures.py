@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from jaxgen.core import unknown
 from jaxgen.models import Model
+from jaxgen.training.checks import check_data, check_inputs
 from jaxgen.training.counting import count, counted_network
-from jaxgen.training.inputs import check_data, check_inputs
 from jaxgen.training.loop import FitResult, fit
 from jaxgen.training.objectives import Batch, Objective, negative_log_likelihood
 from jaxgen.training.optimizers import Optimizer
@@ -79,6 +79,8 @@ class Counting:
     def check(self, task: Task) -> None:
         if task.objective is not negative_log_likelihood:
             raise ValueError("counting maximises the likelihood; it takes no other objective")
+        if task.train.weights is not None or task.valid.weights is not None:
+            raise ValueError("counting counts every example once; it takes no weights")
         counted_network(task.model)
         check_data(task.model, task.train, task.valid)
 

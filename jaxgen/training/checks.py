@@ -1,0 +1,112 @@
+"""What training refuses: data that do not fit the model, or each other, and the rest of it."""
+
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from jaxgen.core import ShapeError, needs_calibration
+from jaxgen.data.batching import batch_indices
+from jaxgen.models import Model
+from jaxgen.training.objectives import Batch
+from jaxgen.training.optimizers import Optimizer, as_transformation, check_optimizer
+from jaxgen.training.rows import num_examples
+from jaxgen.training.settings import TrainSettings
+
+
+def check_inputs(
+    model: Model,
+    train: Batch,
+    valid: Batch | None,
+    settings: TrainSettings,
+    optimizer: Optimizer | None = None,
+) -> None:
+    """Refuses what :func:`fit` cannot train on.
+
+    Raises:
+        ValueError: saying what was expected and what came.
+    """
+    check_data(model, train, valid)
+    batch_indices(settings.seed, 0, 1, num_examples(train, settings), settings.batch_size)
+    check_optimizer(as_transformation(optimizer, settings), nnx.state(model, nnx.Param))
+
+
+def check_data(model: Model, train: Batch, valid: Batch | None) -> None:
+    """Refuses data that do not fit the model, or each other.
+
+    Raises:
+        ValueError: saying which data, what was expected and what came.
+    """
+    if _are_contexts(model, train, valid):
+        raise ValueError(
+            f"the validation data are of the shape of contexts, {model.context_shape}, and the "
+            f"training data hold none; contexts go with their examples: fit(model, (x, context)), "
+            f"or Batch(x, context)"
+        )
+    _check_split(model, train, "training", required=needs_calibration(model))
+    if valid is not None:
+        _check_split(model, valid, "validation", required=True)
+
+
+def _are_contexts(model: Model, train: Batch, valid: Batch | None) -> bool:
+    """Whether someone gave contexts where validation data belong."""
+    if valid is None:
+        return False
+    if model.context_shape is None or train.context is not None or valid.context is not None:
+        return False
+    if train.x is None or valid.x is None or model.context_shape == model.event_shape:
+        return False
+    return valid.x.shape == (len(train.x), *model.context_shape)
+
+
+def _check_split(model: Model, batch: Batch, name: str, *, required: bool) -> None:
+    if batch.x is not None:
+        _check_examples(model, batch.x, name)
+        if batch.context is None and model.context_shape is not None:
+            raise ShapeError(
+                f"the {name} data hold no contexts: this is a conditional model; expected a "
+                f"context of shape {model.context_shape} for each example, as (x, context)"
+            )
+    elif required:
+        raise ValueError(
+            f"the {name} data hold no examples, got None; expected (n, {model.event_shape})"
+        )
+    count = _count(batch, name)
+    if batch.lengths is not None:
+        if batch.x is None or batch.lengths.shape != (count,):
+            raise ValueError(
+                f"the {name} data: expected a length for each example, got lengths of shape "
+                f"{batch.lengths.shape}"
+            )
+        model.check_lengths(np.asarray(batch.lengths))
+    if batch.weights is not None and batch.weights.shape != (count,):
+        raise ValueError(
+            f"the {name} data: expected a weight for each of {count} examples, got weights of "
+            f"shape {batch.weights.shape}"
+        )
+    if batch.context is not None:
+        if not np.isfinite(batch.context).all():
+            raise ValueError(f"the contexts of the {name} data hold NaN or infinite values")
+        model.check_context(batch.context)
+
+
+def _count(batch: Batch, name: str) -> int:
+    """How many examples, or else contexts, there are; each with the other."""
+    for what, value in (("examples", batch.x), ("contexts", batch.context)):
+        if value is not None and value.ndim == 0:
+            raise ShapeError(f"the {name} data: expected many {what}, got the number {value}")
+    if batch.x is None:
+        return 0 if batch.context is None else len(batch.context)
+    if batch.context is not None and len(batch.context) != len(batch.x):
+        raise ValueError(
+            f"the {name} data hold {len(batch.x)} examples, but {len(batch.context)} contexts"
+        )
+    return len(batch.x)
+
+
+def _check_examples(model: Model, x: np.ndarray | Array, name: str) -> None:
+    expected = ", ".join(["n", *map(str, model.event_shape)])
+    if x.ndim != 1 + len(model.event_shape):
+        raise ShapeError(f"the {name} data: expected shape ({expected}), got {x.shape}")
+    if len(x) == 0:
+        raise ValueError(f"the {name} data are empty: expected (n, {model.event_shape})")
+    model.check_data(x)

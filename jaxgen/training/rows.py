@@ -1,0 +1,61 @@
+"""Batches by their rows: how many there are, some of them, a part held out, the typical ones."""
+
+import math
+
+import jax
+import numpy as np
+
+from jaxgen.models import Model
+from jaxgen.training.objectives import Batch
+from jaxgen.training.settings import TrainSettings
+
+
+def num_examples(data: Batch, settings: TrainSettings) -> int:
+    """How many rows there are to draw batches from; one batch of nothing if there are no data."""
+    arrays = jax.tree.leaves(data)
+    return len(arrays[0]) if arrays else settings.batch_size
+
+
+def take_rows(data: Batch, rows: np.ndarray) -> Batch:
+    """These examples of a batch."""
+    return jax.tree.map(lambda array: array[rows], data)
+
+
+def mean_size(model: Model, data: Batch) -> float:
+    """The mean number of values that an example holds, padding left out."""
+    if data.lengths is None:
+        return math.prod(model.event_shape)
+    return float(np.mean(data.lengths)) * math.prod(model.event_shape[1:])
+
+
+def hold_out(data: Batch, fraction: float, count: int, seed: int) -> tuple[Batch, Batch]:
+    """The rows to train on, and a random part of all, at least one row, to validate on.
+
+    Both keep the order that the rows had; the same seed holds out the same ones.
+
+    Raises:
+        ValueError: if nothing is left to train on.
+    """
+    size = max(1, round(fraction * count))
+    if size >= count:
+        raise ValueError(
+            f"valid={fraction}: expected more than {size} examples to hold out {size}, got {count}"
+        )
+    # Not the generator of the seed alone, whose permutation orders the first epoch.
+    rows = np.random.default_rng([seed, count, size]).permutation(count)
+    return take_rows(data, np.sort(rows[size:])), take_rows(data, np.sort(rows[:size]))
+
+
+def typical_rows(data: Batch, count: int, seed: int) -> np.ndarray:
+    """As many rows as there are, in random order, each as often as its weight says.
+
+    What looks at data without knowing of weights, such as the initialisation of a layer, sees them
+    so. Without weights they are all the rows, each once.
+    """
+    order = np.random.default_rng(seed).permutation(count)
+    if data.weights is None:
+        return order
+    ends = np.cumsum(data.weights, dtype=np.float64)
+    # Evenly spaced over the total weight: a row of weight 2 is hit twice, one of 0 never.
+    places = (np.arange(count) + 0.5) * (ends[-1] / count)
+    return np.searchsorted(ends, places)[order]
