@@ -19,6 +19,7 @@ SMALLEST = {
     "inversion.py": ["--small"],
     "maf.py": ["--rounds", "1"],
     "peers.py": ["--small"],
+    "second_fit.py": ["--rounds", "1", "--models", "maf"],
 }
 
 

@@ -22,6 +22,7 @@ from jaxgen.models import Model
 from jaxgen.models.scoring import score
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.checks import check_inputs
+from jaxgen.training.compiled import steps_for
 from jaxgen.training.inputs import Given, as_given
 from jaxgen.training.metrics import MetricsLog
 from jaxgen.training.objectives import Batch, Objective, negative_log_likelihood
@@ -30,7 +31,7 @@ from jaxgen.training.round_trip import warn_unless_invertible
 from jaxgen.training.rows import hold_out, mean_size, num_examples, take_rows, typical_rows
 from jaxgen.training.settings import TrainSettings
 from jaxgen.training.state import TrainState, with_params
-from jaxgen.training.steps import data_mesh, make_step, make_steps
+from jaxgen.training.steps import data_mesh
 from jaxgen.training.stopping import Best, Callback, Interrupt, check_callbacks, told_to_stop
 
 # Data up to this size live on the device; larger sets are sent a dispatch at a time.
@@ -84,6 +85,9 @@ def fit(
 
     A model with batch normalisation is calibrated before every validation, and before it is saved
     or returned, on ``CALIBRATION_EXAMPLES`` of the training data.
+
+    A second training of the same kind (the same settings and shapes) takes the compiled steps of
+    the first; with an objective or an optimizer of one's own they are compiled again.
 
     Args:
         model: what to train; it is left as it is.
@@ -141,6 +145,8 @@ def fit(
     transformation = as_transformation(optimizer, settings)
     mesh = mesh if mesh is not None else data_mesh(settings.batch_size)
     replicated = NamedSharding(mesh, PartitionSpec())
+    # As the model of an earlier training is: what follows is compiled for where its arrays are.
+    model = jax.device_put(model, replicated)
     key = jax.random.key(seed)
     init_key, train_key, valid_key = jax.random.split(key, 3)
 
@@ -165,7 +171,7 @@ def fit(
         start = latest
     log = MetricsLog(None if out is None else out / "metrics.jsonl", start)
 
-    run_steps = make_steps(make_step(objective, transformation, settings.ema_decay), mesh)
+    run_steps = steps_for(objective, optimizer, settings, mesh, state, train)
     state = jax.device_put(state, replicated)
     on_device = sum(array.nbytes for array in jax.tree.leaves(train)) <= DEVICE_DATA_BYTES
     data = jax.device_put(train, replicated) if on_device else None

@@ -1,0 +1,89 @@
+"""Compiled steps that outlive a training, for the next one of the same kind.
+
+What is kept are the last few programs, by everything that they depend on: the settings that the
+optimizer is made of, the mesh, and the structure and shapes of the state and the data. An objective
+or an optimizer of the user's own is traced anew by every training, because it may read what has
+changed since.
+"""
+
+import functools
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import jax
+from jax import Array
+from jax.sharding import Mesh
+
+from jaxgen.training.objectives import Batch, Objective, negative_log_likelihood
+from jaxgen.training.optimizers import Optimizer, as_transformation
+from jaxgen.training.settings import TrainSettings
+from jaxgen.training.state import TrainState
+from jaxgen.training.steps import Metrics, make_step, make_steps
+
+Run = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
+
+# So many functions are kept, each with its programs: one for whole dispatches, one for a rest.
+MOST_KEPT = 8
+
+# The settings that a step is made of, besides optimizer_args.
+_SETTINGS = (
+    "steps",
+    "learning_rate",
+    "schedule",
+    "warmup_steps",
+    "optimizer",
+    "weight_decay",
+    "clip_norm",
+    "ema_decay",
+)
+
+
+def steps_for(
+    objective: Objective,
+    optimizer: Optimizer | None,
+    settings: TrainSettings,
+    mesh: Mesh,
+    state: TrainState,
+    data: Batch,
+) -> Run:
+    """:func:`~jaxgen.training.make_steps` of these, kept from an earlier call where it can be.
+
+    Args:
+        objective, optimizer, settings, mesh: as in :func:`~jaxgen.training.fit`.
+        state, data: examples of what it will be called with.
+    """
+    arguments = tuple(sorted(settings.optimizer_args.items()))
+    plain = all(isinstance(value, int | float | str | None) for _, value in arguments)
+    if objective is not negative_log_likelihood or optimizer is not None or not plain:
+        return _steps(objective, optimizer, settings, mesh)
+    chosen = tuple((name, vars(settings)[name]) for name in _SETTINGS)
+    return _kept(chosen, arguments, mesh, _structure(state), _structure(data))
+
+
+def _steps(
+    objective: Objective, optimizer: Optimizer | None, settings: TrainSettings, mesh: Mesh
+) -> Run:
+    transformation = as_transformation(optimizer, settings)
+    return make_steps(make_step(objective, transformation, settings.ema_decay), mesh)
+
+
+def num_kept() -> int:
+    """How many functions are kept."""
+    return _kept.cache_info().currsize
+
+
+@functools.lru_cache(MOST_KEPT)
+def _kept(
+    chosen: tuple[tuple[str, Any], ...],
+    arguments: tuple[tuple[str, Any], ...],
+    mesh: Mesh,
+    *structures: Hashable,
+) -> Run:
+    """One function for each structure: jax would keep the programs of all of them otherwise."""
+    settings = TrainSettings(**dict(chosen), optimizer_args=dict(arguments))
+    return _steps(negative_log_likelihood, None, settings, mesh)
+
+
+def _structure(tree: Any) -> Hashable:
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
