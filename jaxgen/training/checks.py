@@ -1,5 +1,7 @@
 """What training refuses: data that do not fit the model, or each other, and the rest of it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from flax import nnx
 from jax import Array
@@ -7,6 +9,7 @@ from jax import Array
 from jaxgen.core import ShapeError, needs_calibration
 from jaxgen.data.batching import batch_indices
 from jaxgen.models import Model
+from jaxgen.training.columns import refuse_lost
 from jaxgen.training.objectives import Batch
 from jaxgen.training.optimizers import Optimizer, as_transformation, check_optimizer
 from jaxgen.training.rows import num_examples
@@ -19,19 +22,22 @@ def check_inputs(
     valid: Batch | None,
     settings: TrainSettings,
     optimizer: Optimizer | None = None,
+    names: Sequence[str] | None = None,
 ) -> None:
-    """Refuses what :func:`fit` cannot train on.
+    """Refuses what :func:`fit` cannot train on; ``names`` are of the columns of the data, if any.
 
     Raises:
         ValueError: saying what was expected and what came.
     """
-    check_data(model, train, valid)
+    check_data(model, train, valid, names)
     batch_indices(settings.seed, 0, 1, num_examples(train, settings), settings.batch_size)
     check_optimizer(as_transformation(optimizer, settings), nnx.state(model, nnx.Param))
 
 
-def check_data(model: Model, train: Batch, valid: Batch | None) -> None:
-    """Refuses data that do not fit the model, or each other.
+def check_data(
+    model: Model, train: Batch, valid: Batch | None, names: Sequence[str] | None = None
+) -> None:
+    """Refuses data that do not fit the model, or each other, or lose their content in float32.
 
     Raises:
         ValueError: saying which data, what was expected and what came.
@@ -42,9 +48,13 @@ def check_data(model: Model, train: Batch, valid: Batch | None) -> None:
             f"training data hold none; contexts go with their examples: fit(model, (x, context)), "
             f"or Batch(x, context)"
         )
-    _check_split(model, train, "training", required=needs_calibration(model))
-    if valid is not None:
-        _check_split(model, valid, "validation", required=True)
+    splits = {"training": train} if valid is None else {"training": train, "validation": valid}
+    for name, batch in splits.items():
+        _check_split(model, batch, name, required=batch is valid or needs_calibration(model))
+        if batch.x is not None and model.levels is None:
+            refuse_lost(batch.x, names, f"the {name} data")
+        if batch.context is not None:
+            refuse_lost(batch.context, None, f"the contexts of the {name} data")
 
 
 def _are_contexts(model: Model, train: Batch, valid: Batch | None) -> bool:

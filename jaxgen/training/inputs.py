@@ -1,7 +1,7 @@
 """What users have, as batches of arrays: tables, tuples, dictionaries, data sets."""
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -142,7 +142,7 @@ def _numbers_in(
         raise ValueError(f"{where}: expected numbers that fit in 64 bits: {error}") from error
 
 
-def column_name(index: tuple[int, ...], names: tuple[str, ...] | None) -> str:
+def column_name(index: tuple[int, ...], names: Sequence[str] | None) -> str:
     """How an entry of an event is called: its column's name or number, or a pixel's indices."""
     if len(index) > 1:
         return str(tuple(map(int, index)))

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
@@ -22,6 +23,7 @@ from jaxgen.models import Model
 from jaxgen.models.scoring import score
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.checks import check_inputs
+from jaxgen.training.columns import warn_of_columns
 from jaxgen.training.compiled import steps_for
 from jaxgen.training.inputs import Given, as_given
 from jaxgen.training.metrics import MetricsLog
@@ -122,6 +124,10 @@ def fit(
             (``optax.lbfgs``).
         NonFiniteLossError: if the loss stops being finite; the last good checkpoint stays.
 
+    Warns:
+        ColumnWarning: of columns of real values over which a density has no bound, because they
+            are constant or repeat values, or which have outliers.
+
     >>> from flax import nnx
     >>> from jaxgen import zoo
     >>> flow = zoo.maf((2,), layers=1, hidden=(8,), rngs=nnx.Rngs(0))
@@ -139,7 +145,10 @@ def fit(
             "like reverse_kl does not"
         )
     check_callbacks(callbacks)
-    check_inputs(model, train, valid, settings, optimizer)  # before anything is written
+    # Before anything is written.
+    check_inputs(model, train, valid, settings, optimizer, given.columns)
+    if train.x is not None and objective is negative_log_likelihood:
+        warn_of_columns(model, train.x, given.columns)
     count = num_examples(train, settings)
     seed = settings.seed
     transformation = as_transformation(optimizer, settings)
