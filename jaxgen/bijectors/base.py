@@ -10,7 +10,16 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, Shape, ShapeError, batch_shape, check_context, float_dtype
+from jaxgen.core import (
+    Context,
+    Key,
+    Shape,
+    ShapeError,
+    batch_shape,
+    check_context,
+    float_dtype,
+    is_concrete,
+)
 
 B = TypeVar("B", bound="Bijector")
 
@@ -41,7 +50,9 @@ class Bijector(nnx.Module):
     that accepts one shape only also sets ``event_shape`` (the data's side) and, where it differs,
     ``base_shape``; a conditional one sets ``context_shape``. Shape checks, broadcasting of the
     context, the single-valued methods and error messages come from here: subclasses are wrapped
-    once, when their class is made.
+    once, when their class is made. One whose data have a bounded support refuses others in
+    :meth:`check_data`, and where they cannot be seen (under a trace) gives ``-inf`` for the
+    log-determinant of its inverse, with a derivative of 0.
 
     A method that is random in training (dropout) takes one keyword more, ``key``, where None means
     evaluation. So does a bijector that holds others: it runs them by :func:`run_forward` and
@@ -148,6 +159,13 @@ class Bijector(nnx.Module):
         """
         return self, self.inverse(x, context)
 
+    def check_data(self, x: Array | np.ndarray) -> None:
+        """Refuses data ``(*batch, *event_shape)`` outside the support, as far as that can be seen.
+
+        Raises:
+            ValueError: saying what was expected, and what came.
+        """
+
     def side_shape(self, side: str) -> Shape | None:
         """The event's shape on the ``"data"`` or the ``"base"`` side; None if any will do."""
         if side == "base" and self.base_shape is not None:
@@ -246,7 +264,7 @@ def _checked(method: Callable[..., tuple[Array, Array]]) -> Callable[..., tuple[
         self: Bijector, value: Array, context: Context = None, **options: Any
     ) -> tuple[Array, Array]:
         where = f"{type(self).__name__}.{name}"
-        value = jnp.asarray(value)
+        given, value = value, jnp.asarray(value)
         if not jnp.issubdtype(value.dtype, jnp.floating):
             raise ShapeError(
                 f"{where}: expected real values, got {value.dtype}; for integer levels wrap the "
@@ -263,6 +281,8 @@ def _checked(method: Callable[..., tuple[Array, Array]]) -> Callable[..., tuple[
         else:
             batch = value.shape[: value.ndim - self.event_ndims]
         context = check_context(context, self.context_shape, batch, where)
+        if side == "data" and is_concrete(given):
+            self.check_data(given)
         result, log_det = method(self, value, context, **options)
         log_det = jnp.asarray(log_det)
         if log_det.shape not in (batch, ()):

@@ -12,7 +12,16 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.base import Adapt, Bijector, Run, context_within, run_forward, run_inverse
-from jaxgen.core import Context, Key, ShapeError, common_context, replace, split_key, within
+from jaxgen.core import (
+    Context,
+    Key,
+    ShapeError,
+    common_context,
+    is_concrete,
+    replace,
+    split_key,
+    within,
+)
 
 
 class Chain(Bijector):
@@ -72,6 +81,17 @@ class Chain(Bijector):
         self, x: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         return self._run(run_inverse, reversed(range(len(self.layers))), x, context, key)
+
+    def check_data(self, x: Array | np.ndarray) -> None:
+        passed: list[Bijector] = []
+        for layer in reversed(self.layers):
+            if type(layer).check_data is not Bijector.check_data:
+                while passed:
+                    x = passed.pop(0).inverse(jnp.asarray(x))
+                layer.check_data(x)
+            if not is_concrete(x) or jax.tree.leaves(layer):
+                return  # what parameters make of the data is not known before they are trained
+            passed.append(layer)
 
     def _run(
         self, run: Run, indices: Iterable[int], value: Array, context: Context, key: Key
@@ -164,6 +184,10 @@ class Scan(Bijector):
         self, x: Array, context: Context = None, *, key: Key = None
     ) -> tuple[Array, Array]:
         return self._run(run_inverse, x, context, key, reverse=True)
+
+    def check_data(self, x: Array | np.ndarray) -> None:
+        if not jax.tree.leaves(self.steps):  # else see Chain; and they are those of all steps
+            self.steps.check_data(x)
 
     def _run(
         self, run: Run, value: Array, context: Context, key: Key, *, reverse: bool

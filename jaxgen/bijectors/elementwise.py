@@ -1,12 +1,13 @@
 """Bijectors that act on every entry by itself."""
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.base import Bijector
-from jaxgen.core import Context, Shape
-from jaxgen.functional import elementwise
+from jaxgen.core import Context, Shape, is_concrete
+from jaxgen.functional import elementwise, support
 from jaxgen.transforms import Transform
 
 
@@ -15,6 +16,8 @@ class Logit(Bijector):
 
     ``z = logit(alpha + (1 - 2 alpha) (x - low) / (high - low))``, with its log-determinant, as used
     for images by RealNVP and MAF. For 8-bit pixels with uniform dequantization take ``high=256``.
+    The support is the interval, widened on either side by ``(high - low) alpha / (1 - 2 alpha)``,
+    where samples end up too.
 
     Args:
         low, high: the interval.
@@ -44,6 +47,13 @@ class Logit(Bijector):
         z, log_derivative = elementwise.logit_inverse(x, self.low, self.high, self.alpha)
         return z, _sum_event(log_derivative, self.event_ndims)
 
+    def check_data(self, x: Array | np.ndarray) -> None:
+        ends = elementwise.logit_support(self.low, self.high, self.alpha)
+        margin = f", with the margin {ends[0]:g} to {ends[1]:g}" if self.alpha else ""
+        _check_interval(
+            x, *ends, f"Logit: expected values from {self.low:g} to {self.high:g}{margin}"
+        )
+
 
 class Tanh(Bijector):
     """``x = tanh(z)``: from the real line to ``(-1, 1)``.
@@ -62,6 +72,9 @@ class Tanh(Bijector):
     def inverse_and_log_det(self, x: Array, context: Context = None) -> tuple[Array, Array]:
         z, log_derivative = elementwise.tanh_inverse(x)
         return z, _sum_event(log_derivative, self.event_ndims)
+
+    def check_data(self, x: Array | np.ndarray) -> None:
+        _check_interval(x, -1.0, 1.0, "Tanh: expected values from -1 to 1")
 
 
 class Elementwise(Bijector):
@@ -98,6 +111,18 @@ class Elementwise(Bijector):
 
     def _spread(self, value: Array) -> Array:
         return jnp.broadcast_to(self.params[...], (*value.shape, self.params.shape[-1]))
+
+
+def _check_interval(x: Array | np.ndarray, low: float, high: float, expected: str) -> None:
+    """Refuses values outside an interval, where they can be seen."""
+    if not is_concrete(x):
+        return
+    x = np.asarray(x)
+    wrong = x[support.outside(x, low, high)]
+    if wrong.size:
+        raise ValueError(
+            f"{expected}; got {wrong.size} of {x.size} values outside, the first {wrong.flat[0]:g}"
+        )
 
 
 def _sum_event(value: Array, event_ndims: int) -> Array:

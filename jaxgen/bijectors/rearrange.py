@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 
@@ -167,7 +168,10 @@ class Reshape(Bijector):
         z, log_det = run_inverse(self.inner, x, context, key, self.inner.side_ndims("data"))
         return self._outward(z, "base"), log_det
 
-    def _inward(self, value: Array, side: str) -> Array:
+    def check_data(self, x: Array | np.ndarray) -> None:
+        self.inner.check_data(self._inward(x, "data"))
+
+    def _inward(self, value: Any, side: str) -> Any:
         return value.reshape(*value.shape[: value.ndim - self.event_ndims], *self._shape(side))
 
     def _outward(self, value: Array, side: str) -> Array:
@@ -254,6 +258,9 @@ class Split(Bijector):
         with within("Split"):
             kept, log_det = run_inverse(self.inner, kept, context, inner_key, self.event_ndims)
         return rearrange.merge_channels(kept, rest), log_det + rest_log_det
+
+    def check_data(self, x: Array | np.ndarray) -> None:
+        self.inner.check_data(x[..., : x.shape[-1] // 2])
 
     def _prior(
         self, value: Array, context: Context, key: Key, direction: Direction

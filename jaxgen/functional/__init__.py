@@ -18,6 +18,7 @@ from jaxgen.functional import (
     rearrange,
     splines,
     statistics,
+    support,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "rearrange",
     "splines",
     "statistics",
+    "support",
 ]

@@ -3,11 +3,18 @@ r"""Elementwise invertible maps and the logarithm of their derivative.
 Every map comes as a pair ``<name>_forward(z, ...) -> (x, log|dx/dz|)`` and
 ``<name>_inverse(x, ...) -> (z, log|dz/dx|)``, both of the shape of their input: nothing is
 summed here. *Forward* leads from the base to the data, as everywhere in jaxgen.
+
+Outside the interval of a bounded map ``log|dz/dx|`` is ``-inf``, with the derivative 0, and ``z``
+only holds the place of a value. What *forward* gives is always inside, where rounding would take
+it to an end or beyond (:mod:`jaxgen.functional.support`).
 """
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+
+from jaxgen.functional.support import clip_inside, into_interval
 
 
 def additive_forward(z: Array, shift: Array) -> tuple[Array, Array]:
@@ -46,13 +53,14 @@ def soft_clamp(x: Array, bound: float) -> Array:
 
 def tanh_forward(z: Array) -> tuple[Array, Array]:
     r"""``x = tanh(z)``; ``log|dx/dz| = 2 (log 2 - z - softplus(-2z))``, stable in both tails."""
-    return jnp.tanh(z), _tanh_log_derivative(z)
+    return clip_inside(jnp.tanh(z), -1.0, 1.0), _tanh_log_derivative(z)
 
 
 def tanh_inverse(x: Array) -> tuple[Array, Array]:
     """``z = artanh(x)`` for ``|x| < 1``, the inverse of :func:`tanh_forward`."""
+    x, inside = into_interval(x, -1.0, 1.0)
     z = jnp.arctanh(x)
-    return z, -_tanh_log_derivative(z)
+    return z, jnp.where(inside, -_tanh_log_derivative(z), -jnp.inf)
 
 
 def _tanh_log_derivative(z: Array) -> Array:
@@ -66,7 +74,8 @@ def logit_forward(z: Array, low: float, high: float, alpha: float) -> tuple[Arra
     the inverse finite on the closed interval (RealNVP, MAF); some papers scale by ``1 - alpha``.
     """
     x = low + (high - low) * (jax.nn.sigmoid(z) - alpha) / (1.0 - 2.0 * alpha)
-    return x, _logit_log_derivative(z, low, high, alpha)
+    ends = _ends_for(x, low, high, alpha)
+    return clip_inside(x, *ends), _logit_log_derivative(z, low, high, alpha)
 
 
 def logit_inverse(x: Array, low: float, high: float, alpha: float) -> tuple[Array, Array]:
@@ -76,12 +85,34 @@ def logit_inverse(x: Array, low: float, high: float, alpha: float) -> tuple[Arra
     >>> float(z), round(float(log_det), 4)  # log of 1 / (0.5 * 0.5)
     (0.0, 1.3863)
     """
+    x, inside = into_interval(x, *_ends_for(x, low, high, alpha))
     unit = (x - low) / (high - low)
     # Both distances to the ends are formed from x itself: 1 - p would cancel near the top.
     below = alpha + (1.0 - 2.0 * alpha) * unit
     above = alpha + (1.0 - 2.0 * alpha) * ((high - x) / (high - low))
     z = jnp.log(below) - jnp.log(above)
-    return z, -_logit_log_derivative(z, low, high, alpha)
+    log_derivative = -_logit_log_derivative(z, low, high, alpha)
+    return z, jnp.where(inside, log_derivative, -jnp.inf)
+
+
+def logit_support(low: float, high: float, alpha: float) -> tuple[float, float]:
+    """The open interval that :func:`logit_forward` maps to: ``(low, high)`` and its margin.
+
+    >>> logit_support(0.0, 256.0, 0.0), logit_support(0.0, 1.0, 0.25)
+    ((0.0, 256.0), (-0.5, 1.5))
+    """
+    margin = (high - low) * alpha / (1.0 - 2.0 * alpha)
+    return low - margin, high + margin
+
+
+def _ends_for(x: Array, low: float, high: float, alpha: float) -> tuple[float, float]:
+    """The support, less a few roundings of what its margin is computed from."""
+    below, above = logit_support(low, high, alpha)
+    if alpha == 0:
+        return below, above
+    roundings = 4.0 * float(jnp.finfo(jnp.promote_types(x.dtype, jnp.float32)).eps)
+    slack = roundings * np.maximum(np.abs((below, above)), np.abs((low, high)))
+    return below + slack[0], above - slack[1]
 
 
 def _logit_log_derivative(z: Array, low: float, high: float, alpha: float) -> Array:

@@ -1,8 +1,9 @@
 r"""Log-probabilities and samplers of the distributions that a network parametrises.
 
 Written here rather than borrowed because they are the hot path. Every log-probability is
-elementwise and in nats; every sample is a deterministic function of ``(params, noise)``, so that
-samplers which visit the positions in different ways still return the same array.
+elementwise and in nats, and ``-inf`` with the derivative 0 for what is no level; every sample is a
+deterministic function of ``(params, noise)``, so that samplers which visit the positions in
+different ways still return the same array.
 """
 
 import math
@@ -14,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxgen.functional.support import is_level, logsumexp
+
 
 def bernoulli_log_prob(value: Array, logits: Array) -> Array:
     r"""``log p(x) = x * logit - softplus(logit)``, stable for any logit.
@@ -21,7 +24,9 @@ def bernoulli_log_prob(value: Array, logits: Array) -> Array:
     >>> round(float(bernoulli_log_prob(jnp.array(1.0), jnp.array(0.0))), 4)
     -0.6931
     """
-    return value * logits - jax.nn.softplus(logits)
+    inside = is_level(value, 2)
+    value = jnp.where(inside, value, 0)
+    return jnp.where(inside, value * logits - jax.nn.softplus(logits), -jnp.inf)
 
 
 def bernoulli_sample(logits: Array, uniform: Array) -> Array:
@@ -31,9 +36,11 @@ def bernoulli_sample(logits: Array, uniform: Array) -> Array:
 
 def categorical_log_prob(value: Array, logits: Array) -> Array:
     """``log softmax(logits)[value]`` for integer values ``(...)`` and logits ``(..., levels)``."""
+    inside = is_level(value, logits.shape[-1])
+    index = jnp.where(inside, value, 0).astype(jnp.int32)
     # One gather and one reduction: the normalised logits are never stored.
-    chosen = jnp.take_along_axis(logits, value[..., None].astype(jnp.int32), axis=-1)[..., 0]
-    return chosen - jax.nn.logsumexp(logits, axis=-1)
+    chosen = jnp.take_along_axis(logits, index[..., None], axis=-1)[..., 0]
+    return jnp.where(inside, chosen - jax.nn.logsumexp(logits, axis=-1), -jnp.inf)
 
 
 def categorical_sample(logits: Array, gumbel: Array) -> Array:
@@ -81,6 +88,8 @@ def discretized_logistic_log_prob(
     >>> each.round(1).tolist(), round(float(jnp.sum(jnp.exp(each))), 4)
     ([-9.5, -9.0, -0.0], 1.0)
     """
+    possible = is_level(value, levels)
+    value = jnp.where(possible, value, 0)
     half = 1.0 / (levels - 1)
     x = 2.0 * half * value - 1.0
     precision = jnp.exp(-log_scale)
@@ -88,7 +97,8 @@ def discretized_logistic_log_prob(
     below = jnp.where(value == levels - 1, 0.0, jax.nn.log_sigmoid(upper))
     above = jnp.where(value == 0, 0.0, jax.nn.log_sigmoid(-lower))
     inner = (value > 0) & (value < levels - 1)
-    return below + above + jnp.where(inner, _log_bin(math.log(2.0 * half) - log_scale), 0.0)
+    width = jnp.where(inner, _log_bin(math.log(2.0 * half) - log_scale), 0.0)
+    return jnp.where(possible, below + above + width, -jnp.inf)
 
 
 def _log_bin(log_width: Array) -> Array:
@@ -129,7 +139,7 @@ def normal_mixture_log_prob(value: Array, logits: Array, means: Array, log_scale
     -0.9189
     """
     each = normal_log_prob(value[..., None], means, log_scales)
-    return jax.nn.logsumexp(jax.nn.log_softmax(logits) + each, axis=-1)
+    return logsumexp(jax.nn.log_softmax(logits) + each, axis=-1)
 
 
 def normal_mixture_sample(
@@ -183,4 +193,8 @@ def student_t_log_prob(value: Array, df: Array) -> Array:
     """
     half = (df + 1.0) / 2.0
     constant = jax.lax.lgamma(half) - jax.lax.lgamma(df / 2.0) - jnp.log(df * math.pi) / 2.0
-    return constant - half * jnp.log1p(value**2 / df)
+    # Far out the square would overflow, and the 1 does not count.
+    far = jnp.abs(value) > 1e9 * jnp.sqrt(df)
+    near_log = jnp.log1p(jnp.where(far, 0.0, value) ** 2 / df)
+    far_log = 2.0 * jnp.log(jnp.abs(jnp.where(far, value, 1.0))) - jnp.log(df)
+    return constant - half * jnp.where(far, far_log, near_log)

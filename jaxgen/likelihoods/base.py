@@ -22,7 +22,8 @@ class Likelihood(nnx.Pytree):
     """A family of distributions with parameters from outside; holds no arrays itself.
 
     A subclass sets ``params_per_value`` and ``levels`` (None for real values) and defines
-    ``log_prob``, ``noise``, ``sample`` and ``distribution``.
+    ``log_prob``, ``noise``, ``sample`` and ``distribution``; and where not every number is in the
+    support, ``contains``.
     """
 
     params_per_value: int
@@ -48,8 +49,26 @@ class Likelihood(nnx.Pytree):
             ValueError: saying what was expected, what came, and what to do.
         """
 
+    def contains(self, value: Array) -> Array:
+        """Which values are in the support: booleans of their shape; all of them by default.
+
+        The log-probability of others is ``-inf``. A 0 must be in the support.
+        """
+        return jnp.ones(jnp.shape(value), bool)
+
+    def restricted(self, value: Array) -> tuple[Array, Array]:
+        """Values with a 0 for what is outside the support, and which are inside.
+
+        Networks must not read what is outside, nor formulas: see :mod:`jaxgen.functional.support`.
+        """
+        inside = self.contains(value)
+        return jnp.where(inside, value, jnp.zeros_like(value)), inside
+
     def log_prob(self, value: Array, params: Array) -> Array:
-        """``log p(value | params)`` in nats, summed over each position: ``(*batch, *grid)``."""
+        """``log p(value | params)`` in nats, summed over each position: ``(*batch, *grid)``.
+
+        It is ``-inf`` outside the support, with a derivative of 0.
+        """
         raise NotImplementedError(f"{type(self).__name__} defines no log_prob")
 
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:

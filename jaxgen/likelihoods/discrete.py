@@ -10,6 +10,7 @@ from jax import Array
 
 from jaxgen.core import Shape, check_levels, is_concrete, unpack_params
 from jaxgen.functional import likelihoods as f
+from jaxgen.functional import support
 from jaxgen.likelihoods.base import Likelihood, Scalar, position_shape_of, sum_position
 from jaxgen.likelihoods.continuous import GaussianMixture, Normal
 
@@ -44,6 +45,9 @@ class Bernoulli(Likelihood):
                     f"Bernoulli: expected values 0 and 1, got {values[wrong].flat[0]}; binarize "
                     f"the data first, or use a Categorical head"
                 )
+
+    def contains(self, value: Array) -> Array:
+        return support.is_level(value, 2)
 
     def log_prob(self, value: Array, params: Array) -> Array:
         logits = self.unpack(params, position_shape_of(value, params))[..., 0]
@@ -91,6 +95,9 @@ class Levels(Likelihood):
 
     def check(self, value: Array | np.ndarray) -> None:
         check_levels(value, self.levels, type(self).__name__)
+
+    def contains(self, value: Array) -> Array:
+        return support.is_level(value, self.levels)
 
 
 class Categorical(Levels):
@@ -196,7 +203,9 @@ class DiscretizedLogisticMixture(Levels):
 
     def log_prob(self, value: Array, params: Array) -> Array:
         entries = math.prod(value.shape[params.ndim - 1 :])
-        flat = value.reshape(*value.shape[: params.ndim - 1], entries)
+        value, inside = self.restricted(value)
+        shape = (*value.shape[: params.ndim - 1], entries)
+        flat, inside = value.reshape(shape), inside.reshape(shape)
         logits, means, log_scales, coefficients = self._mixture(params, entries)
         x = self.encode(flat)
         total = jax.nn.log_softmax(logits)
@@ -208,7 +217,7 @@ class DiscretizedLogisticMixture(Levels):
             total = total + f.discretized_logistic_log_prob(
                 flat[..., c, None], mean, log_scales[..., c, :], self.levels
             )
-        return jax.nn.logsumexp(total, axis=-1)
+        return support.restrict(support.logsumexp(total, -1), inside)
 
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
         # Each entry gets Gumbel noise, of which a position's first is used: one choice for all.

@@ -20,7 +20,7 @@ from jaxgen.core import (
     is_concrete,
     replace,
 )
-from jaxgen.functional import autoregressive
+from jaxgen.functional import autoregressive, support
 from jaxgen.likelihoods import Likelihood
 from jaxgen.models import completion
 from jaxgen.models.base import Model
@@ -91,12 +91,13 @@ class Autoregressive(Model):
             entries = tuple(range(within.ndim, x.ndim))
             x = jnp.where(jnp.expand_dims(within, entries), x, jnp.zeros_like(x))
         self.likelihood.check(x)
+        x, inside = self.likelihood.restricted(x)
         params = self.conditional(self.likelihood.encode(x), context, order, key=key)
         log_prob = self.likelihood.log_prob(x, params.astype(float_dtype(params.dtype)))
         if within is not None:
             log_prob = jnp.where(within, log_prob, 0.0)
-        grid = len(self.conditional.grid_shape)
-        return jnp.sum(log_prob, tuple(range(log_prob.ndim - grid, log_prob.ndim)))
+        total = jnp.sum(log_prob, tuple(range(-len(self.conditional.grid_shape), 0)))
+        return support.restrict(total, inside)
 
     def _within(self, x: Array, lengths: Array, order: Order) -> Array:
         """Which positions are no padding, ``(*batch, *grid_shape)``."""

@@ -22,7 +22,7 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Context, Key, Mask, Order, Shape, ShapeError, float_dtype, is_concrete
-from jaxgen.functional import masks
+from jaxgen.functional import masks, support
 from jaxgen.functional.autoregressive import Emit
 from jaxgen.likelihoods import Likelihood
 
@@ -214,7 +214,8 @@ def score_missing(
 ) -> Array:
     """The log-probability of what is not observed, one mask ``(D,)`` for all, in nats.
 
-    Every missing position is scored given those before it in the order; returns ``(*batch,)``.
+    Every missing position is scored given those before it in the order; returns ``(*batch,)``, of
+    which those of events outside the support are ``-inf``.
     """
     return _score_both(network, likelihood, x, observed, context, order, key=key)[1]
 
@@ -258,12 +259,14 @@ def _score_both(
     """What the observed and the missing positions add to ``log p(x)``, one mask ``(D,)`` for all,
     each given those before it in the order."""
     grid = network.grid_shape
+    x, inside = likelihood.restricted(x)
     params = network(likelihood.encode(x), context, order, key=key)
     each = likelihood.log_prob(x, params.astype(float_dtype(params.dtype)))
     there = jnp.asarray(observed).reshape(grid)
     positions = tuple(range(each.ndim - len(grid), each.ndim))
     observed_sum = jnp.sum(jnp.where(there, each, 0.0), positions)
-    return observed_sum, jnp.sum(jnp.where(there, 0.0, each), positions)
+    missing_sum = jnp.sum(jnp.where(there, 0.0, each), positions)
+    return support.restrict(observed_sum, inside), support.restrict(missing_sum, inside)
 
 
 def num_leading(

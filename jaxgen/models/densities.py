@@ -249,7 +249,10 @@ class StudentT(Density):
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         df = jnp.exp(self.log_df[...])
-        return how.temperature * jax.random.t(key, df, (*batch, *self.event_shape), df.dtype)
+        x = how.temperature * jax.random.t(key, df, (*batch, *self.event_shape), df.dtype)
+        # Few degrees of freedom draw numbers beyond the floats, which no layer could take on.
+        limit = float(jnp.finfo(df.dtype).max) ** 0.75
+        return jnp.clip(x, -limit, limit)
 
 
 class ClassConditionalNormal(Density):

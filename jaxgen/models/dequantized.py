@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.core import Context, Key, Shape, ShapeError, check_levels, replace
-from jaxgen.functional import dequantization
+from jaxgen.functional import dequantization, support
 from jaxgen.models.base import Adapt, Model
 
 
@@ -86,9 +86,12 @@ class Dequantized(Model):
         """
         x, context = self._events(x, context, "elbo")
         check_levels(x, self.levels, "Dequantized.elbo")
+        inside = support.is_level(x, self.levels)
+        x = jnp.where(inside, x, 0)
         noise, log_q = self._noise(x, key)
         value = dequantization.dequantize(x, noise)
-        return self.flow.log_prob(value, context, key=dropout_key) - log_q
+        bound = self.flow.log_prob(value, context, key=dropout_key) - log_q
+        return support.restrict(bound, inside)
 
     def importance_log_prob(
         self, x: Array, key: Array, num_samples: int, context: Context = None
@@ -102,7 +105,8 @@ class Dequantized(Model):
         x, context = self._events(x, context, "importance_log_prob")
 
         def body(total: Array, sample_key: Array) -> tuple[Array, None]:
-            return jnp.logaddexp(total, self.elbo(x, sample_key, context)), None
+            both = jnp.stack([total, self.elbo(x, sample_key, context)])
+            return support.logsumexp(both, 0), None
 
         keys = jax.random.split(key, num_samples)
         first = self.elbo(x, keys[0], context)

@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.core import Buffer, Context, Key, Mask, replace
+from jaxgen.functional import support
 from jaxgen.models import completion
 from jaxgen.models.autoregressive import Autoregressive
 from jaxgen.models.base import Adapt, Model
@@ -109,7 +110,7 @@ class Ensemble(Model):
     def _averaged(self, score: Callable[[Array], Array]) -> Array:
         """The mean in probability of what the members score."""
         scores = jax.lax.map(score, jnp.arange(self.num_members))
-        return jax.nn.logsumexp(scores, axis=0) - math.log(self.num_members)
+        return support.logsumexp(scores, 0) - math.log(self.num_members)
 
     def elbo(
         self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
@@ -247,8 +248,10 @@ class Ensemble(Model):
         self.model.check_data(x)
         seen, missing = self._parts(x, mask, context)
         weights = weigh(seen)
-        total = jax.nn.logsumexp(weights + missing, axis=0)
-        return total - jax.nn.logsumexp(weights, axis=0)
+        total = support.logsumexp(weights + missing, 0)
+        # Given something impossible, anything is.
+        conditional = total - support.logsumexp(weights, 0)
+        return jnp.where(total == -jnp.inf, -jnp.inf, conditional)
 
     def observed_log_prob(self, x: Array, observed: Mask, context: Context = None) -> Array:
         """As :meth:`Autoregressive.observed_log_prob`, averaged in probability over the orders."""
@@ -258,7 +261,7 @@ class Ensemble(Model):
         x = completion.hide_missing(network, x, mask)
         self.model.check_data(x)
         seen, _ = self._parts(x, mask, context)
-        return jax.nn.logsumexp(seen, axis=0) - math.log(self.num_members)
+        return support.logsumexp(seen, 0) - math.log(self.num_members)
 
     def _parts(self, x: Array, mask: Mask, context: Context) -> tuple[Array, Array]:
         """What every member scores of the observed part, and of the missing one given it.

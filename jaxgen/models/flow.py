@@ -25,6 +25,7 @@ from jaxgen.core import (
     replace,
     split_key,
 )
+from jaxgen.functional import support
 from jaxgen.models.base import Adapt, Model, Sampling
 from jaxgen.models.densities import StandardNormal
 from jaxgen.transforms import RationalQuadraticSpline
@@ -38,6 +39,9 @@ class Flow(Model):
 
     Contexts are standardised before the bijector sees them, by the location and scale of those that
     :meth:`standardize` or :meth:`initialize` are given; the base sees them as they come.
+
+    Data outside the support of a bounded ``f`` (a logit, a tanh) are refused; under a trace their
+    log-density is ``-inf``, with a derivative of 0.
 
     Args:
         bijector: ``f``, from the base to the data; a :class:`~jaxgen.bijectors.Chain` for several.
@@ -90,7 +94,8 @@ class Flow(Model):
         event_ndims = self.bijector.side_ndims("data")
         seen = self._seen(context)
         z, log_det = run_inverse(self.bijector, x, seen, bijector_key, event_ndims)
-        return self.base.log_prob(z, self._base_context(context), key=base_key) + log_det
+        log_prob = self.base.log_prob(z, self._base_context(context), key=base_key) + log_det
+        return support.flat(log_prob)
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         z = self._latents(key, batch, context, how)
@@ -168,6 +173,7 @@ class Flow(Model):
                 f"Flow: expected real values, got {x.dtype}; for integer levels wrap the flow in "
                 f"jaxgen.models.Dequantized"
             )
+        self.bijector.check_data(x)
 
     def check_context(self, context: Array | np.ndarray) -> None:
         super().check_context(context)

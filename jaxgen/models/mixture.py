@@ -10,6 +10,7 @@ from jax import Array
 
 from jaxgen.bijectors.normalisation import Standardize
 from jaxgen.core import Context, Key, Shape, float_dtype, replace
+from jaxgen.functional import support
 from jaxgen.likelihoods import Likelihood
 from jaxgen.models.base import Model, Sampling
 
@@ -58,6 +59,7 @@ class Mixture(Model):
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         x, _ = self._events(x, context, "log_prob")
         self.likelihood.check(x)
+        x, inside = self.likelihood.restricted(x)
         log_det = jnp.zeros(())
         if self.units is not None:
             x, log_det = self.units.inverse_and_log_det(x)
@@ -71,7 +73,8 @@ class Mixture(Model):
         weights = jax.nn.log_softmax(self.logits[...].astype(float_dtype(self.logits.dtype)))
         # One component after the other: their parameters are spread over all events.
         scores = jax.lax.map(component, self.params[...])
-        return jax.nn.logsumexp(jnp.moveaxis(scores, 0, -1) + weights, axis=-1) + log_det
+        total = support.logsumexp(jnp.moveaxis(scores, 0, -1) + weights, -1)
+        return support.restrict(total + log_det, inside)
 
     def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
         if x is None or self.units is None:

@@ -8,6 +8,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.core import Context, Key, Shape, ShapeError, replace, split_key
+from jaxgen.functional import support
 from jaxgen.models import completion
 from jaxgen.models.autoregressive import Autoregressive
 from jaxgen.models.base import Adapt, Model, Sampling
@@ -87,6 +88,7 @@ class MultiScale(Model):
         a mask over its positions."""
         model = self.large.model
         assert isinstance(model, Autoregressive)
+        small, _ = model.likelihood.restricted(small)
         context = self.large.embed(model.likelihood.encode(small), key=key)
         observed = np.zeros(model.conditional.grid_shape, bool)
         observed[:: self.factor, :: self.factor] = True
@@ -100,7 +102,7 @@ class MultiScale(Model):
         model, context, observed = self._rest(small, network_key)
         model.likelihood.check(x)
         parts = (model.conditional, model.likelihood, x, observed, context)
-        return log_prob + completion.score_missing(*parts, key=key)
+        return support.flat(log_prob + completion.score_missing(*parts, key=key))
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         small_key, key = jax.random.split(key)

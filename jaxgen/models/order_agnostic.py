@@ -15,6 +15,7 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Context, Key
+from jaxgen.functional import support
 from jaxgen.likelihoods import Likelihood
 
 
@@ -39,6 +40,7 @@ def one_step(
         context: array ``(*batch, *context_shape)``, checked.
         dropout_key: turns dropout on.
     """
+    x, inside = likelihood.restricted(x)
     batch, size = x.shape[: x.ndim - len(network.event_shape)], network.num_positions
     rate_key, seen_key = jax.random.split(key)
     # Each position is seen with probability r, and r is uniform. Then the number of positions
@@ -54,4 +56,5 @@ def one_step(
     each = likelihood.log_prob(x, params).reshape(*batch, size)
     missing = jnp.sum(jnp.where(seen, 0.0, each), axis=-1)
     # The D + 1 instead of D makes up for the draws in which nothing is missing.
-    return missing * ((size + 1) / jnp.maximum(size - jnp.sum(seen, axis=-1), 1))
+    estimate = missing * ((size + 1) / jnp.maximum(size - jnp.sum(seen, axis=-1), 1))
+    return support.restrict(estimate, inside)

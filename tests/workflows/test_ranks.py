@@ -51,8 +51,8 @@ ANY_SHAPE = {
     "logit": lambda ndims: Logit(event_ndims=ndims),
     "chain": lambda ndims: Chain([Flip(ndims), Tanh()]),
     "chain of one": lambda ndims: Chain([Tanh(ndims)]),
-    "inverse": lambda ndims: Inverse(Logit(event_ndims=ndims)),
-    "inverse of a chain": lambda ndims: Inverse(Chain([Flip(), Logit(event_ndims=ndims)])),
+    "inverse": lambda ndims: Inverse(Flip(ndims)),
+    "inverse of a chain": lambda ndims: Inverse(Chain([Double(), Flip(ndims)])),
     "scan": lambda ndims: Scan(lambda rngs: Flip(ndims), 2, rngs=nnx.Rngs(0)),
     "scan of chains": lambda ndims: Scan(
         lambda rngs: Chain([Double(), Flip(ndims)]), 2, rngs=nnx.Rngs(0)
