@@ -18,6 +18,7 @@ from jaxgen.bijectors import (
     ActNorm,
     Alternating,
     BatchNorm,
+    Bounded,
     Chain,
     Channels,
     Checkerboard,
@@ -83,7 +84,7 @@ class Example(NamedTuple):
 
     make: Callable[[nnx.Rngs], Any]
     event: tuple[int, ...]
-    bounds: tuple[float, float] | None = None  # of real data; None for the whole line
+    bounds: Any = None  # of real data, (low, high) for all or each; None for the whole line
     options: dict[str, Any] = {}  # noqa: RUF012  # passed on to the check; eager is False else
     labels: int | None = None  # contexts are labels of so many classes; None for real contexts
     slow: bool = False
@@ -94,9 +95,21 @@ class Example(NamedTuple):
         if levels is not None:
             return rng.integers(0, levels, (4, *self.event))
         if self.bounds is not None:
-            low, high = self.bounds
-            return low + (high - low) * rng.uniform(0.02, 0.98, (4, *self.event))
+            return self._inside(rng, *np.asarray(self.bounds, float).T)
         return rng.normal(size=(4, *self.event))
+
+    def _inside(self, rng: np.random.Generator, low: Any, high: Any) -> np.ndarray:
+        """Data between ends, of which any may be infinite."""
+        normal, above, below = (
+            rng.normal(size=(4, *self.event)),
+            np.isfinite(low),
+            np.isfinite(high),
+        )
+        share = np.random.default_rng(1).uniform(0.02, 0.98, normal.shape)
+        with np.errstate(invalid="ignore"):
+            both = low + (high - low) * share
+            half = np.where(above, low + np.exp(normal), high - np.exp(normal))
+        return np.where(above & below, both, np.where(above | below, half, normal))
 
     def context(self, member: Any) -> np.ndarray | None:
         """Contexts for the four examples, if the member takes any."""
@@ -222,6 +235,16 @@ BIJECTORS: dict[str, Example] = {
     ),
     "logit": Example(lambda r: Logit(), (3,), (0.0, 1.0)),
     "logit image": Example(lambda r: Logit(-1.0, 255.0, 1e-6, 3), (2, 2, 1), (-1.0, 255.0)),
+    "bounded": Example(
+        lambda r: Bounded((4,), [(None, None), (1.0, None), (None, -2.0), (0.0, 5.0)], alpha=0.01),
+        (4,),
+        [(-np.inf, np.inf), (1.0, np.inf), (-np.inf, -2.0), (0.0, 5.0)],
+    ),
+    "bounded image": Example(
+        lambda r: Bounded((2, 1, 2), [(0.0, None), (None, None)]),
+        (2, 1, 2),
+        [(0.0, np.inf), (-np.inf, np.inf)],
+    ),
     "tanh": Example(lambda r: Tanh(), (3,), (-1.0, 1.0)),
     "inverse of logit": Example(lambda r: Inverse(Logit()), (2,)),
     "standardize": Example(lambda r: Standardize((2, 2, 1), mean=1.0, scale=2.0), (2, 2, 1)),
@@ -670,6 +693,18 @@ MODELS: dict[str, Example] = {
         lambda r: zoo.maf((2,), layers=1, hidden=(6,), bounds=(0.0, 1.0), alpha=0.0, rngs=r),
         (2,),
         (0.0, 1.0),
+    ),
+    "maf bounds of each entry": Example(
+        lambda r: zoo.maf((2,), layers=1, hidden=(6,), bounds=[(0, None), (None, 1)], rngs=r),
+        (2,),
+        [(0.0, np.inf), (-np.inf, 1.0)],
+    ),
+    "realnvp bounds of some entries": Example(
+        lambda r: zoo.realnvp(
+            (2,), steps=1, hidden=(6,), bounds=[None, (-1, 2)], alpha=0.0, rngs=r
+        ),
+        (2,),
+        [(-np.inf, np.inf), (-1.0, 2.0)],
     ),
     "maf context": slow(
         lambda r: zoo.maf((2,), layers=1, hidden=(6,), context_features=2, rngs=r),

@@ -1,6 +1,7 @@
 """The conformance kit itself: members broken on purpose must fail it, and for the right reason."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -405,6 +406,21 @@ def test_missing_context_is_named():
         check_model(model, BITS)
 
 
-def test_one_bound_is_refused():
-    with pytest.raises(ValueError, match="both bounds"):
-        check_model(StandardNormal((1,)), X[:, :1], bounds=(0.0, float("inf")), eager=False)
+class HalfNormal(StandardNormal):
+    """Normal entries folded to one side of 1; the density is this one's only there."""
+
+    def _score(self, x, context):
+        return super()._score(x - 1.0, context) + x.shape[-1] * jnp.log(2.0)
+
+    def _draw(self, key, batch, context, how):
+        return 1.0 + jnp.abs(super()._draw(key, batch, context, how))
+
+
+def test_a_density_on_one_side_of_an_end_is_understood():
+    check = functools.partial(check_model, eager=False)
+    above = 1.0 + jnp.abs(X[:, :1])
+    check(HalfNormal((1,)), above, bounds=(1.0, math.inf))
+    with pytest.raises(AssertionError, match=r"integrates to 1\.\d+ over"):
+        check(HalfNormal((1,)), above, bounds=(0.5, math.inf))
+    with pytest.raises(AssertionError, match=r"integrates to 2 over"):
+        check(HalfNormal((1,)), above, bounds=(-math.inf, math.inf))

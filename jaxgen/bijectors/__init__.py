@@ -2,6 +2,7 @@
 
 from jaxgen.bijectors.autoregressive import MaskedAutoregressive
 from jaxgen.bijectors.base import Bijector
+from jaxgen.bijectors.bounded import Bounded
 from jaxgen.bijectors.composition import Chain, Inverse, Scan
 from jaxgen.bijectors.coupling import Alternating, Channels, Checkerboard, Coupling, Random, Tokens
 from jaxgen.bijectors.distrax import as_distrax, from_distrax
@@ -15,6 +16,7 @@ __all__ = [
     "Alternating",
     "BatchNorm",
     "Bijector",
+    "Bounded",
     "Chain",
     "Channels",
     "Checkerboard",

@@ -11,6 +11,7 @@ from jax import Array
 
 from jaxgen.bijectors.autoregressive import MaskedAutoregressive
 from jaxgen.bijectors.base import Bijector, run_inverse
+from jaxgen.bijectors.bounded import Bounded, Bounds, bounds_of_entries
 from jaxgen.bijectors.composition import Chain
 from jaxgen.bijectors.elementwise import Elementwise, Logit
 from jaxgen.bijectors.normalisation import Standardize
@@ -194,39 +195,46 @@ class Flow(Model):
 def flow_on(
     event_shape: Shape,
     layers: Sequence[Bijector],
-    bounds: tuple[float, float] | None,
+    bounds: Bounds,
     alpha: float,
     base: Model | None = None,
     marginal_bins: int | None = None,
 ) -> Flow:
-    """A flow of these layers, with a logit at the data's end if the data are bounded.
+    """A flow of these layers, with what leads to the data's support at the data's end.
 
     It is what the flows of the zoo do with the data before their own layers. Data that are not
-    bounded are standardised there, each channel by the location and scale of the training data.
+    bounded are standardised there, each channel by the location and scale of the training data;
+    where all channels have the same two bounds, it is a logit; else each channel has its own map.
 
     Args:
         event_shape: the event's shape.
-        layers: listed from the base to the data; there may be none if there are ``bounds``.
-        bounds: the interval of bounded data; None for the whole line.
+        layers: listed from the base to the data; there may be none.
+        bounds: a pair ``(low, high)``, of which either may be None, for all channels or for each;
+            None for the whole line.
         alpha: the logit's margin.
         base: the base density; a standard normal if None.
         marginal_bins: after the logit, as seen from the data, a spline of so many bins for every
             entry, on all of the logit's range; None for none.
 
     Raises:
-        ValueError: for ``marginal_bins`` without ``bounds``, or without a margin.
+        ValueError: for bounds that are none, and for ``marginal_bins`` without two bounds for all
+            channels, or without a margin.
     """
     layers = list(layers)
+    ends = bounds_of_entries(bounds, event_shape[-1])
+    (low, high), *others = dict.fromkeys(ends)
     if marginal_bins is not None:
-        if bounds is None or alpha == 0:
+        if others or low is None or high is None or alpha == 0:
             raise ValueError(
                 f"marginal_bins is for bounded data with a margin: expected bounds and alpha > 0, "
                 f"got bounds={bounds} and alpha={alpha}"
             )
         spline = RationalQuadraticSpline(marginal_bins, math.log((1 - alpha) / alpha))
         layers.append(Elementwise(event_shape, spline))
-    if bounds is not None:
-        layers.append(Logit(*bounds, alpha, event_ndims=len(event_shape)))
+    if not others and low is not None and high is not None:
+        layers.append(Logit(low, high, alpha, event_ndims=len(event_shape)))
+    elif others or (low, high) != (None, None):
+        layers.append(Bounded(event_shape, ends, alpha))
     else:
         layers.append(Standardize(event_shape, statistics_shape=event_shape[-1:]))
     return Flow(Chain(layers), base)

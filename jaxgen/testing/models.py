@@ -15,7 +15,7 @@ from jaxgen.models import Model
 from jaxgen.testing import compare, members
 from jaxgen.testing.compare import PASSED, Report, attempt, tolerance_of, wave
 from jaxgen.testing.conditionals import distinct
-from jaxgen.testing.normalisation import check_normalisation
+from jaxgen.testing.normalisation import Support, check_normalisation
 
 # Random bounds and samples are compared by means: a deviation of this many standard errors fails.
 _DEVIATIONS = 5.0
@@ -26,7 +26,7 @@ def check_model(
     x: Array,
     context: Context = None,
     *,
-    bounds: tuple[float, float] = (-np.inf, np.inf),
+    bounds: Support = (-np.inf, np.inf),
     num_samples: int = 5000,
     perturb: bool = True,
     tolerance: float | None = None,
@@ -54,7 +54,8 @@ def check_model(
         model: what to check; its parameters are cast to the dtype of real ``x``.
         x: data ``(*batch, *event_shape)``. Two to four examples do.
         context: ``(*batch, *context_shape)`` for a conditional model.
-        bounds: the support of each entry of a real event, for the quadrature.
+        bounds: the support of the entries of a real event, for the quadrature: ``(low, high)``, or
+            one for each entry.
         num_samples: how many samples the statistical checks draw.
         perturb, tolerance, unused, eager, seed: as for :func:`~jaxgen.testing.check_bijector`.
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -16,13 +17,16 @@ from jaxgen.testing.compare import PASSED, Report, attempt
 # Events that are enumerated, points of the quadrature on each axis, draws of a random bound.
 _MAX_EVENTS, _MAX_ESTIMATED, _POINTS, _DRAWS = 4096, 64, 301, 4096
 
+# The support of all entries of an event, or of each of them: (low, high).
+Support = tuple[float, float] | Sequence[tuple[float, float]]
+
 
 def check_normalisation(
     model: Model,
     x: Array,
     context: Context,
     drawn: dict[str, Any],
-    bounds: tuple[float, float],
+    bounds: Support,
     deviations: float,
     name: str,
 ) -> Report:
@@ -102,15 +106,17 @@ def _integrate(
     model: Model,
     context: Context,
     samples: np.ndarray,
-    bounds: tuple[float, float],
+    bounds: Support,
     dtype: Any,
     name: str,
 ) -> None:
     """The trapezoid rule after a substitution that makes the integrand vanish at both ends."""
     size = math.prod(model.event_shape)
     axes, weights = [], []
-    for column in samples.reshape(len(samples), size).T:
-        points, weight = _axis(bounds, float(np.median(column)), float(np.std(column)))
+    for ends, column in zip(
+        _ends(bounds, size), samples.reshape(len(samples), size).T, strict=True
+    ):
+        points, weight = _axis(ends, column)
         axes.append(points)
         weights.append(weight)
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, *model.event_shape)
@@ -137,38 +143,51 @@ def _integrate(
         )
 
 
-def _axis(bounds: tuple[float, float], centre: float, scale: float) -> tuple[Any, Any]:
-    """Points and weights of one axis: sinh for the line, tanh for an interval."""
-    low, high = bounds
-    if math.isinf(low) and math.isinf(high):
-        u, step = np.linspace(-5.0, 5.0, _POINTS, retstep=True)
-        return centre + scale * np.sinh(u), scale * np.cosh(u) * step
-    if math.isinf(low) or math.isinf(high):
-        raise ValueError(f"check_model: expected both bounds finite or none, got {bounds}")
-    u, step = np.linspace(-6.0, 6.0, _POINTS, retstep=True)
-    half = (high - low) / 2.0
-    return (low + high) / 2.0 + half * np.tanh(u), half * step / np.cosh(u) ** 2
+def _ends(bounds: Support, size: int) -> np.ndarray:
+    """The support of each entry of an event, ``(size, 2)``."""
+    return np.broadcast_to(np.asarray(bounds, np.float64), (size, 2))
+
+
+def _axis(ends: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points and weights of one axis, where samples are: sinh for the line, tanh for an interval,
+    and what is on one side of an end as the line of its logarithm."""
+    low, high = ends
+    if math.isfinite(low) and math.isfinite(high):
+        u, step = np.linspace(-6.0, 6.0, _POINTS, retstep=True)
+        half = (high - low) / 2.0
+        return (low + high) / 2.0 + half * np.tanh(u), half * step / np.cosh(u) ** 2
+    if math.isfinite(low):
+        y, weight = _axis(np.array([-np.inf, np.inf]), np.log(column - low))
+        return low + np.exp(y), weight * np.exp(y)
+    if math.isfinite(high):
+        points, weight = _axis(np.array([-high, np.inf]), -column)
+        return -points, weight
+    u, step = np.linspace(-5.0, 5.0, _POINTS, retstep=True)
+    centre, scale = float(np.median(column)), float(np.std(column))
+    return centre + scale * np.sinh(u), scale * np.cosh(u) * step
 
 
 def _check_stein(
     samples: np.ndarray,
     slopes: np.ndarray,
-    bounds: tuple[float, float],
+    bounds: Support,
     deviations: float,
     name: str,
 ) -> None:
     """Stein's identities: integration by parts, with the samples as the expectation.
 
     ``E[(w f)' + w f d log p / dx] = 0`` for ``f = 1`` and ``f = x`` and a weight ``w`` that is 1 on
-    the line and vanishes at the ends of an interval, where a density need not.
+    the line and vanishes at the ends of its support, where a density need not.
     """
     rows = len(samples)
     slopes = slopes.reshape(rows, -1)
     x = samples.reshape(rows, -1).astype(np.float64)
-    low, high = bounds
-    bounded = math.isfinite(low)
-    weight = (x - low) * (high - x) if bounded else np.ones_like(x)
-    rise = low + high - 2.0 * x if bounded else np.zeros_like(x)
+    low, high = _ends(bounds, x.shape[1]).T
+    below, above = np.isfinite(low), np.isfinite(high)
+    # A factor for each end, and the derivative of the two together.
+    first = np.where(below, x - np.where(below, low, 0.0), 1.0)
+    second = np.where(above, np.where(above, high, 0.0) - x, 1.0)
+    weight, rise = first * second, below * second - above * first
     centred = x - np.median(x, axis=0)
     for what, terms in (
         ("w' + w d log p / dx_i, expected mean 0", rise + weight * slopes),

@@ -27,8 +27,10 @@ MEANINGS: dict[str, str] = {
     "norm": 'between the layers: ``"actnorm"``, ``"batchnorm"`` (MAF\'s paper), or None for none.',
     "dropout": "rate in the hidden layers while training.",
     "bounds": "the interval of bounded data (``(0, 256)`` for dequantized 8-bit images), mapped to "
-    "the real line by a logit; None for none.",
-    "alpha": "the logit's margin.",
+    "the real line by a logit; ``(0, None)`` for data that are bounded on one side, by a "
+    "logarithm; a list of such pairs, one for each entry of a vector, None among them; None for "
+    "no bounds.",
+    "alpha": "the margin of logits.",
     "context_features": "the size of a context vector; None for an unconditional model.",
     "rngs": "where the initial weights come from.",
 }

@@ -39,6 +39,7 @@ from jaxgen.bijectors import (
     Scan,
     Squeeze,
 )
+from jaxgen.bijectors.bounded import Bounds
 from jaxgen.core import Shape, ShapeError, check_event, replace
 from jaxgen.models import Flow
 from jaxgen.models.flow import flow_on
@@ -63,7 +64,7 @@ def flowpp(
     hidden: Sequence[int] = (128, 128),
     bound: float | None = 5.0,
     dropout: float = 0.0,
-    bounds: tuple[float, float] | None = None,
+    bounds: Bounds = None,
     alpha: float = 0.05,
     context_features: int | None = None,
     rngs: nnx.Rngs,

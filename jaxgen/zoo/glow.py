@@ -28,6 +28,7 @@ from jaxgen.bijectors import (
     Split,
     Squeeze,
 )
+from jaxgen.bijectors.bounded import Bounds
 from jaxgen.core import Shape
 from jaxgen.models import Flow
 from jaxgen.models.flow import flow_on
@@ -47,7 +48,7 @@ def glow(
     lu: bool = True,
     bound: float | None = 3.0,
     dropout: float = 0.0,
-    bounds: tuple[float, float] | None = None,
+    bounds: Bounds = None,
     alpha: float = 0.05,
     marginal_bins: int | None = None,
     context_features: int | None = None,

@@ -20,6 +20,7 @@ from functools import partial
 from flax import nnx
 
 from jaxgen.bijectors import Inverse
+from jaxgen.bijectors.bounded import Bounds
 from jaxgen.conditionals import MADE
 from jaxgen.core import Shape
 from jaxgen.models import Flow
@@ -37,7 +38,7 @@ def iaf(
     activation: str = "relu",
     bound: float | None = 3.0,
     norm: str | None = "actnorm",
-    bounds: tuple[float, float] | None = None,
+    bounds: Bounds = None,
     alpha: float = 1e-6,
     context_features: int | None = None,
     rngs: nnx.Rngs,

@@ -32,6 +32,7 @@ from jaxgen.bijectors import (
     Squeeze,
     Tokens,
 )
+from jaxgen.bijectors.bounded import Bounds
 from jaxgen.core import Shape, ShapeError, check_event
 from jaxgen.models import Flow
 from jaxgen.models.flow import flow_on
@@ -52,7 +53,7 @@ def jet(
     width: int = 512,
     heads: int = 8,
     dropout: float = 0.0,
-    bounds: tuple[float, float] | None = None,
+    bounds: Bounds = None,
     alpha: float = 0.05,
     context_features: int | None = None,
     rngs: nnx.Rngs,

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from flax import nnx
 
+from jaxgen.bijectors.bounded import Bounds
 from jaxgen.conditionals import MADE
 from jaxgen.core import Shape
 from jaxgen.functional.masks import random_orders
@@ -37,7 +38,7 @@ def made(
     orders_per_batch: int = 4,
     connectivity_agnostic: bool = False,
     dropout: float = 0.0,
-    bounds: tuple[float, float] | None = None,
+    bounds: Bounds = None,
     alpha: float = 1e-6,
     context_features: int | None = None,
     rngs: nnx.Rngs,

@@ -15,6 +15,7 @@ from functools import partial
 from flax import nnx
 
 from jaxgen.bijectors import ActNorm, BatchNorm, Bijector, Chain, Flip, MaskedAutoregressive, Scan
+from jaxgen.bijectors.bounded import Bounds
 from jaxgen.conditionals import MADE, Conditional
 from jaxgen.core import Shape, unknown
 from jaxgen.models import Flow
@@ -35,7 +36,7 @@ def maf(
     bound: float | None = 3.0,
     norm: str | None = "actnorm",
     dropout: float = 0.0,
-    bounds: tuple[float, float] | None = None,
+    bounds: Bounds = None,
     alpha: float = 1e-6,
     context_features: int | None = None,
     rngs: nnx.Rngs,

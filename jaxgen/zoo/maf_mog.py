@@ -17,6 +17,7 @@ from typing import Any
 
 from flax import nnx
 
+from jaxgen.bijectors.bounded import Bounds
 from jaxgen.conditionals import MADE
 from jaxgen.core import Shape
 from jaxgen.likelihoods import GaussianMixture
@@ -36,7 +37,7 @@ def maf_mog(
     bound: float | None = 3.0,
     norm: str | None = "actnorm",
     dropout: float = 0.0,
-    bounds: tuple[float, float] | None = None,
+    bounds: Bounds = None,
     alpha: float = 1e-6,
     context_features: int | None = None,
     rngs: nnx.Rngs,

@@ -20,6 +20,7 @@ from functools import partial
 from flax import nnx
 
 from jaxgen.bijectors import ActNorm, Alternating, Bijector, Chain, Coupling, Reshape, Scan
+from jaxgen.bijectors.bounded import Bounds
 from jaxgen.core import Shape, unknown
 from jaxgen.models import Flow, Logistic, StandardNormal
 from jaxgen.models.flow import flow_on
@@ -42,7 +43,7 @@ def nice(
     activation: str = "relu",
     base: str = "logistic",
     dropout: float = 0.0,
-    bounds: tuple[float, float] | None = None,
+    bounds: Bounds = None,
     alpha: float = 0.05,
     context_features: int | None = None,
     rngs: nnx.Rngs,

@@ -27,6 +27,7 @@ from jaxgen.bijectors import (
     Reshape,
     Scan,
 )
+from jaxgen.bijectors.bounded import Bounds
 from jaxgen.conditionals import MADE
 from jaxgen.core import Shape, unknown
 from jaxgen.models import Flow
@@ -52,7 +53,7 @@ def nsf(
     hidden: Sequence[int] = (256, 256),
     levels: int = 3,
     dropout: float = 0.0,
-    bounds: tuple[float, float] | None = None,
+    bounds: Bounds = None,
     alpha: float = 0.05,
     context_features: int | None = None,
     rngs: nnx.Rngs,

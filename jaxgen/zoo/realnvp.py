@@ -29,6 +29,7 @@ from jaxgen.bijectors import (
     Split,
     Squeeze,
 )
+from jaxgen.bijectors.bounded import Bounds
 from jaxgen.core import Shape, ShapeError, check_event, unknown
 from jaxgen.models import Flow
 from jaxgen.models.flow import flow_on
@@ -64,7 +65,7 @@ def realnvp(
     blocks: int = 4,
     bound: float | None = 3.0,
     dropout: float = 0.0,
-    bounds: tuple[float, float] | None = None,
+    bounds: Bounds = None,
     alpha: float = 0.05,
     context_features: int | None = None,
     rngs: nnx.Rngs,

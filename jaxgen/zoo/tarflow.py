@@ -19,6 +19,7 @@ data; both are off unless asked for.
 from flax import nnx
 
 from jaxgen.bijectors import Bijector, Chain, Flip, Inverse, MaskedAutoregressive, Scan, Squeeze
+from jaxgen.bijectors.bounded import Bounds
 from jaxgen.conditionals import CausalTransformer
 from jaxgen.core import Shape, check_event
 from jaxgen.models import Flow
@@ -39,7 +40,7 @@ def tarflow(
     positions: str = "learned",
     bound: float | None = None,
     dropout: float = 0.0,
-    bounds: tuple[float, float] | None = None,
+    bounds: Bounds = None,
     alpha: float = 0.05,
     context_features: int | None = None,
     rngs: nnx.Rngs,
