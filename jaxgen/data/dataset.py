@@ -31,8 +31,9 @@ class Dataset:
         y: integer labels (n,), kept as int32, or None.
         levels: the number of values that an integer dimension can take: 17 for digits, 2 for binary
             data, 256 for 8-bit images; None for real-valued data.
-        lengths: integers (n,) from 1 to ``length``, for examples of shape ``(length,)`` that end
-            before: so many values are data, and padding follows. None where all are whole.
+        lengths: integers (n,) from 1 to ``length``, for examples of shape ``(length,)``, or
+            ``(length, *position)`` of vectors, that end before: so many positions are data, and
+            padding follows. None where all are whole.
         rate: for sound as mu-law codes, the samples a second; None for other data.
 
     Raises:
@@ -86,7 +87,9 @@ class Dataset:
     @property
     def num_values(self) -> int:
         """How many values the examples have together, padding left out."""
-        return self.x.size if self.lengths is None else int(self.lengths.sum())
+        if self.lengths is None:
+            return self.x.size
+        return int(self.lengths.sum()) * math.prod(self.event_shape[1:])
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -226,8 +229,11 @@ def _as_labels(y: np.ndarray, num_examples: int, where: str) -> np.ndarray:
 
 def _as_lengths(lengths: np.ndarray, x: np.ndarray, where: str) -> np.ndarray:
     lengths = np.asarray(lengths)
-    if x.ndim != 2:
-        raise ValueError(f"{where}: lengths are for examples of shape (length,), got {x.shape[1:]}")
+    if x.ndim < 2:
+        raise ValueError(
+            f"{where}: lengths are for examples of shape (length,) or (length, *position), got "
+            f"{x.shape[1:]}"
+        )
     if lengths.dtype.kind not in "iu" or lengths.shape != (len(x),):
         raise ValueError(
             f"{where}: expected integer lengths of shape ({len(x)},), one for each row of x, got "

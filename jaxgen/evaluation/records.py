@@ -134,10 +134,7 @@ def evaluate(
     in_bits = data.levels is not None and data.levels > 2
     value = float(scores.mean())
     if in_bits:
-        whole = math.prod(data.event_shape) if data.lengths is None else data.lengths
-        sizes = np.asarray(whole, np.float64)
-        if observed is not None:
-            sizes = sizes * (1.0 - observed.mean())
+        sizes = _sizes(data, observed)
         mean_size = float(np.mean(sizes))
         value = -value / (mean_size * math.log(2.0))
         # Their deviations are what each example adds to that of the ratio.
@@ -161,6 +158,15 @@ def evaluate(
         seconds=round(seconds, 3),
         num_values=None if data.lengths is None else data.num_values,
     )
+
+
+def _sizes(data: Dataset, observed: np.ndarray | None) -> np.ndarray:
+    """How many values of each example are scored; one number where that is the same of all."""
+    scored = np.ones(data.event_shape[:1]) if observed is None else ~observed
+    # Up to and with each position, in the order in which the lengths count.
+    counted = np.concatenate([[0.0], np.cumsum(scored)])
+    counted *= math.prod(data.event_shape) / scored.size
+    return counted[-1] if data.lengths is None else counted[data.lengths]
 
 
 def _estimator(model: Model, num_samples: int, observed: np.ndarray | None, missing: str) -> str:

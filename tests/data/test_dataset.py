@@ -69,6 +69,10 @@ def test_is_frozen_and_leaves_the_callers_array_alone():
 def test_lengths_and_crops_are_of_signals_only():
     data = Dataset("bits", "train", BITS, levels=2, lengths=np.array([2, 1, 2]))
     assert (data.num_values, data.lengths.dtype) == (5, np.int32)
+    vectors = Dataset("pairs", "train", np.zeros((3, 4, 2)), lengths=np.array([4, 1, 2]))
+    assert vectors.num_values == 14
+    with pytest.raises(ValueError, match=r"shape \(length,\) to cut into crops, got \(4, 2\)"):
+        vectors.crops(2)
     with pytest.raises(ValueError, match="without padding"):
         data.reshaped((2, 1))
     with pytest.raises(ValueError, match="crops of 1 to 2 values, got 3"):
@@ -104,9 +108,9 @@ REFUSED = {
     "one-hot labels": ({"x": REAL, "y": np.eye(4, dtype=int)}, ["(4,)", "int64(4, 4)"]),
     "float labels": ({"x": REAL, "y": np.zeros(4)}, ["integer labels", "float64(4,)"]),
     "huge labels": ({"x": REAL, "y": np.full(4, 2**40)}, ["int32", str(2**40), "renumber"]),
-    "lengths of a square": (
-        {"x": REAL[:, None], "lengths": np.ones(4, int)},
-        ["(length,)", "(1, 2)"],
+    "lengths of numbers": (
+        {"x": REAL[:, 0], "lengths": np.ones(4, int)},
+        ["(length,) or (length, *position)", "got ()"],
     ),
     "too few lengths": ({"x": REAL, "lengths": np.ones(3, int)}, ["(4,)", "int64(3,)"]),
     "float lengths": ({"x": REAL, "lengths": np.ones(4)}, ["integer lengths", "float64(4,)"]),
