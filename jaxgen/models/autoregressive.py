@@ -17,12 +17,11 @@ from jaxgen.core import (
     Shape,
     ShapeError,
     float_dtype,
-    is_concrete,
     replace,
 )
-from jaxgen.functional import autoregressive, support
+from jaxgen.functional import support
 from jaxgen.likelihoods import Likelihood
-from jaxgen.models import completion
+from jaxgen.models import completion, padding
 from jaxgen.models.base import Model
 from jaxgen.models.completion import Check
 
@@ -86,8 +85,10 @@ class Autoregressive(Model):
             ValueError: for lengths that are negative, or beyond the number of positions.
         """
         x, context = self._events(x, context, "log_prob")
-        within = None if lengths is None else self._within(x, lengths, order)
-        if within is not None:
+        within = None
+        if lengths is not None:
+            batch = x.shape[: x.ndim - len(self.event_shape)]
+            within = padding.within(self.conditional, lengths, batch, order)
             entries = tuple(range(within.ndim, x.ndim))
             x = jnp.where(jnp.expand_dims(within, entries), x, jnp.zeros_like(x))
         self.likelihood.check(x)
@@ -98,25 +99,6 @@ class Autoregressive(Model):
             log_prob = jnp.where(within, log_prob, 0.0)
         total = jnp.sum(log_prob, tuple(range(-len(self.conditional.grid_shape), 0)))
         return support.restrict(total, inside)
-
-    def _within(self, x: Array, lengths: Array, order: Order) -> Array:
-        """Which positions are no padding, ``(*batch, *grid_shape)``."""
-        network, known = self.conditional, np.asarray(lengths) if is_concrete(lengths) else None
-        lengths = jnp.asarray(lengths)
-        batch, size = x.shape[: x.ndim - len(self.event_shape)], network.num_positions
-        if lengths.shape != batch or not jnp.issubdtype(lengths.dtype, jnp.integer):
-            raise ShapeError(
-                f"Autoregressive.log_prob: expected integer lengths of shape {batch}, got "
-                f"{lengths.dtype}{lengths.shape}"
-            )
-        if known is not None:
-            wrong = known[(known < 0) | (known > size)]
-            if wrong.size:
-                raise ValueError(
-                    f"Autoregressive.log_prob: expected lengths from 0 to {size}, got {wrong[0]}"
-                )
-        rank = autoregressive.rank_of(network.resolve_order(order))
-        return (rank < lengths[..., None]).reshape(*batch, *network.grid_shape)
 
     def sample(
         self,
@@ -270,7 +252,13 @@ class Autoregressive(Model):
         return completion.fill_each(fill, key, x, observed, context, num_samples)
 
     def conditional_log_prob(
-        self, x: Array, observed: Mask, context: Context = None, *, order: Order = None
+        self,
+        x: Array,
+        observed: Mask,
+        context: Context = None,
+        *,
+        order: Order = None,
+        lengths: Array | None = None,
     ) -> Array:
         """``log p(missing part | observed part)`` in nats, by the chain rule in one pass.
 
@@ -280,14 +268,20 @@ class Autoregressive(Model):
         Args:
             x: events ``(*batch, *event_shape)``, the missing part included.
             observed, context, order: as in :meth:`complete`.
+            lengths: as in :meth:`log_prob`: padding is neither observed nor missing.
 
         Returns:
             Array ``(*batch,)``; 0 where nothing is missing.
         """
         name, check = "conditional_log_prob", completion.warn_unless_exact
         x, context, observed = self._completion(x, observed, context, order, name, check)
+        within = None
+        if lengths is not None:
+            batch = x.shape[: x.ndim - len(self.event_shape)]
+            within = padding.within(self.conditional, lengths, batch, order).reshape(*batch, -1)
+            x, observed = completion.hide_missing(self.conditional, x, within), observed & within
         self.likelihood.check(x)
-        parts = (self.conditional, self.likelihood, x, observed, context, order)
+        parts = (self.conditional, self.likelihood, x, observed, context, order, within)
         return completion.score_parts(*parts)[1]
 
     def observed_log_prob(
@@ -327,19 +321,7 @@ class Autoregressive(Model):
         return replace(self, conditional=self.conditional.initialize(encoded, context))
 
     def check_lengths(self, lengths: np.ndarray) -> None:
-        network = self.conditional
-        if len(self.event_shape) != 1 or np.any(np.diff(network.own_order()) != 1):
-            raise ValueError(
-                f"Autoregressive: expected events (length,) which {type(network).__name__} "
-                f"generates from their beginning on, for lengths; got {self.event_shape} or "
-                f"another order"
-            )
-        low, high = int(lengths.min()), int(lengths.max())
-        if not 0 <= low <= high <= network.num_positions:
-            raise ValueError(
-                f"Autoregressive: expected lengths from 0 to {network.num_positions}, got {low} to "
-                f"{high}"
-            )
+        padding.check_lengths(self.conditional, lengths)
 
     def check_data(self, x: Array | np.ndarray) -> None:
         super().check_data(x)

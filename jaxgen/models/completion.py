@@ -227,22 +227,26 @@ def score_parts(
     observed: Mask,
     context: Context = None,
     order: Order = None,
+    within: Array | None = None,
 ) -> tuple[Array, Array]:
     """The log-probabilities of what is observed and, given it, of what is missing, in nats.
 
     What is observed goes first in the order where it may. The mask is ``(D,)`` for all events, or
-    ``(*batch, D)``; both results are ``(*batch,)``.
+    ``(*batch, D)``; both results are ``(*batch,)``. With events of several lengths, ``within`` are
+    the positions that are no padding, ``(*batch, D)``, in masks of their own as well.
     """
 
-    def score(x: Array, observed: Array, context: Context) -> tuple[Array, Array]:
+    def score(
+        x: Array, observed: Array, context: Context, within: Array | None
+    ) -> tuple[Array, Array]:
         first = observed_first(network, observed, order)
-        return _score_both(network, likelihood, x, observed, context, first)
+        return _score_both(network, likelihood, x, observed, context, first, within)
 
     mask = jnp.asarray(observed)
     if mask.ndim == 1:
-        return score(x, mask, context)
+        return score(x, mask, context, within)
     batch = x.shape[: x.ndim - len(network.event_shape)]
-    there, missing = jax.vmap(score)(*one_by_one(batch, x, mask, context))
+    there, missing = jax.vmap(score)(*one_by_one(batch, x, mask, context, within))
     return there.reshape(batch), missing.reshape(batch)
 
 
@@ -253,6 +257,7 @@ def _score_both(
     observed: Mask,
     context: Context,
     order: Order,
+    within: Array | None = None,
     *,
     key: Key = None,
 ) -> tuple[Array, Array]:
@@ -262,6 +267,8 @@ def _score_both(
     x, inside = likelihood.restricted(x)
     params = network(likelihood.encode(x), context, order, key=key)
     each = likelihood.log_prob(x, params.astype(float_dtype(params.dtype)))
+    if within is not None:
+        each = jnp.where(within.reshape(grid), each, 0.0)
     there = jnp.asarray(observed).reshape(grid)
     positions = tuple(range(each.ndim - len(grid), each.ndim))
     observed_sum = jnp.sum(jnp.where(there, each, 0.0), positions)

@@ -36,10 +36,10 @@ def score(
         model: any model.
         x: array ``(n, *event_shape)``.
         context: array ``(n, *context_shape)`` for a conditional model.
-        lengths: integers ``(n,)`` for events that are padded: the number of leading values that
+        lengths: integers ``(n,)`` for events that are padded: the number of leading positions that
             count. Chunks are of ``CHUNK_VALUES`` values at most then.
         observed: boolean array of an autoregressive model's ``grid_shape``: what is not observed
-            of every example is scored, given the rest.
+            of every example is scored, given the rest; with lengths, up to the example's end.
         key: the noise of a model without an exact likelihood; every chunk gets its own.
         num_samples: 1 for the ELBO, more for the importance-weighted estimate; an exact model
             ignores it.
@@ -79,6 +79,8 @@ def score(
 @jax.default_matmul_precision("float32")
 def _score(model, x, context, lengths, observed, key, *, num_samples):
     x = jnp.asarray(x)
+    if observed is not None and lengths is not None:
+        return model.conditional_log_prob(x, observed, context, lengths=lengths)
     if observed is not None:
         return model.conditional_log_prob(x, observed, context)
     if lengths is not None:
