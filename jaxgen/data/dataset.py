@@ -15,6 +15,7 @@ from jaxgen.data.audio import load_audio
 from jaxgen.data.digits import load_digits
 from jaxgen.data.npz import load_npz
 from jaxgen.data.splits import SPLITS
+from jaxgen.data.text import Vocabulary, load_text
 from jaxgen.data.tfds import load_tfds
 from jaxgen.data.toy import TOYS, load_toy
 
@@ -35,6 +36,7 @@ class Dataset:
             ``(length, *position)`` of vectors, that end before: so many positions are data, and
             padding follows. None where all are whole.
         rate: for sound as mu-law codes, the samples a second; None for other data.
+        vocabulary: for text, what the levels stand for; None for other data.
 
     Raises:
         ValueError: the parts do not fit, or real values are not finite.
@@ -53,6 +55,7 @@ class Dataset:
     levels: int | None = None
     lengths: np.ndarray | None = None
     rate: int | None = None
+    vocabulary: Vocabulary | None = None
 
     def __post_init__(self) -> None:
         where = f"data set {self.name!r}, split {self.split!r}"
@@ -176,6 +179,7 @@ class Dataset:
         x, y = (None if a is None else f"{a.dtype}{a.shape}" for a in (self.x, self.y))
         more = "" if self.lengths is None else f", {self.num_values} values"
         more += "" if self.rate is None else f", rate={self.rate}"
+        more += "" if self.vocabulary is None else ", text"
         return f"Dataset({self.name!r}, {self.split!r}, x={x}, y={y}, levels={self.levels}{more})"
 
 
@@ -267,6 +271,7 @@ _LOADERS: dict[str, Callable[[str, str], tuple[Any, ...]]] = {
     "npz": load_npz,
     "tfds": load_tfds,
     "audio": load_audio,
+    "text": load_text,
 }
 
 
@@ -280,6 +285,7 @@ def load(spec: str, split: str = "train") -> Dataset:
     | ``npz:PATH[:KEY]`` | arrays of a numpy archive (``jaxgen.data.npz``) |
     | ``tfds:NAME`` | a prepared TensorFlow Datasets data set (``jaxgen.data.tfds``) |
     | ``audio:PATH[:LABELS]`` | sound clips of an archive as mu-law codes (``jaxgen.data.audio``) |
+    | ``text:PATH[:LENGTH][:bytes]`` | pieces of a text file (``jaxgen.data.text``) |
 
     Args:
         spec: one of the forms above; ``names()`` lists them all.
@@ -310,7 +316,7 @@ def names() -> list[tuple[str, str]]:
     """What ``load`` accepts: each spec with a line that describes it.
 
     Returns:
-        Pairs (spec, description); in the last three, the capitals are yours to fill in.
+        Pairs (spec, description); in the last four, the capitals are yours to fill in.
 
     >>> for spec, description in names()[:2]:
     ...     print(f"{spec:15} {description}")
@@ -323,4 +329,5 @@ def names() -> list[tuple[str, str]]:
         ("npz:PATH[:KEY]", "arrays of a numpy archive, in the current directory or JAXGEN_DATA"),
         ("tfds:NAME", "a prepared TensorFlow Datasets data set; TFDS_DATA_DIR names the folder"),
         ("audio:PATH[:LABELS]", "sound clips of a numpy archive, as 256 mu-law codes"),
+        ("text:PATH[:LENGTH][:bytes]", "pieces of a text file, as characters or bytes"),
     ]

@@ -1,0 +1,150 @@
+"""``text:PATH[:LENGTH][:bytes]``: a text file in pieces of some length, one piece an example.
+
+The file is UTF-8. Its first 85 % of characters are the training split, the next 5 % the validation
+split and the last 10 % the test split, each cut into consecutive pieces of ``LENGTH`` characters
+(256 unless it says another number); nothing is left out, so the last piece of a split is padded,
+and ``lengths`` says where. A likelihood is that of a piece, whose beginning nothing precedes.
+
+The levels are the characters of the training split in the order of their code points, after level
+0, which stands for all others; they are the data set's ``vocabulary``. With ``bytes`` they are the
+256 values of a byte, and a piece is so many bytes.
+
+``npz:PATH`` says where files are looked up.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxgen.data.npz import find
+from jaxgen.data.splits import SPLITS
+
+LENGTH = 256
+# In twentieths of a text: where the training, the validation and the test split end.
+_CUTS = (0, 17, 18, 20)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What the levels of a text stand for.
+
+    Args:
+        characters: those of level 1, 2, ...; level 0 is any other one. None for bytes.
+
+    Raises:
+        ValueError: for a character that is given twice.
+
+    >>> vocabulary = Vocabulary("abc")
+    >>> vocabulary.levels, vocabulary.encode("cab!").tolist()
+    (4, [3, 1, 2, 0])
+    >>> vocabulary.decode([3, 1, 2, 0])
+    'cab�'
+    """
+
+    characters: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.characters is not None and len(set(self.characters)) < len(self.characters):
+            raise ValueError("Vocabulary: expected characters that differ, got one twice")
+
+    @property
+    def levels(self) -> int:
+        """How many there are."""
+        return 256 if self.characters is None else 1 + len(self.characters)
+
+    def encode(self, text: str) -> np.ndarray:
+        """The levels of a text, integers ``(length,)``: bytes of UTF-8, or characters."""
+        if self.characters is None:
+            return np.frombuffer(text.encode(), np.uint8)
+        level = {character: index for index, character in enumerate(self.characters, start=1)}
+        dtype = np.min_scalar_type(len(self.characters))
+        return np.array([level.get(character, 0) for character in text], dtype)
+
+    def decode(self, levels: Iterable[int]) -> str:
+        """The text of levels; what is no character is U+FFFD, the replacement character.
+
+        Raises:
+            ValueError: for a level that there is not.
+        """
+        found = [int(level) for level in levels]
+        if found and not 0 <= min(found) <= max(found) < self.levels:
+            raise ValueError(
+                f"Vocabulary.decode: expected levels from 0 to {self.levels - 1}, got "
+                f"{min(found)} to {max(found)}"
+            )
+        if self.characters is None:
+            return bytes(found).decode(errors="replace")
+        symbols = "\ufffd" + self.characters
+        return "".join(symbols[level] for level in found)
+
+
+# x, y, levels, lengths, rate, vocabulary
+LoadedText = tuple[np.ndarray, None, int, np.ndarray, None, Vocabulary]
+
+
+def load_text(rest: str, split: str) -> LoadedText:
+    """One split of a text file.
+
+    Args:
+        rest: ``PATH``, ``PATH:LENGTH``, ``PATH:bytes`` or ``PATH:LENGTH:bytes``.
+        split: ``"train"``, ``"valid"`` or ``"test"``.
+
+    Returns:
+        x (n, LENGTH), no labels, the number of levels, lengths (n,), no rate, and the vocabulary.
+
+    Raises:
+        FileNotFoundError: no such file; the places tried are named.
+        ValueError: the file is no UTF-8, or has too few characters for this split to have any.
+
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "abc.txt"
+    >>> _ = path.write_text("abcab" * 20, encoding="utf-8")
+    >>> x, _, levels, lengths, _, vocabulary = load_text(f"{path}:4", "test")
+    >>> [vocabulary.decode(row[:length]) for row, length in zip(x, lengths)], levels
+    (['abca', 'babc', 'ab'], 4)
+    """
+    path, length, in_bytes = _options(rest)
+    found = find(path)
+    try:
+        text = found.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{found}: expected text in UTF-8, got a byte that is none at position {error.start}; "
+            f"convert the file"
+        ) from None
+    whole = text.encode() if in_bytes else text
+    cuts = [len(whole) * twentieths // 20 for twentieths in _CUTS]
+    part = SPLITS.index(split)
+    if cuts[part] == cuts[part + 1]:
+        raise ValueError(
+            f"{found}: expected 20 characters at least to take the split {split!r} from, got "
+            f"{len(whole)}"
+        )
+    if in_bytes:
+        vocabulary = Vocabulary()
+        values = np.frombuffer(text.encode(), np.uint8)[cuts[part] : cuts[part + 1]]
+    else:
+        vocabulary = Vocabulary("".join(sorted(set(text[: cuts[1]]))))
+        values = vocabulary.encode(text[cuts[part] : cuts[part + 1]])
+    count = -(-len(values) // length)
+    x = np.zeros(count * length, values.dtype)
+    x[: len(values)] = values
+    lengths = np.full(count, length)
+    lengths[-1] = len(values) - (count - 1) * length
+    return x.reshape(count, length), None, vocabulary.levels, lengths, None, vocabulary
+
+
+def _options(rest: str) -> tuple[str, int, bool]:
+    """The path, the length of a piece, and whether it is in bytes."""
+    path, *options = rest.split(":")
+    in_bytes = options[-1:] == ["bytes"]
+    if in_bytes:
+        options.pop()
+    length = options.pop(0) if options else str(LENGTH)
+    if not path or options or not length.isdecimal() or int(length) < 1:
+        raise ValueError(
+            f"expected text:PATH, with :LENGTH, a number of characters, and :bytes behind it, got "
+            f"'text:{rest}'"
+        )
+    return path, int(length), in_bytes
