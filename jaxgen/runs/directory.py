@@ -101,7 +101,12 @@ class Run:
         Raises:
             RunError: if the directory cannot be written, or holds a run of another configuration.
         """
-        if (self.path / "config.json").exists() and any((self.path / "checkpoints").glob("[0-9]*")):
+        if any((self.path / "checkpoints").glob("[0-9]*")):
+            if not (self.path / "config.json").exists():
+                raise RunError(
+                    f"{self.path} holds checkpoints without the config.json that says what they "
+                    f"are of; put it back, or choose another --out"
+                )
             old = Run.read(self.path)
             if old.num_classes is None:  # not written before runs knew of classes
                 old = dataclasses.replace(old, num_classes=self.num_classes)
@@ -145,13 +150,13 @@ class Run:
         if not (self.path / "checkpoints").is_dir():
             raise RunError(f"{self.path}: no checkpoint has been written yet; train it first")
         with Checkpoints(self.path / "checkpoints") as checkpoints:
-            step = checkpoints.latest()
-            if step is None:
-                raise RunError(f"{self.path}: no checkpoint has been written yet; train it first")
             try:
-                return checkpoints.restore_model(step, model)
+                found = checkpoints.restore_model(model)
             except CheckpointError as error:
                 raise RunError(str(error)) from error
+        if found is None:
+            raise RunError(f"{self.path}: no checkpoint has been written yet; train it first")
+        return found[1]
 
 
 def load(

@@ -1,14 +1,16 @@
 """From a recipe to a run directory with a trained model, its record and its pictures."""
 
+import contextlib
 import math
 from pathlib import Path
 
 from jaxgen.evaluation import loss_curve
-from jaxgen.runs.directory import Run, labels_of
+from jaxgen.runs.directory import Run, labels_of, writing
 from jaxgen.runs.draw import sample
 from jaxgen.runs.files import ExperimentFile
 from jaxgen.runs.recipe import Recipe
 from jaxgen.runs.record import evaluate_run
+from jaxgen.training.lock import locked
 from jaxgen.training.loop import FitResult
 from jaxgen.training.metrics import read_metrics
 from jaxgen.training.objectives import Batch
@@ -32,6 +34,7 @@ def train(
 
     Raises:
         RunError: if the directory cannot be written, or holds a run of another configuration.
+        InUseError: if another process trains in it.
         ValueError: if the data do not fit the model.
     """
     out = Path(out)
@@ -50,8 +53,11 @@ def train(
     objective, optimizer = recipe.resolve_objective(own), recipe.own_optimizer(own)
     task = Task(model, batch, valid, recipe.train, objective, optimizer)
     procedure.check(task)
-    run.claim()
-    result = procedure.run(task, out, progress=progress)
+    with contextlib.ExitStack() as claimed:
+        with writing(out):
+            claimed.enter_context(locked(out))
+        run.claim()
+        result = procedure.run(task, out, progress=progress)
     if result.interrupted:
         return result
     rows = read_metrics(out / "metrics.jsonl")

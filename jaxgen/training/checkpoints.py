@@ -11,17 +11,24 @@ import io
 import logging
 import sys
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import jax
+import jax.numpy as jnp
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class CheckpointError(ValueError):
     """A checkpoint is damaged, or holds another model or optimizer than the one to be filled."""
+
+
+class DamagedError(CheckpointError):
+    """A checkpoint cannot be read."""
 
 
 class Checkpoints:
@@ -84,22 +91,64 @@ class Checkpoints:
         """Returns when everything saved so far is on disk."""
         self._manager.wait_until_finished()
 
-    def restore_state(self, step: int, state: T) -> tuple[T, dict[str, Any]]:
-        """The state and the progress of a checkpoint; ``state`` gives the structure.
+    def restore_state(
+        self, state: T, progress: Sequence[str] = ()
+    ) -> tuple[int, T, dict[str, Any]] | None:
+        """The newest checkpoint that is whole: its step, state and progress; None without any.
+
+        It is what training goes on from, so damaged ones behind it, of which a warning tells, are
+        removed: their steps will be written again.
+
+        Args:
+            state: gives the structure.
+            progress: the names that the progress must have.
 
         Raises:
-            CheckpointError: if it is damaged, or of another structure.
+            CheckpointError: if all are damaged, or one is of another structure.
         """
-        restored = self._restore(step, "state", state, progress=self._ocp.args.JsonRestore())
-        return _unflatten(state, restored.state), restored.progress
 
-    def restore_model(self, step: int, model: T) -> T:
-        """The model of a checkpoint; ``model`` gives the structure.
+        def restore(step: int) -> tuple[int, T, dict[str, Any]]:
+            restored = self._restore(step, "state", state, progress=self._ocp.args.JsonRestore())
+            missing = [name for name in progress if name not in restored.progress]
+            if missing:
+                raise self._damaged(step, f"its progress lacks {', '.join(missing)}")
+            return step, _unflatten(state, restored.state), restored.progress
+
+        found = self._newest(restore)
+        for step in self._manager.all_steps():
+            if found is not None and step > found[0]:
+                self._manager.delete(step)
+        return found
+
+    def restore_model(self, model: T) -> tuple[int, T] | None:
+        """The newest checkpoint that is whole: its step and model; None without any.
+
+        Args:
+            model: gives the structure.
 
         Raises:
-            CheckpointError: if it is damaged, or of another structure.
+            CheckpointError: if all are damaged, or one is of another structure.
         """
-        return _unflatten(model, self._restore(step, "model", model).model)
+        return self._newest(
+            lambda step: (step, _unflatten(model, self._restore(step, "model", model).model))
+        )
+
+    def _newest(self, restore: Callable[[int], R]) -> R | None:
+        """The newest checkpoint that can be restored."""
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for step, *earlier in (steps[index:] for index in range(len(steps))):
+            try:
+                return restore(step)
+            except DamagedError as error:
+                if not earlier:
+                    raise
+                warnings.warn(f"{error}; that of step {earlier[0]} is used", stacklevel=4)
+        return None
+
+    def _damaged(self, step: int, why: str) -> DamagedError:
+        return DamagedError(
+            f"the checkpoint {self._directory / str(step)} cannot be read and seems damaged ({why})"
+        )
 
     def _restore(self, step: int, item: str, like: Any, **others: Any) -> Any:
         expected = {
@@ -109,19 +158,33 @@ class Checkpoints:
         args = self._ocp.args
         try:
             with _quiet_failure():
-                stored = self._manager.item_metadata(step)[item]
-                wrong = _mismatch(expected, dict(stored))
+                stored = dict(self._manager.item_metadata(step)[item])
+                old = _never_adapted(expected.keys() - stored.keys())
+                wanted = {name: leaf for name, leaf in expected.items() if name not in old}
+                wrong = _mismatch(wanted, stored)
                 if wrong is None:
-                    wanted = {item: args.StandardRestore(expected), **others}
-                    return self._manager.restore(step, args=args.Composite(**wanted))
+                    items = {item: args.StandardRestore(wanted), **others}
+                    restored = self._manager.restore(step, args=args.Composite(**items))
         except Exception as error:
+            raise self._damaged(step, type(error).__name__) from error
+        if wrong is not None:
             raise CheckpointError(
-                f"the checkpoint {self._directory / str(step)} cannot be read and seems damaged "
-                f"({type(error).__name__}); remove it to fall back on an earlier one"
-            ) from error
-        raise CheckpointError(
-            f"the checkpoint {self._directory / str(step)} belongs to another {item}: {wrong}"
-        )
+                f"the checkpoint {self._directory / str(step)} belongs to another {item}: {wrong}"
+            )
+        for name in old:
+            leaf = _flatten(like)[name]
+            restored[item][name] = jnp.ones_like(leaf) if name.endswith(_ADAPTED) else leaf
+        return restored
+
+
+_ADAPTED = ".adapted.value"
+
+
+def _never_adapted(missing: Iterable[str]) -> set[str]:
+    """Which leaves a checkpoint lacks because it was written when no layer said, as it does since
+    November 2026, whether it has adapted to data: all of them had, as far as they could."""
+    missing = set(missing)
+    return {name for name in missing if name.rsplit(".", 2)[0] + _ADAPTED in missing}
 
 
 def _flatten(tree: Any) -> dict[str, Any]:

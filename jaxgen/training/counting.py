@@ -13,6 +13,7 @@ from jaxgen.core import replace
 from jaxgen.models import Autoregressive, Model
 from jaxgen.models.scoring import score
 from jaxgen.training.checkpoints import Checkpoints
+from jaxgen.training.lock import locked
 from jaxgen.training.loop import FitResult
 from jaxgen.training.metrics import MetricsLog, read_metrics
 from jaxgen.training.objectives import Batch
@@ -44,12 +45,11 @@ def count(
     """
     network = counted_network(model)
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    with Checkpoints(out / "checkpoints") as checkpoints:
-        best_step = checkpoints.latest()
-        if best_step is not None:
-            best = checkpoints.restore_model(best_step, model)
-            return _result(best, read_metrics(out / "metrics.jsonl"), best_step)
+    with locked(out), Checkpoints(out / "checkpoints") as checkpoints:
+        if found := checkpoints.restore_model(model):
+            step, counted = found
+            return _result(counted, read_metrics(out / "metrics.jsonl"), step)
+        best_step = None
         log, began, best = MetricsLog(out / "metrics.jsonl"), time.perf_counter(), model
         x, lengths = np.asarray(train.x), train.lengths
         for step, strength in enumerate(pseudo_counts, 1):

@@ -5,7 +5,7 @@ import dataclasses
 import math
 import numbers
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from jaxgen.training.checks import check_inputs
 from jaxgen.training.columns import warn_of_columns
 from jaxgen.training.compiled import steps_for
 from jaxgen.training.inputs import Given, as_given
+from jaxgen.training.lock import locked
 from jaxgen.training.metrics import MetricsLog
 from jaxgen.training.objectives import Batch, Objective, negative_log_likelihood
 from jaxgen.training.optimizers import Optimizer, as_transformation
@@ -123,6 +124,8 @@ def fit(
             support, or fewer than a batch; or the optimizer asks for more than gradients
             (``optax.lbfgs``).
         NonFiniteLossError: if the loss stops being finite; the last good checkpoint stays.
+        InUseError: if another process trains in ``out``.
+        CheckpointError: if the checkpoints there are of another model or optimizer, or all damaged.
 
     Warns:
         ColumnWarning: of columns of real values over which a density has no bound, because they
@@ -170,78 +173,79 @@ def fit(
     best = Best(params=jax.tree.map(jnp.copy, state.ema))
 
     out = None if out is None else Path(out)
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-    checkpoints = None if out is None else Checkpoints(out / "checkpoints")
-    start = 0
-    if checkpoints is not None and (latest := checkpoints.latest()) is not None:
-        (state, best.params), saved = checkpoints.restore_state(latest, (state, best.params))
-        best.value, best.step, best.misses = saved["value"], saved["step"], saved["misses"]
-        start = latest
-    log = MetricsLog(None if out is None else out / "metrics.jsonl", start)
-
-    run_steps = steps_for(objective, optimizer, settings, mesh, state, train)
-    state = jax.device_put(state, replicated)
-    on_device = sum(array.nbytes for array in jax.tree.leaves(train)) <= DEVICE_DATA_BYTES
-    data = jax.device_put(train, replicated) if on_device else None
-    bits = 1.0 / (mean_size(model, train) * math.log(2.0)) if model.levels else None
-
-    def save(at: int) -> None:
+    with _kept_in(out) as checkpoints:
+        start = 0
         if checkpoints is not None:
-            chosen = best.params if valid is not None and best.step else state.ema
-            counts = {"value": best.value, "step": best.step, "misses": best.misses}
-            checkpoints.save(
-                at,
-                model=calibrate(with_params(state.model, chosen)),
-                state=(state, best.params),
-                progress=counts,
-            )
+            names = ("value", "step", "misses")
+            if found := checkpoints.restore_state((state, best.params), names):
+                start, (state, best.params), saved = found
+                best.value, best.step, best.misses = (saved[name] for name in names)
+        log = MetricsLog(None if out is None else out / "metrics.jsonl", start)
 
-    spent = log.rows[-1]["seconds"] if log.rows else 0.0
-    done, began, told = start, time.perf_counter() - spent, False
-    bar = tqdm(total=settings.steps, initial=start, disable=not progress, unit="step")
-    with bar, Interrupt() as interrupt, checkpoints or contextlib.nullcontext():
-        while done < settings.steps and not (interrupt.requested or told or best.stop(settings)):
-            stop = min(_next_multiple(done, settings.steps_per_dispatch), settings.steps)
-            indices = batch_indices(seed, done, stop, count, settings.batch_size)
-            if data is not None:
-                state, metrics = run_steps(state, data, jnp.asarray(indices))
-            else:
-                part = take_rows(train, indices.ravel())
-                state, metrics = run_steps(
-                    state, part, jnp.arange(indices.size).reshape(indices.shape)
+        run_steps = steps_for(objective, optimizer, settings, mesh, state, train)
+        state = jax.device_put(state, replicated)
+        on_device = sum(array.nbytes for array in jax.tree.leaves(train)) <= DEVICE_DATA_BYTES
+        data = jax.device_put(train, replicated) if on_device else None
+        bits = 1.0 / (mean_size(model, train) * math.log(2.0)) if model.levels else None
+
+        def save(at: int) -> None:
+            if checkpoints is not None:
+                chosen = best.params if valid is not None and best.step else state.ema
+                counts = {"value": best.value, "step": best.step, "misses": best.misses}
+                checkpoints.save(
+                    at,
+                    model=calibrate(with_params(state.model, chosen)),
+                    state=(state, best.params),
+                    progress=counts,
                 )
-            losses, norms = np.asarray(metrics["loss"]), np.asarray(metrics["grad_norm"])
-            _require_finite(losses, norms, done, checkpoints)
-            validate = valid is not None and _crosses(done, stop, settings.eval_every, settings)
-            checkpoint = _crosses(done, stop, settings.checkpoint_every, settings)
-            done = stop
-            row = {
-                "step": done,
-                "loss": float(losses.mean()),
-                "grad_norm": float(norms.mean()),
-                "seconds": round(time.perf_counter() - began, 3),
-            }
-            if validate:
-                scores = score(
-                    calibrate(state.ema_model),
-                    valid.x,
-                    valid.context,
-                    lengths=valid.lengths,
-                    key=valid_key,
-                )
-                row["valid_loss"] = -float(np.average(scores, weights=valid.weights))
-                best.update(row["valid_loss"], done, state.ema)
-            log.write(row)
-            bar.update(done - bar.n)
-            bar.set_postfix_str(_summary(row, best, bits))
-            if checkpoint:
-                save(done)
-            told = told_to_stop(callbacks, row)
-        if checkpoints is not None:
-            if checkpoints.latest() != done:
-                save(done)
-            checkpoints.wait()
+
+        spent = log.rows[-1]["seconds"] if log.rows else 0.0
+        done, began, told = start, time.perf_counter() - spent, False
+        bar = tqdm(total=settings.steps, initial=start, disable=not progress, unit="step")
+        with bar, Interrupt() as interrupt:
+            while done < settings.steps and not (
+                interrupt.requested or told or best.stop(settings)
+            ):
+                stop = min(_next_multiple(done, settings.steps_per_dispatch), settings.steps)
+                indices = batch_indices(seed, done, stop, count, settings.batch_size)
+                if data is not None:
+                    state, metrics = run_steps(state, data, jnp.asarray(indices))
+                else:
+                    part = take_rows(train, indices.ravel())
+                    state, metrics = run_steps(
+                        state, part, jnp.arange(indices.size).reshape(indices.shape)
+                    )
+                losses, norms = np.asarray(metrics["loss"]), np.asarray(metrics["grad_norm"])
+                _require_finite(losses, norms, done, checkpoints)
+                validate = valid is not None and _crosses(done, stop, settings.eval_every, settings)
+                checkpoint = _crosses(done, stop, settings.checkpoint_every, settings)
+                done = stop
+                row = {
+                    "step": done,
+                    "loss": float(losses.mean()),
+                    "grad_norm": float(norms.mean()),
+                    "seconds": round(time.perf_counter() - began, 3),
+                }
+                if validate:
+                    scores = score(
+                        calibrate(state.ema_model),
+                        valid.x,
+                        valid.context,
+                        lengths=valid.lengths,
+                        key=valid_key,
+                    )
+                    row["valid_loss"] = -float(np.average(scores, weights=valid.weights))
+                    best.update(row["valid_loss"], done, state.ema)
+                log.write(row)
+                bar.update(done - bar.n)
+                bar.set_postfix_str(_summary(row, best, bits))
+                if checkpoint:
+                    save(done)
+                told = told_to_stop(callbacks, row)
+            if checkpoints is not None:
+                if checkpoints.latest() != done:
+                    save(done)
+                checkpoints.wait()
     chosen = best.params if best.step else state.ema
     model = calibrate(with_params(state.model, chosen))
     warn_unless_invertible(model, first.context, valid_key)
@@ -262,6 +266,16 @@ def _splits(
         return hold_out(train, float(valid), num_examples(train, settings), settings.seed)
     given = as_given(valid, model, "validation")
     return train, None if given is None else given.batch
+
+
+@contextlib.contextmanager
+def _kept_in(out: Path | None) -> Iterator[Checkpoints | None]:
+    """The checkpoints of a directory, which is this process's while the context lasts."""
+    if out is None:
+        yield None
+        return
+    with locked(out), Checkpoints(out / "checkpoints") as checkpoints:
+        yield checkpoints
 
 
 def _calibration(model: Model, data: Batch, key: Array) -> Callable[[Model], Model]:

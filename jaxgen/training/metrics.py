@@ -1,6 +1,7 @@
 """Training metrics as lines of JSON."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,25 @@ class MetricsLog:
 
 
 def read_metrics(path: Path | None) -> list[dict[str, Any]]:
-    """The rows of a metrics file; a last line that was cut off by a kill is left out."""
+    """The rows of a metrics file.
+
+    A last line that was cut off by a kill is left out; of damaged lines before it, which are left
+    out as well, a warning tells.
+    """
     if path is None or not path.exists():
         return []
-    rows = []
-    for line in path.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+    lines = path.read_text(errors="replace").splitlines()
+    rows = {number: _row(line) for number, line in enumerate(lines, start=1)}
+    damaged = [str(number) for number, row in rows.items() if row is None and number < len(lines)]
+    if damaged:
+        warnings.warn(f"{path}: line {', '.join(damaged)} is damaged and left out", stacklevel=2)
+    return [row for row in rows.values() if row is not None]
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """A line's row; None if it is none."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None

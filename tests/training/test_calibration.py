@@ -63,7 +63,7 @@ def test_validation_scores_the_calibrated_model(x):
 def test_checkpoints_hold_the_calibrated_model(x, tmp_path):
     result = train(x, out=tmp_path)
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-        saved = checkpoints.restore_model(6, normalised())
+        saved = checkpoints.restore_model(normalised())[1]
     np.testing.assert_array_equal(saved.log_prob(x), result.model.log_prob(x))
 
 

@@ -123,7 +123,7 @@ def test_early_stopping_returns_the_best_parameters(name, scripted, x, tmp_path)
     assert not same(models[0], models[1])
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         assert checkpoints.latest() == stops
-        assert same(checkpoints.restore_model(stops, gaussian()), result.model)
+        assert same(checkpoints.restore_model(gaussian())[1], result.model)
 
 
 def test_the_best_parameters_survive_the_steps_after_them(scripted, x):
@@ -179,7 +179,7 @@ def test_a_loss_that_is_not_finite_stops_at_its_step(kind, dispatch, x, tmp_path
         assert ("loss nan" in str(raised.value)) == (kind == "loss")
         with Checkpoints(tmp_path / "checkpoints") as checkpoints:
             assert checkpoints.latest() == good
-            model = checkpoints.restore_model(good, gaussian())
+            model = checkpoints.restore_model(gaussian())[1]
         assert np.isfinite(model.log_prob(x)).all()
         assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")][-1] == good
 

@@ -1,0 +1,176 @@
+"""A run directory belongs to one training, and what is damaged in it costs no more than itself."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import threading
+
+import jax
+import numpy as np
+import pytest
+
+from jaxgen import load
+from jaxgen.bijectors import ActNorm
+from jaxgen.models import Flow
+from jaxgen.runs import Recipe, RunError, train
+from jaxgen.training import TrainSettings, fit
+from jaxgen.training.checkpoints import CheckpointError, Checkpoints
+from jaxgen.training.lock import InUseError, locked
+from jaxgen.training.metrics import read_metrics
+
+X = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+SETTINGS = TrainSettings(steps=4, batch_size=16, steps_per_dispatch=2, checkpoint_every=2)
+RECIPE = Recipe(
+    "nice", "toy:two_moons", {"couplings": 2, "hidden": [2]}, train=SETTINGS, name="small"
+)
+
+
+def trained(out, steps=4):
+    settings = TrainSettings(steps=steps, batch_size=16, steps_per_dispatch=2, checkpoint_every=2)
+    return fit(Flow(ActNorm((2,))), X, settings=settings, out=out, progress=False)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of the command line's, and one of Python's: to be copied and damaged."""
+    folder = tmp_path_factory.mktemp("finished")
+    train(RECIPE, folder / "run", progress=False)
+    trained(folder / "python")
+    return folder
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    return shutil.copytree(finished / "run", tmp_path / "run")
+
+
+@pytest.fixture
+def python(finished, tmp_path):
+    return shutil.copytree(finished / "python", tmp_path / "python")
+
+
+def test_checkpoints_without_a_configuration_are_nobodys(run):
+    (run / "config.json").unlink()
+    with pytest.raises(RunError, match=r"holds checkpoints without the config\.json"):
+        train(RECIPE, run, progress=False)
+    assert not (run / "config.json").exists()
+
+
+def test_a_damaged_line_of_metrics_costs_that_line(python):
+    path = python / "metrics.jsonl"
+    lines = path.read_text().splitlines()
+    assert len(lines) == 2
+    for damage in ('{"step": 2, "lo', "[]", '{"loss": 1.0}', "\0\0"):
+        path.write_text("\n".join([lines[0], damage, lines[1]]) + "\n")
+        with pytest.warns(UserWarning, match="line 2 is damaged and left out"):
+            assert [row["step"] for row in read_metrics(path)] == [2, 4]
+    path.write_text("\n".join([*lines, '{"step": 6, "lo']))  # as a kill leaves it
+    assert [row["step"] for row in read_metrics(path)] == [2, 4]
+
+
+def damage(step):
+    """Empties all that a checkpoint holds of arrays."""
+    for file in (file for file in step.rglob("*") if file.is_file() and "d" in file.parts[-2:-1]):
+        file.write_bytes(b"")
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(python):
+    expected = trained(python, steps=6).model
+    damage(python / "checkpoints" / "6")
+    with pytest.warns(UserWarning, match="6 cannot be read and seems damaged.*step 4 is used"):
+        again = trained(python, steps=6)
+    for new, old in zip(*map(jax.tree.leaves, (again.model, expected)), strict=True):
+        np.testing.assert_array_equal(new, old)
+    assert [row["step"] for row in again.history] == [2, 4, 6]
+    trained(python, steps=6)  # which finds the new one whole
+
+
+def test_a_run_is_loaded_from_the_checkpoint_before_a_damaged_one(run):
+    damage(run / "checkpoints" / "4")
+    with pytest.warns(UserWarning, match="4 cannot be read.*that of step 2 is used"):
+        load(run)
+    damage(run / "checkpoints" / "2")
+    with (
+        pytest.warns(UserWarning, match="that of step 2 is used"),
+        pytest.raises(RunError, match="2 cannot be read and seems damaged"),
+    ):
+        load(run)
+
+
+def test_a_progress_without_its_keys_is_damage(python):
+    for file in (python / "checkpoints" / "4" / "progress").iterdir():
+        if file.is_file() and file.read_text().startswith("{"):
+            file.write_text(json.dumps({"step": 4}))
+    with pytest.warns(UserWarning, match="its progress lacks value, misses.*step 2 is used"):
+        trained(python, steps=6)
+
+
+def test_another_model_is_refused_whatever_checkpoint_is_whole(python):
+    with pytest.raises(CheckpointError, match="belongs to another state"):
+        fit(Flow(ActNorm((3,))), X[:, [0, 1, 1]], settings=SETTINGS, out=python, progress=False)
+
+
+def test_checkpoints_from_before_layers_knew_that_they_had_adapted(tmp_path):
+    model = Flow(ActNorm((2,))).initialize(X, jax.random.key(0))
+    norm = model.bijector
+    old = {"bijector": {"shift": {"value": norm.shift[...]}}}
+    old["bijector"]["log_scale"] = {"value": norm.log_scale[...]}
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        checkpoints.save(1, model=old)
+        checkpoints.wait()
+        found = checkpoints.restore_model(Flow(ActNorm((2,))))
+    for new, expected in zip(*map(jax.tree.leaves, (found[1], model)), strict=True):
+        np.testing.assert_array_equal(new, expected)
+
+
+def hold(directory, ready, done):
+    with locked(directory):
+        ready.set()
+        done.wait(60)
+
+
+def test_a_second_training_is_told_who_has_the_directory(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(tmp_path, ready, done))
+    other.start()
+    try:
+        assert ready.wait(60)
+        for training in (trained, lambda out: train(RECIPE, out, progress=False)):
+            with pytest.raises(InUseError, match=rf"in use: process {other.pid} on \S+ \(since 2"):
+                training(tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".lock"]
+    finally:
+        done.set()
+        other.join()
+    trained(tmp_path)
+
+
+def test_a_killed_training_leaves_no_lock(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(tmp_path, ready, done))
+    other.start()
+    assert ready.wait(60)
+    os.kill(other.pid, 9)
+    other.join()
+    with locked(tmp_path), locked(tmp_path):  # a training locks what its caller has locked
+        pass
+
+
+def test_another_thread_is_another_training(tmp_path):
+    found = []
+
+    def attempt():
+        try:
+            with locked(tmp_path):
+                found.append("entered")
+        except InUseError as error:
+            found.append(str(error))
+
+    with locked(tmp_path):
+        thread = threading.Thread(target=attempt)
+        thread.start()
+        thread.join()
+    assert f"process {os.getpid()}" in found[0]
