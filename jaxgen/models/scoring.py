@@ -46,7 +46,8 @@ def score(
         batch_size: examples in a chunk.
 
     Returns:
-        float64 array ``(n,)``.
+        float64 array ``(n,)``. The mean over examples that weigh differently is
+        ``numpy.average(scores, weights=weights)``.
 
     Raises:
         ValueError: if there is no example, a key is needed and missing, or the model takes no

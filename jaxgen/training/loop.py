@@ -121,8 +121,8 @@ def fit(
 
     Raises:
         ValueError: if the data are missing, empty, not numbers, not finite, outside the model's
-            support, or fewer than a batch; or the optimizer asks for more than gradients
-            (``optax.lbfgs``).
+            support, fewer than a batch, or float64 whose content float32 would lose; or the
+            optimizer asks for more than gradients (``optax.lbfgs``).
         NonFiniteLossError: if the loss stops being finite; the last good checkpoint stays.
         InUseError: if another process trains in ``out``.
         CheckpointError: if the checkpoints there are of another model or optimizer, or all damaged.
