@@ -93,7 +93,7 @@ class Example(NamedTuple):
         """Four examples."""
         rng = np.random.default_rng(1)
         if levels is not None:
-            return rng.integers(0, levels, (4, *self.event))
+            return rng.integers(0, min(levels, 1000), (4, *self.event))
         if self.bounds is not None:
             return self._inside(rng, *np.asarray(self.bounds, float).T)
         return rng.normal(size=(4, *self.event))
@@ -607,6 +607,9 @@ LIKELIHOODS: dict[str, Callable[[], likelihoods.Likelihood]] = {
     "categorical": lambda: likelihoods.Categorical(5),
     "normal": likelihoods.Normal,
     "gaussian mixture": lambda: likelihoods.GaussianMixture(3),
+    "ordinal": lambda: likelihoods.Ordinal(5),
+    "poisson": likelihoods.Poisson,
+    "negative binomial": likelihoods.NegativeBinomial,
     "discretized logistic mixture": lambda: likelihoods.DiscretizedLogisticMixture(5, 3),
 }
 
@@ -982,6 +985,15 @@ MODELS: dict[str, Example] = {
     "made binary": Example(lambda r: zoo.made((6,), hidden=(9,), rngs=r), (6,)),
     "made binary image": Example(lambda r: zoo.made((2, 2, 1), hidden=(9,), rngs=r), (2, 2, 1)),
     "made categorical": Example(lambda r: zoo.made((3,), levels=5, hidden=(9,), rngs=r), (3,)),
+    "made ordinal": Example(
+        lambda r: Autoregressive(made((3,), 3, rngs=r), likelihoods.Ordinal(4)), (3,)
+    ),
+    "made of counts": Example(
+        lambda r: Autoregressive(made((2,), 1, rngs=r), likelihoods.Poisson()), (2,)
+    ),
+    "fvsbn of dispersed counts": slow(
+        lambda r: Autoregressive(FVSBN((2,), 2, rngs=r), likelihoods.NegativeBinomial()), (2,)
+    ),
     "made mixture": Example(
         lambda r: zoo.made((2,), levels=None, components=3, hidden=(5,), rngs=r), (2,)
     ),

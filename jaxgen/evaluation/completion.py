@@ -80,10 +80,11 @@ def completion_grid(
         A picture whose second column shows a hole in a middle grey.
 
     Raises:
-        ValueError: if the model is of real values.
+        ValueError: if the model is of real values, or of counts.
     """
-    if model.levels is None:
-        raise ValueError("completion_grid: expected a model of integer levels, got real values")
+    if model.levels is None or np.isinf(model.levels):
+        what = "real values" if model.levels is None else "counts"
+        raise ValueError(f"completion_grid: expected a model of integer levels, got {what}")
     x, middle, rows = jnp.asarray(x), (model.levels - 1) / 2.0, []
     for mask, mask_key in zip(observed, jax.random.split(key, len(observed)), strict=True):
         drawn = model.complete(mask_key, x, on_grid(mask, model), num, context)

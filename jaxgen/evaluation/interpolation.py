@@ -78,7 +78,7 @@ def interpolate(
     return model.decode(from_first * z0 + from_second * z1, context)
 
 
-def interpolation_grid(path: Array | np.ndarray, levels: int | None = None) -> "Figure":
+def interpolation_grid(path: Array | np.ndarray, levels: float | None = None) -> "Figure":
     """Paths as a picture, a pair in each row; see :func:`~jaxgen.evaluation.sample_grid`.
 
     Args:

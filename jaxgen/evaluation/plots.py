@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def sample_grid(
-    samples: np.ndarray | Array, levels: int | None = None, *, columns: int | None = None
+    samples: np.ndarray | Array, levels: float | None = None, *, columns: int | None = None
 ) -> "Figure":
     """Samples at a glance.
 
@@ -31,7 +31,8 @@ def sample_grid(
 
     Args:
         samples: array ``(n, *event_shape)``.
-        levels: the number of levels, which fixes the range of the colours; None takes the data's.
+        levels: the number of levels, which fixes the range of the colours; None, or infinitely
+            many, takes the data's.
         columns: images in a row of the grid; nearly a square if None.
     """
     samples = np.asarray(samples)
@@ -44,8 +45,8 @@ def sample_grid(
     if samples.ndim == 4 and samples.shape[-1] in (1, 3):
         columns = math.ceil(math.sqrt(len(samples))) if columns is None else columns
         picture = _tile(samples, columns)
-        scale = (levels - 1) if levels else 1.0
-        picture = np.clip(picture / scale, 0, 1) if levels else picture
+        if levels is not None and np.isfinite(levels):
+            picture = np.clip(picture / (levels - 1), 0, 1)
         figure = _figure(0.7 * columns, 0.7 * math.ceil(len(samples) / columns))
     else:
         picture = samples.reshape(len(samples), -1)

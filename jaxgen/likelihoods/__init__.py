@@ -8,12 +8,14 @@ samplers which visit positions in different ways return the same array for the s
 
 from jaxgen.likelihoods.base import Likelihood
 from jaxgen.likelihoods.continuous import GaussianMixture, Normal
+from jaxgen.likelihoods.counts import NegativeBinomial, Poisson
 from jaxgen.likelihoods.discrete import (
     Bernoulli,
     Categorical,
     DiscretizedLogisticMixture,
     for_levels,
 )
+from jaxgen.likelihoods.ordinal import Ordinal
 
 __all__ = [
     "Bernoulli",
@@ -21,6 +23,9 @@ __all__ = [
     "DiscretizedLogisticMixture",
     "GaussianMixture",
     "Likelihood",
+    "NegativeBinomial",
     "Normal",
+    "Ordinal",
+    "Poisson",
     "for_levels",
 ]

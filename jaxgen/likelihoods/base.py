@@ -27,7 +27,7 @@ class Likelihood(nnx.Pytree):
     """
 
     params_per_value: int
-    levels: int | None = None
+    levels: float | None = None  # of integers; infinite for counts
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
 
     def num_params(self, position_shape: Shape) -> int:

@@ -59,7 +59,7 @@ class Model(nnx.Module):
     # What a model can do beyond this is said by attributes: None where it cannot.
     latent_shape: Shape | None = None  # with infer, decode and reconstruct
     grid_shape: Shape | None = None  # of positions, with complete and conditional_log_prob
-    levels: int | None = None  # integer levels 0 .. levels - 1; None for real values
+    levels: float | None = None  # integers 0 .. levels - 1, which may be inf; None for reals
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
 
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:

@@ -43,10 +43,14 @@ def check_normalisation(
         slopes = None if slopes is None else slopes[:, 0]
     if model.levels is not None:
         limit = _MAX_EVENTS if exact else _MAX_ESTIMATED
-        if model.levels**size > limit:
-            why = f"skipped: {model.levels}^{size} events, more than {limit}"
+        levels = model.levels
+        if math.isinf(levels) and 3 * samples.max() < limit ** (1 / size):
+            # Of counts as many as there is room for, if that is far beyond what was drawn.
+            levels = int(limit ** (1 / size) + 1e-9)
+        if levels**size > limit:
+            why = f"skipped: {levels}^{size} events, more than {limit}"
             return {"normalisation": why, "law of the samples": why}
-        return _enumerate(model, context, samples, x.dtype, deviations, name)
+        return _enumerate(model, int(levels), context, samples, x.dtype, deviations, name)
     if not exact:
         why = "skipped: no exact density"
         return {"normalisation": why, "law of the samples": why}
@@ -59,12 +63,17 @@ def check_normalisation(
 
 
 def _enumerate(
-    model: Model, context: Context, samples: np.ndarray, dtype: Any, deviations: float, name: str
+    model: Model,
+    levels: int,
+    context: Context,
+    samples: np.ndarray,
+    dtype: Any,
+    deviations: float,
+    name: str,
 ) -> Report:
-    assert model.levels is not None
     exact = model.exactness == "exact"
     size = math.prod(model.event_shape)
-    events = np.array(list(itertools.product(range(model.levels), repeat=size)), dtype)
+    events = np.array(list(itertools.product(range(levels), repeat=size)), dtype)
 
     @jax.jit
     def score(model: Model, events: Array) -> Array:
@@ -82,9 +91,7 @@ def _enumerate(
         raise AssertionError(
             f"{name}: the probabilities of all {len(events)} events sum to {total:.12g}, expected 1"
         )
-    index = samples.reshape(len(samples), size).astype(int) @ (
-        model.levels ** np.arange(size)[::-1]
-    )
+    index = samples.reshape(len(samples), size).astype(int) @ (levels ** np.arange(size)[::-1])
     observed = np.bincount(index, minlength=len(events)).astype(float)
     expected = mass / total * len(samples)
     rare = expected < 5.0
