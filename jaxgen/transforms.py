@@ -5,8 +5,10 @@ parameters ``(*batch, *grid, num_params)``. A position is a scalar, or a vector 
 which has its own parameters.
 """
 
+import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +16,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape, unknown, unpack_params
+from jaxgen.core import Shape, ShapeError, check_params, checked_arguments, unknown, unpack_params
 from jaxgen.functional import elementwise, mixture_cdf, splines
 
 
@@ -27,6 +29,12 @@ class Transform(nnx.Pytree):
     """
 
     params_per_value: int
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, value in (("forward", "z"), ("inverse", "x")):
+            if name in cls.__dict__:
+                setattr(cls, name, _checked(cls.__dict__[name], value))
 
     def num_params(self, position_shape: Shape) -> int:
         """How many numbers a network has to give for one position."""
@@ -44,6 +52,20 @@ class Transform(nnx.Pytree):
     def inverse(self, x: Array, params: Array) -> tuple[Array, Array]:
         """``z = T^{-1}(x; params)`` and ``log|dz/dx|``, both of the shape of ``x``."""
         raise NotImplementedError(f"{type(self).__name__} defines no inverse")
+
+
+def _checked(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Wraps a direction of a subclass with the checks that all share."""
+
+    @functools.wraps(method)
+    def checked(self: Transform, value: Array, params: Array) -> tuple[Array, Array]:
+        where = f"{type(self).__name__}.{method.__name__}"
+        value, params = check_params(value, params, self.num_params, where, name)
+        if not jnp.issubdtype(value.dtype, jnp.floating):
+            raise ShapeError(f"{where}: expected real values for {name}, got {value.dtype}")
+        return method(self, jnp.asarray(value), jnp.asarray(params))
+
+    return checked
 
 
 class Affine(Transform):
@@ -66,6 +88,7 @@ class Affine(Transform):
 
     params_per_value = 2
 
+    @checked_arguments
     def __init__(self, bound: float | None = 3.0, scale: str = "exp"):
         if scale not in ("exp", "sigmoid"):
             raise unknown("scale", scale, ("exp", "sigmoid"))
@@ -128,9 +151,8 @@ class MixtureCDF(Transform):
     [0.5, -2.0]
     """
 
+    @checked_arguments
     def __init__(self, components: int = 8, bound: float | None = 5.0):
-        if components < 1:
-            raise ValueError(f"MixtureCDF: expected at least one component, got {components}")
         self.components = components
         self.bound = bound
         self.params_per_value = 3 * components + 2
@@ -181,6 +203,7 @@ class RationalQuadraticSpline(Transform):
     ([0.5, 7.0], [0.0, 0.0])
     """
 
+    @checked_arguments
     def __init__(
         self,
         bins: int = 8,
@@ -192,10 +215,6 @@ class RationalQuadraticSpline(Transform):
     ):
         if bins < 2:
             raise ValueError(f"RationalQuadraticSpline: expected at least 2 bins, got {bins}")
-        if not 0 < bound < math.inf:
-            raise ValueError(
-                f"RationalQuadraticSpline: expected a positive, finite bound, got {bound}"
-            )
         for name, size in (("min_bin_width", min_bin_width), ("min_bin_height", min_bin_height)):
             # In float32 the ends of a smaller bin could be one number.
             if not 1e-5 <= size < 1 / bins:

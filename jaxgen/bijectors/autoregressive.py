@@ -7,7 +7,15 @@ from jax import Array
 
 from jaxgen.bijectors.base import Bijector
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Context, Key, ShapeError, batch_shape, replace
+from jaxgen.core import (
+    Context,
+    Key,
+    ShapeError,
+    batch_shape,
+    check_method,
+    checked_arguments,
+    replace,
+)
 from jaxgen.functional import autoregressive
 from jaxgen.functional.autoregressive import Emit, FixedPoint
 from jaxgen.transforms import Affine, Transform
@@ -35,9 +43,11 @@ class MaskedAutoregressive(Bijector):
     [0.0, 1.0, 2.0]
     """
 
+    @checked_arguments
     def __init__(
         self, conditional: Conditional, transform: Transform | None = None, method: str = "auto"
     ):
+        check_method(method)
         self.conditional = conditional
         self.transform = transform if transform is not None else Affine()
         self.method = method

@@ -1,6 +1,5 @@
 """The contract of a bijector, and the checks that every subclass gets for free."""
 
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, Protocol, Self, TypeVar
@@ -10,16 +9,8 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import (
-    Context,
-    Key,
-    Shape,
-    ShapeError,
-    batch_shape,
-    check_context,
-    float_dtype,
-    is_concrete,
-)
+from jaxgen.bijectors.checks import CHECKED, checked_adapt
+from jaxgen.core import Context, Key, Shape, ShapeError
 
 B = TypeVar("B", bound="Bijector")
 
@@ -78,9 +69,9 @@ class Bijector(nnx.Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in ("forward_and_log_det", "inverse_and_log_det"):
+        for name, checked in CHECKED.items():
             if name in cls.__dict__:
-                setattr(cls, name, _checked(cls.__dict__[name]))
+                setattr(cls, name, checked(cls.__dict__[name]))
         cls.forward_takes_key = _takes_key(cls.forward_and_log_det)
         cls.inverse_takes_key = _takes_key(cls.inverse_and_log_det)
 
@@ -119,6 +110,7 @@ class Bijector(nnx.Module):
         """``log|det dz/dx|``, shape ``(*batch,)``."""
         return self.inverse_and_log_det(x, context)[1]
 
+    @checked_adapt
     def initialize(self, x: Array, context: Context = None) -> tuple[Self, Array]:
         """A bijector adapted to a first batch of data, and that batch seen from the base.
 
@@ -138,6 +130,7 @@ class Bijector(nnx.Module):
         """
         return self
 
+    @checked_adapt
     def calibrate(self, x: Array, context: Context = None) -> tuple[Self, Array]:
         """A bijector with its statistics taken from these data, and the data seen from the base.
 
@@ -252,45 +245,3 @@ def _calibrate(layer: B, x: Array, context: Context) -> tuple[B, Array]:
 
 def _takes_key(method: Callable[..., Any]) -> bool:
     return "key" in inspect.signature(method).parameters
-
-
-def _checked(method: Callable[..., tuple[Array, Array]]) -> Callable[..., tuple[Array, Array]]:
-    """Wraps one of the two methods of a subclass with the checks that all share."""
-    name = method.__name__
-    side = "base" if name.startswith("forward") else "data"
-
-    @functools.wraps(method)
-    def checked(
-        self: Bijector, value: Array, context: Context = None, **options: Any
-    ) -> tuple[Array, Array]:
-        where = f"{type(self).__name__}.{name}"
-        given, value = value, jnp.asarray(value)
-        if not jnp.issubdtype(value.dtype, jnp.floating):
-            raise ShapeError(
-                f"{where}: expected real values, got {value.dtype}; for integer levels wrap the "
-                f"flow in jaxgen.models.Dequantized"
-            )
-        shape = self.side_shape(side)
-        if shape is not None:
-            batch = batch_shape(value, shape, where)
-        elif value.ndim < self.event_ndims:
-            raise ShapeError(
-                f"{where}: expected at least {self.event_ndims} axes (the event), got shape "
-                f"{value.shape}"
-            )
-        else:
-            batch = value.shape[: value.ndim - self.event_ndims]
-        context = check_context(context, self.context_shape, batch, where)
-        if side == "data" and is_concrete(given):
-            self.check_data(given)
-        result, log_det = method(self, value, context, **options)
-        log_det = jnp.asarray(log_det)
-        if log_det.shape not in (batch, ()):
-            raise ShapeError(
-                f"{where}: its log-determinant must be summed over the event, shape {batch}, got "
-                f"{log_det.shape}"
-            )
-        log_det = log_det.astype(float_dtype(log_det.dtype))
-        return result, jnp.broadcast_to(log_det, batch)
-
-    return checked

@@ -16,6 +16,7 @@ from jaxgen.core import (
     Context,
     Key,
     ShapeError,
+    checked_arguments,
     common_context,
     is_concrete,
     replace,
@@ -44,9 +45,10 @@ class Chain(Bijector):
     (4, 2)
     """
 
+    @checked_arguments
     def __init__(self, layers: Sequence[Bijector]):
         if not layers:
-            raise ValueError("Chain: expected at least one bijector, got none")
+            raise ValueError("Chain: expected at least one bijector for layers, got none")
         self.layers = nnx.List(layers)
         self.event_ndims = max(
             layer.side_ndims(side) for layer in layers for side in ("base", "data")
@@ -138,11 +140,10 @@ class Scan(Bijector):
     (2, 3)
     """
 
+    @checked_arguments
     def __init__(
         self, make_step: Callable[[nnx.Rngs], Bijector], num_steps: int, *, rngs: nnx.Rngs
     ):
-        if num_steps < 1:
-            raise ValueError(f"Scan: expected num_steps >= 1, got {num_steps}")
         keys = jax.random.split(rngs.params(), num_steps)
         steps = jax.vmap(lambda key: make_step(nnx.Rngs(key)))(keys)
         if steps.side_shape("base") != steps.side_shape("data"):
@@ -232,6 +233,7 @@ class Inverse(Bijector):
     (2, 2, 4)
     """
 
+    @checked_arguments
     def __init__(self, bijector: Bijector):
         self.bijector = bijector
         self.event_ndims = bijector.side_ndims("base")

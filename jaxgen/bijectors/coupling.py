@@ -10,7 +10,7 @@ from jax import Array
 
 from jaxgen.bijectors.base import Bijector
 from jaxgen.bijectors.rearrange import Permutation
-from jaxgen.core import Context, Key, Shape, ShapeError, unknown
+from jaxgen.core import Context, Key, Shape, ShapeError, checked_arguments, unknown
 from jaxgen.functional import rearrange
 from jaxgen.functional.coupling import Direction, couple
 from jaxgen.transforms import Affine, Transform
@@ -163,6 +163,7 @@ class Random(nnx.Module):
     [3.0, 1.0]
     """
 
+    @checked_arguments
     def __init__(
         self,
         size: int,
@@ -212,6 +213,7 @@ class Coupling(Bijector):
     [0.0, 1.0, 2.0, 3.0]
     """
 
+    @checked_arguments
     def __init__(
         self,
         event_shape: Shape,

@@ -6,7 +6,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.base import Bijector
-from jaxgen.core import Context, Shape, is_concrete
+from jaxgen.core import Context, Shape, checked_arguments, is_concrete
 from jaxgen.functional import elementwise, support
 from jaxgen.transforms import Transform
 
@@ -29,13 +29,12 @@ class Logit(Bijector):
     [0.0]
     """
 
+    @checked_arguments
     def __init__(
         self, low: float = 0.0, high: float = 1.0, alpha: float = 0.05, event_ndims: int = 1
     ):
         if not low < high:
             raise ValueError(f"Logit: expected low < high, got {low} and {high}")
-        if not 0 <= alpha < 0.5:
-            raise ValueError(f"Logit: expected 0 <= alpha < 0.5, got {alpha}")
         self.low, self.high, self.alpha = float(low), float(high), float(alpha)
         self.event_ndims = event_ndims
 
@@ -62,6 +61,7 @@ class Tanh(Bijector):
     [0.0, 0.0]
     """
 
+    @checked_arguments
     def __init__(self, event_ndims: int = 1):
         self.event_ndims = event_ndims
 
@@ -95,6 +95,7 @@ class Elementwise(Bijector):
 
     event_shape: Shape
 
+    @checked_arguments
     def __init__(self, event_shape: Shape, transform: Transform):
         self.event_shape = tuple(event_shape)
         self.event_ndims = len(self.event_shape)

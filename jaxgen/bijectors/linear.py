@@ -13,7 +13,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.base import Bijector
-from jaxgen.core import Buffer, Context, Shape
+from jaxgen.core import Buffer, Context, Shape, checked_arguments
 from jaxgen.functional import linear
 
 
@@ -38,6 +38,7 @@ class Matrix(nnx.Module):
 class DenseMatrix(Matrix):
     """A free invertible matrix, started at a random rotation; its determinant costs ``O(C^3)``."""
 
+    @checked_arguments
     def __init__(self, size: int, *, rngs: nnx.Rngs):
         self.weight = nnx.Param(jax.random.orthogonal(rngs.params(), size))
 
@@ -49,6 +50,7 @@ class DenseMatrix(Matrix):
 class LUMatrix(Matrix):
     """``W = P L (U + diag(s))`` with fixed ``P`` and signs of ``s``: the determinant costs O(C)."""
 
+    @checked_arguments
     def __init__(self, size: int, *, rngs: nnx.Rngs):
         rotation = jax.random.orthogonal(rngs.params(), size)
         permutation, lower, upper, sign, log_diagonal = linear.lu_decompose(rotation)
@@ -90,12 +92,9 @@ class HouseholderMatrix(Matrix):
     (True, 0.0)
     """
 
+    @checked_arguments
     def __init__(self, size: int, reflections: int | None = None, *, rngs: nnx.Rngs):
         reflections = size if reflections is None else reflections
-        if reflections < 1:
-            raise ValueError(
-                f"HouseholderMatrix: expected at least one reflection, got {reflections}"
-            )
         self.vectors = nnx.Param(jax.random.normal(rngs.params(), (reflections, size)))
 
     def weight_and_log_det(self) -> tuple[Array, Array]:
@@ -126,6 +125,7 @@ class Conv1x1(Bijector):
 
     event_shape: Shape
 
+    @checked_arguments
     def __init__(
         self, event_shape: Shape, matrix: Callable[..., Matrix] = LUMatrix, *, rngs: nnx.Rngs
     ):

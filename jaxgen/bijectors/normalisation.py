@@ -34,8 +34,10 @@ from jaxgen.core import (
     ShapeError,
     adapt_once,
     batch_shape,
+    checked_arguments,
     is_concrete,
     replace,
+    spread,
 )
 from jaxgen.functional.elementwise import affine_forward, affine_inverse
 from jaxgen.functional.statistics import is_constant, location_and_scale
@@ -46,6 +48,7 @@ class _Affine(Bijector):
 
     event_shape: Shape
 
+    @checked_arguments
     def __init__(self, event_shape: Shape):
         self.event_shape = tuple(event_shape)
         self.event_ndims = len(event_shape)
@@ -84,6 +87,7 @@ class ActNorm(_Affine):
     [[-1.0, -1.0], [1.0, 1.0]]
     """
 
+    @checked_arguments
     def __init__(self, event_shape: Shape):
         super().__init__(event_shape)
         self.shift = nnx.Param(jnp.zeros(event_shape[-1]))
@@ -136,9 +140,8 @@ class BatchNorm(_Affine):
 
     needs_calibration = True
 
+    @checked_arguments
     def __init__(self, event_shape: Shape, eps: float = 1e-5):
-        if not eps > 0:
-            raise ValueError(f"BatchNorm: expected eps > 0, got {eps}")
         super().__init__(event_shape)
         self.eps = float(eps)
         self.log_gain = nnx.Param(jnp.zeros(event_shape[-1]))  # gamma
@@ -216,6 +219,7 @@ class Standardize(_Affine):
     [0.0, 2.0]
     """
 
+    @checked_arguments
     def __init__(
         self,
         event_shape: Shape,
@@ -232,15 +236,14 @@ class Standardize(_Affine):
                 f"got statistics_shape={shape}"
             )
         given = mean is not None or scale is not None
-        dtype = jnp.result_type(float)
-        mean = jnp.asarray(0.0 if mean is None else mean, dtype)
-        scale = jnp.asarray(1.0 if scale is None else scale, dtype)
+        mean = spread(0.0 if mean is None else mean, shape, "Standardize", "mean")
+        scale = spread(1.0 if scale is None else scale, shape, "Standardize", "scale")
         if is_concrete(scale) and not bool(jnp.all(scale > 0)):
             raise ValueError(
                 f"Standardize: expected positive scales, got a minimum of {scale.min()}"
             )
-        self.mean = Buffer(jnp.broadcast_to(mean, shape))
-        self.log_scale = Buffer(jnp.broadcast_to(jnp.log(scale), shape))
+        self.mean = Buffer(mean)
+        self.log_scale = Buffer(jnp.log(scale))
         self.adapted = Buffer(jnp.asarray(float(given)))
 
     def shift_and_log_scale(self) -> tuple[Array, Array]:

@@ -1,6 +1,7 @@
 """Bijectors that move entries around (volume preserving), and the multi-scale split."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Self
 
 import jax
@@ -16,7 +17,10 @@ from jaxgen.core import (
     Key,
     Shape,
     ShapeError,
+    check_array,
+    checked_arguments,
     common_context,
+    described,
     is_concrete,
     replace,
     split_key,
@@ -44,6 +48,7 @@ class Squeeze(Bijector):
     event_shape: Shape
     base_shape: Shape
 
+    @checked_arguments
     def __init__(self, event_shape: Shape, factor: int = 2):
         if len(event_shape) != 3 or event_shape[0] % factor or event_shape[1] % factor:
             raise ShapeError(
@@ -71,6 +76,7 @@ class Flip(Bijector):
     [3.0, 2.0, 1.0]
     """
 
+    @checked_arguments
     def __init__(self, event_ndims: int = 1):
         self.event_ndims = event_ndims
 
@@ -96,22 +102,27 @@ class Permutation(Bijector):
     [3.0, 1.0, 2.0]
     """
 
+    @checked_arguments
     def __init__(
         self, event_shape: Shape, permutation: Array | None = None, *, rngs: nnx.Rngs | None = None
     ):
         self.event_shape = tuple(event_shape)
         self.event_ndims = len(event_shape)
         size = event_shape[-1]
-        entries = list(range(size))
         if permutation is None:
             if rngs is None:
                 raise ValueError(
                     "Permutation: expected a permutation or rngs to draw one, got none"
                 )
             permutation = jax.random.permutation(rngs.params(), size)
-        elif is_concrete(permutation) and sorted(jnp.asarray(permutation).tolist()) != entries:
-            raise ValueError(f"Permutation: expected a permutation of 0..{size - 1}")
-        self.permutation = Buffer(jnp.asarray(permutation, jnp.result_type(float)))
+        given = check_array(permutation, "Permutation", "permutation")
+        if given.shape != (size,) or (
+            is_concrete(given) and sorted(np.asarray(given).tolist()) != list(range(size))
+        ):
+            raise ValueError(
+                f"Permutation: expected a permutation of 0..{size - 1}, got {described(given)}"
+            )
+        self.permutation = Buffer(jnp.asarray(given, jnp.result_type(float)))
 
     def forward_and_log_det(self, z: Array, context: Context = None) -> tuple[Array, Array]:
         return jnp.take(z, self._indices(), axis=-1), jnp.zeros(())
@@ -142,6 +153,7 @@ class Reshape(Bijector):
 
     event_shape: Shape
 
+    @checked_arguments
     def __init__(self, inner: Bijector, event_shape: Shape):
         shape = inner.side_shape("data")
         if shape is None or math.prod(shape) != math.prod(event_shape):
@@ -208,11 +220,12 @@ class Split(Bijector):
     [2.0, 1.0, 3.0, 4.0]
     """
 
+    @checked_arguments
     def __init__(
         self,
         inner: Bijector,
         event_shape: Shape,
-        network: Any | None = None,
+        network: Callable[..., Array] | None = None,
         transform: Transform | None = None,
     ):
         half = (*event_shape[:-1], event_shape[-1] // 2)

@@ -26,7 +26,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Context, Key, Order, Shape, unknown
+from jaxgen.core import Context, Key, Order, Shape, checked_arguments, unknown
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.networks.blocks import shape_of_context, zero_linear
 from jaxgen.networks.transformer import Transformer, rotary_angles
@@ -63,6 +63,7 @@ class CausalTransformer(Conditional):
     (5, 4, 4, 6)
     """
 
+    @checked_arguments
     def __init__(
         self,
         grid_shape: Shape,

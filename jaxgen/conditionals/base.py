@@ -1,7 +1,5 @@
 """The contract of an autoregressive network, and what every one of them gets for free."""
 
-import functools
-import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.conditionals.abilities import Abilities
+from jaxgen.conditionals.checks import CHECKED, check_batch, checked_call, checked_prefill
 from jaxgen.core import (
     Context,
     Key,
@@ -19,77 +18,15 @@ from jaxgen.core import (
     Shape,
     ShapeError,
     batch_shape,
+    check_array,
     check_context,
     check_method,
     check_order,
+    checked_arguments,
     is_concrete,
 )
 from jaxgen.functional import autoregressive, masks
 from jaxgen.functional.autoregressive import Cache, Emit, FixedPoint, Stretch
-
-
-def _checked_call(call: Callable[..., Array]) -> Callable[..., Array]:
-    """Wraps ``__call__`` with the checks that all share, and drops a key that it does not take."""
-    takes_key = "key" in inspect.signature(call).parameters
-
-    @functools.wraps(call)
-    def checked(
-        self: "Conditional", x: Array, context: Context = None, order: Order = None, **options: Key
-    ) -> Array:
-        x, context = self.check_inputs(x, context, type(self).__name__)
-        if not takes_key:
-            options.pop("key", None)
-        return call(self, x, context, self._given(self.resolve_order(order)), **options)
-
-    return checked
-
-
-def _checked_init_cache(init_cache: Callable[..., Cache]) -> Callable[..., Cache]:
-    """Wraps ``init_cache`` with the checks that all share."""
-
-    @functools.wraps(init_cache)
-    def checked(
-        self: "Conditional", batch: Shape, context: Context = None, order: Order = None
-    ) -> Cache:
-        batch, name = tuple(batch), f"{type(self).__name__}.init_cache"
-        context = check_context(context, self.context_shape, batch, name)
-        cache = init_cache(self, batch, context, self._given(self.resolve_order(order)))
-        if not isinstance(cache, Cache):
-            raise TypeError(f"{name}: expected a Cache(fixed, state), got {type(cache).__name__}")
-        return cache
-
-    return checked
-
-
-def _checked_prefill(prefill: Callable[..., Cache]) -> Callable[..., Cache]:
-    """Wraps ``prefill`` with the checks that all share, and zeros for what is not yet known.
-
-    Networks of a full pass read that too, behind masks through which a NaN would come.
-    """
-
-    @functools.wraps(prefill)
-    def checked(
-        self: "Conditional", x: Array, n: int, context: Context = None, order: Order = None
-    ) -> Cache:
-        name = f"{type(self).__name__}.prefill"
-        x, context = self.check_inputs(x, context, name)
-        if not 0 <= n <= self.num_positions:
-            raise ShapeError(
-                f"{name}: expected a prefix of 0 to {self.num_positions} positions, got {n}"
-            )
-        order = self.resolve_order(order)
-        known = autoregressive.rank_of(order) < n - 1
-        known = known.reshape(*self.grid_shape, *(1 for _ in self.position_shape))
-        return prefill(self, jnp.where(known, x, 0), n, context, self._given(order))
-
-    return checked
-
-
-_CHECKED: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
-    "__call__": _checked_call,
-    "init_cache": _checked_init_cache,
-    "prefill": _checked_prefill,
-}
 
 
 class Conditional(Abilities):
@@ -118,6 +55,7 @@ class Conditional(Abilities):
     context_shape: Shape | None = None
     fixed_order: bool = False
 
+    @checked_arguments
     def __init__(
         self,
         grid_shape: Shape,
@@ -132,7 +70,7 @@ class Conditional(Abilities):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name, checked in _CHECKED.items():
+        for name, checked in CHECKED.items():
             if name in cls.__dict__:
                 setattr(cls, name, checked(cls.__dict__[name]))
 
@@ -148,11 +86,11 @@ class Conditional(Abilities):
 
     def check_inputs(self, x: Array, context: Context, where: str) -> tuple[Array, Context]:
         """A batch of events and a context for each, refused unless of the right shapes."""
-        x = jnp.asarray(x)
+        x = jnp.asarray(check_array(x, where))
         batch = batch_shape(x, self.event_shape, where)
         return x, check_context(context, self.context_shape, batch, where)
 
-    @_checked_call
+    @checked_call
     def __call__(
         self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
     ) -> Array:
@@ -183,7 +121,7 @@ class Conditional(Abilities):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no step")
 
-    @_checked_prefill
+    @checked_prefill
     def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
         """The cache that ``step(n, x_{n-1})`` expects, given the first ``n`` steps of ``x``.
 
@@ -223,6 +161,7 @@ class Conditional(Abilities):
         if method == "jacobi":
             return self.generate_with_certificate(emit, batch, context, order, dtype=dtype)[0]
         where = f"{type(self).__name__}.generate"
+        batch = check_batch(batch, where)
         context = check_context(context, self.context_shape, batch, where)
         resolved = self.resolve_order(order)
         network, initial = self._full_pass(batch, context, resolved, dtype)
@@ -257,6 +196,7 @@ class Conditional(Abilities):
             outputs are those of the other methods, to rounding.
         """
         where = f"{type(self).__name__}.generate_with_certificate"
+        batch = check_batch(batch, where)
         context = check_context(context, self.context_shape, batch, where)
         order = self.resolve_order(order)
         network, initial = self._full_pass(batch, context, order, dtype)
@@ -269,13 +209,13 @@ class Conditional(Abilities):
         """The network from values to parameters, both in order of time; and values of zero."""
 
         def network(values: Array) -> Array:
-            params = self(self.from_sequence(values, order), context, self._given(order))
+            params = self(self.from_sequence(values, order), context, self.given(order))
             return self.to_sequence(params, order, params=True)
 
         shape = (self.num_positions, *batch, *self.position_shape)
         return network, jnp.zeros(shape, dtype or jnp.result_type(float))
 
-    def _given(self, order: Array) -> Array | None:
+    def given(self, order: Array) -> Array | None:
         """A resolved order as an argument: a network whose order is fixed takes none."""
         return None if self.fixed_order else order
 

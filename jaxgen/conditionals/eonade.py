@@ -31,9 +31,9 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.conditionals.nade import scan_in_segments
-from jaxgen.core import Context, Key, Order, Shape, split_key
+from jaxgen.core import Context, Key, Order, Shape, checked_arguments, split_key
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.networks.blocks import activation, check_hyperparameters, dropout, shape_of_context
+from jaxgen.networks.blocks import activation, check_activation, dropout, shape_of_context
 
 
 class EoNADE(Conditional):
@@ -59,6 +59,7 @@ class EoNADE(Conditional):
 
     order_agnostic = True
 
+    @checked_arguments
     def __init__(
         self,
         grid_shape: Shape,
@@ -70,7 +71,7 @@ class EoNADE(Conditional):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
-        check_hyperparameters(activation, dropout, *hidden)
+        check_activation(activation)
         if not hidden:
             raise ValueError("EoNADE: expected one hidden layer or more, got none")
         super().__init__(grid_shape, num_params, context_shape=shape_of_context(context_features))

@@ -12,7 +12,7 @@ order.
 from flax import nnx
 
 from jaxgen.conditionals.made import MADE
-from jaxgen.core import Shape
+from jaxgen.core import Shape, checked_arguments
 
 
 class FVSBN(MADE):
@@ -27,6 +27,7 @@ class FVSBN(MADE):
     (4, 6, 1)
     """
 
+    @checked_arguments
     def __init__(
         self,
         grid_shape: Shape,

@@ -26,7 +26,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Context, Key, Order, Shape, check_grid
+from jaxgen.core import Context, Key, Order, Shape, check_grid, checked_arguments
 from jaxgen.functional.autoregressive import Cache, Stretch
 from jaxgen.functional.windows import (
     Grid,
@@ -41,7 +41,7 @@ from jaxgen.functional.windows import (
     row_of,
     with_previous,
 )
-from jaxgen.networks.blocks import check_hyperparameters, dropout, shape_of_context, zero_linear
+from jaxgen.networks.blocks import dropout, shape_of_context, zero_linear
 
 
 class GatedLayer(nnx.Module):
@@ -131,6 +131,7 @@ class GatedPixelCNN(Conditional):
 
     fixed_order = True
 
+    @checked_arguments
     def __init__(
         self,
         grid_shape: Shape,
@@ -146,7 +147,6 @@ class GatedPixelCNN(Conditional):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
-        check_hyperparameters("tanh", dropout, width, depth, out_width)
         check_sizes("GatedPixelCNN", first_size, kernel_size)
         grid_shape = check_grid(grid_shape, ("height", "width"), "GatedPixelCNN")
         context_shape = shape_of_context(context_features)

@@ -18,9 +18,9 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.conditionals.fvsbn import FVSBN
-from jaxgen.core import Context, Key, Order, Shape
+from jaxgen.core import Context, Key, Order, Shape, checked_arguments
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.networks.blocks import activation, check_hyperparameters, dropout
+from jaxgen.networks.blocks import activation, check_activation, dropout
 
 
 class Growing(Conditional):
@@ -36,6 +36,7 @@ class Growing(Conditional):
     (4, 6, 1)
     """
 
+    @checked_arguments
     def __init__(
         self,
         grid_shape: Shape,
@@ -47,7 +48,7 @@ class Growing(Conditional):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
-        check_hyperparameters(activation, dropout, width)
+        check_activation(activation)
         # The hidden units' pre-activations are a linear model of the values before.
         self.hidden = FVSBN(grid_shape, width, context_features=context_features, rngs=rngs)
         super().__init__(grid_shape, num_params, context_shape=self.hidden.context_shape)

@@ -26,7 +26,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Context, Key, Order, Shape, check_grid, unstack
+from jaxgen.core import Context, Key, Order, Shape, check_grid, checked_arguments, unstack
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache, rank_of
 from jaxgen.functional.windows import (
@@ -41,7 +41,7 @@ from jaxgen.functional.windows import (
 )
 from jaxgen.networks.blocks import (
     activation,
-    check_hyperparameters,
+    check_activation,
     dropout,
     shape_of_context,
     zero_linear,
@@ -122,6 +122,7 @@ class LMConv(Conditional):
     (5, 4, 4, 2)
     """
 
+    @checked_arguments
     def __init__(
         self,
         grid_shape: Shape,
@@ -136,7 +137,7 @@ class LMConv(Conditional):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
-        check_hyperparameters(activation, dropout, width, depth)
+        check_activation(activation)
         check_sizes("LMConv", kernel_size)
         grid_shape = check_grid(grid_shape, ("height", "width"), "LMConv")
         context_shape = shape_of_context(context_features)

@@ -28,10 +28,10 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Context, Key, Order, Shape, replace, split_key
+from jaxgen.core import Context, Key, Order, Shape, checked_arguments, replace, split_key
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache, Stretch, rank_of
-from jaxgen.networks.blocks import activation, check_hyperparameters, dropout, shape_of_context
+from jaxgen.networks.blocks import activation, check_activation, dropout, shape_of_context
 
 _STRETCHED = 256  # positions from which on cutouts pay: smaller networks stay in a cache anyway
 
@@ -57,6 +57,7 @@ class MADE(Conditional):
     (4, 6, 1)
     """
 
+    @checked_arguments
     def __init__(
         self,
         grid_shape: Shape,
@@ -70,7 +71,7 @@ class MADE(Conditional):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
-        check_hyperparameters(activation, dropout, *hidden)
+        check_activation(activation)
         super().__init__(grid_shape, num_params, context_shape=shape_of_context(context_features))
         self.hidden = tuple(hidden)
         self.activation = activation

@@ -17,6 +17,7 @@ The dependence itself is one of two:
 
 import graphlib
 import math
+import operator
 from collections.abc import Sequence
 from typing import Self
 
@@ -28,6 +29,7 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Context, Key, Order, Shape, ShapeError, check_levels, replace
+from jaxgen.core.arguments import checked_arguments, described
 from jaxgen.functional.autoregressive import Cache
 
 Graph = tuple[tuple[int, ...], ...]
@@ -62,6 +64,7 @@ class Markov(Conditional):
 
     fixed_order = True
 
+    @checked_arguments
     def __init__(
         self,
         grid_shape: Shape,
@@ -75,7 +78,7 @@ class Markov(Conditional):
         size = math.prod(self.grid_shape)
         if isinstance(parents, int | np.integer):
             if parents < 0:
-                raise ValueError(f"Markov: expected an order of 0 or more, got {parents}")
+                raise ValueError(f"Markov: expected 0 or more parents, got {parents}")
             # A chain's graph is long and follows from its order, so it is not kept.
             self.parents: int | Graph = int(parents)
             self.generation_order: tuple[int, ...] | None = None
@@ -306,7 +309,11 @@ class Markov(Conditional):
 
 def _checked(parents: Sequence[Sequence[int]], size: int) -> Graph:
     """The parents of every position."""
-    graph = tuple(tuple(int(j) for j in each) for each in parents)
+    try:
+        graph = tuple(tuple(operator.index(j) for j in each) for each in parents)
+    except TypeError:
+        expected = "an integer of 0 or more, or positions for each position, for parents"
+        raise TypeError(f"Markov: expected {expected}, got {described(parents)}") from None
     if len(graph) != size:
         raise ValueError(f"Markov: expected parents for {size} positions, got {len(graph)}")
     for i, each in enumerate(graph):
@@ -325,7 +332,7 @@ def _topological(graph: Graph) -> tuple[int, ...]:
     try:
         return tuple(graphlib.TopologicalSorter(dict(enumerate(graph))).static_order())
     except graphlib.CycleError as error:
-        raise ValueError(f"Markov: the graph has a cycle: {error.args[1]}") from None
+        raise ValueError(f"Markov: expected no cycle, got {error.args[1]}") from None
 
 
 def _evenly_spaced(values: Sequence[float]) -> tuple[float, ...]:

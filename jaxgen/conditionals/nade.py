@@ -21,9 +21,9 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Context, Key, Order, Shape
+from jaxgen.core import Context, Key, Order, Shape, checked_arguments
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.networks.blocks import activation, check_hyperparameters, dropout, shape_of_context
+from jaxgen.networks.blocks import activation, check_activation, dropout, shape_of_context
 
 # Steps between the pre-activations that a gradient stores; those between are computed again.
 _SEGMENT = 28
@@ -45,6 +45,7 @@ class NADE(Conditional):
     (4, 6, 1)
     """
 
+    @checked_arguments
     def __init__(
         self,
         grid_shape: Shape,
@@ -57,7 +58,7 @@ class NADE(Conditional):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
-        check_hyperparameters(activation, dropout, width)
+        check_activation(activation)
         super().__init__(grid_shape, num_params, context_shape=shape_of_context(context_features))
         self.activation = activation
         self.dropout = dropout

@@ -25,11 +25,11 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.conditionals.pixelcnn_layers import MaskedWindow, PixelBlock
-from jaxgen.core import Context, Key, Order, Shape, check_grid, unstack
+from jaxgen.core import Context, Key, Order, Shape, check_grid, checked_arguments, unstack
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache, Emit, incremental
 from jaxgen.functional.windows import Window, check_sizes, empty_rows, gather, position_rows
-from jaxgen.networks.blocks import check_hyperparameters, shape_of_context
+from jaxgen.networks.blocks import shape_of_context
 
 
 class PixelCNN(Conditional):
@@ -58,6 +58,7 @@ class PixelCNN(Conditional):
 
     fixed_order = True
 
+    @checked_arguments
     def __init__(
         self,
         grid_shape: Shape,
@@ -72,7 +73,6 @@ class PixelCNN(Conditional):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
-        check_hyperparameters("relu", dropout, width, depth, out_width)
         check_sizes("PixelCNN", first_size, kernel_size)
         grid_shape = check_grid(grid_shape, ("height", "width", "channels"), "PixelCNN")
         super().__init__(grid_shape, num_params, context_shape=shape_of_context(context_features))

@@ -51,11 +51,19 @@ from jaxgen.conditionals.unet import (
     run,
     unroll,
 )
-from jaxgen.core import Context, Key, Order, Shape, ShapeError, check_grid, replace
+from jaxgen.core import (
+    Context,
+    Key,
+    Order,
+    Shape,
+    ShapeError,
+    check_grid,
+    checked_arguments,
+    replace,
+)
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.functional.windows import flat, pixels, position_rows, rectangle, with_previous
 from jaxgen.networks.blocks import (
-    check_hyperparameters,
     concat_elu,
     dropout,
     shape_of_context,
@@ -172,6 +180,7 @@ class PixelCNNPP(Conditional):
 
     fixed_order = True
 
+    @checked_arguments
     def __init__(
         self,
         grid_shape: Shape,
@@ -185,12 +194,8 @@ class PixelCNNPP(Conditional):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
-        check_hyperparameters("elu", dropout, width)
-        if blocks < 1 or resolutions < 1:
-            raise ValueError(
-                f"PixelCNNPP: expected at least one block and one resolution, got {blocks} and "
-                f"{resolutions}"
-            )
+        if blocks < 1:
+            raise ValueError(f"PixelCNNPP: expected at least one block, got {blocks}")
         grid_shape = check_grid(grid_shape, ("height", "width"), "PixelCNNPP")
         unit = 2 ** (resolutions - 1)
         if any(side % unit for side in grid_shape):

@@ -46,12 +46,11 @@ from jaxgen.conditionals.pixelrnn_layers import (
     States,
     in_row,
 )
-from jaxgen.core import Context, Key, Order, Shape, ShapeError, check_grid
+from jaxgen.core import Context, Key, Order, Shape, ShapeError, check_grid, checked_arguments
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.functional.windows import causal, check_sizes, flat, position_rows
 from jaxgen.networks.blocks import (
-    check_hyperparameters,
     dropout,
     shape_of_context,
     spread_context,
@@ -64,6 +63,7 @@ class _PixelRNN(Conditional):
 
     fixed_order = True
 
+    @checked_arguments
     def __init__(
         self,
         grid_shape: Shape,
@@ -80,7 +80,6 @@ class _PixelRNN(Conditional):
         rngs: nnx.Rngs,
     ):
         name = type(self).__name__
-        check_hyperparameters("tanh", dropout, width, depth, out_width)
         grid_shape = check_grid(grid_shape, ("height", "width"), name)
         if context_grid is not None and tuple(context_grid) != grid_shape:
             raise ShapeError(
@@ -259,6 +258,7 @@ class RowLSTM(_PixelRNN):
     (5, 4, 4, 2)
     """
 
+    @checked_arguments
     def __init__(
         self,
         grid_shape: Shape,

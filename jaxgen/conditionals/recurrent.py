@@ -20,9 +20,9 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Context, Order, Shape, replace, unknown
+from jaxgen.core import Context, Order, Shape, checked_arguments, replace, unknown
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.networks.blocks import check_hyperparameters, shape_of_context, zero_linear
+from jaxgen.networks.blocks import shape_of_context, zero_linear
 
 _CELLS = {"lstm": nnx.OptimizedLSTMCell, "gru": nnx.GRUCell}
 
@@ -50,6 +50,7 @@ class Recurrent(Conditional):
 
     fixed_order = True
 
+    @checked_arguments
     def __init__(
         self,
         grid_shape: Shape,
@@ -62,7 +63,6 @@ class Recurrent(Conditional):
         context_features: int | None = None,
         rngs: nnx.Rngs,
     ):
-        check_hyperparameters("tanh", 0.0, width, depth)
         if cell not in _CELLS:
             raise unknown("recurrent cell", cell, _CELLS)
         context_shape = shape_of_context(context_features)

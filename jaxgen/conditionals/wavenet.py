@@ -26,10 +26,10 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Context, Key, Order, Shape, check_grid
+from jaxgen.core import Context, Key, Order, Shape, check_grid, checked_arguments
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.functional.windows import flat
-from jaxgen.networks.blocks import check_hyperparameters, dropout, shape_of_context, zero_linear
+from jaxgen.networks.blocks import dropout, shape_of_context, zero_linear
 
 
 class DilatedBlock(nnx.Module):
@@ -104,6 +104,7 @@ class WaveNet(Conditional):
 
     fixed_order = True
 
+    @checked_arguments
     def __init__(
         self,
         grid_shape: Shape,
@@ -119,9 +120,8 @@ class WaveNet(Conditional):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
-        check_hyperparameters("tanh", dropout, width, skip_width)
-        if not dilations or min(dilations) < 1:
-            raise ValueError(f"WaveNet: expected dilations of 1 or more, got {tuple(dilations)}")
+        if not dilations:
+            raise ValueError("WaveNet: expected one dilation or more, got none")
         if local and context_features is None:
             raise ValueError("WaveNet: a local context needs context_features, got None")
         grid_shape = check_grid(grid_shape, ("length",), "WaveNet")

@@ -1,7 +1,7 @@
 """What methods are given: shapes, dtypes, contexts, levels, keys, ways to sample, checked."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-Shape = tuple[int, ...]
+from jaxgen.core.arguments import Shape, described
+from jaxgen.core.arrays import check_array, check_key
+
 Context = Array | None  # None where a model or a network is unconditional
 Order = Array | None  # of generation; None for a network's own
 Key = Array | None  # turns dropout on; None means evaluation
@@ -25,7 +27,7 @@ class ShapeError(ValueError):
 
 
 def unknown(
-    what: str, got: str, available: Iterable[str], described: str | None = None
+    what: str, got: Any, available: Iterable[str], described: str | None = None
 ) -> ValueError:
     """The error to raise for an unknown name: it says the nearest match and what is available.
 
@@ -39,7 +41,7 @@ def unknown(
     unknown split 'tran': did you mean 'train'? Available: train, valid, test.
     """
     available = list(available)
-    near = difflib.get_close_matches(got, available, n=1)
+    near = difflib.get_close_matches(got, available, n=1) if isinstance(got, str) else []
     hint = f"did you mean {near[0]!r}? " if near else ""
     listed = ", ".join(available) if described is None else described
     return ValueError(f"unknown {what} {got!r}: {hint}Available: {listed}.")
@@ -47,7 +49,7 @@ def unknown(
 
 def check_method(method: str) -> None:
     """Refuses an unknown way to run the sequential direction, naming the nearest one."""
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise unknown("sampling method", method, METHODS)
 
 
@@ -114,7 +116,7 @@ def check_context(
             f"{where}: this is a conditional model; expected a context of shape ({expected}), got "
             f"None"
         )
-    context = jnp.asarray(context)
+    context = jnp.asarray(check_array(context, where, "context"))
     own = batch_shape(context, context_shape, f"{where}, context")
     try:
         return jnp.broadcast_to(context, batch + context_shape)
@@ -124,12 +126,13 @@ def check_context(
         ) from None
 
 
-def check_order(order: Array, size: int, where: str) -> Array:
+def check_order(order: Any, size: int, where: str) -> Array:
     """A generation order as an array: a permutation of ``size`` positions, as far as can be seen.
 
     >>> check_order(np.array([1, 0, 2]), 3, "MADE").tolist()
     [1, 0, 2]
     """
+    order = check_array(order, where, "order")
     known = np.asarray(order) if is_concrete(order) else None
     order = jnp.asarray(order)
     if order.shape != (size,) or not jnp.issubdtype(order.dtype, jnp.integer):
@@ -218,6 +221,39 @@ def unpack_params(params: Array, position_shape: Shape, params_per_value: int) -
     return params.reshape(*params.shape[:-1], *position_shape, params_per_value)
 
 
+def check_params(
+    value: Any, params: Any, num_params: Callable[[Shape], int], where: str, name: str = "value"
+) -> tuple[Any, Any]:
+    """Values ``(*grid, *position)`` and parameters ``(*grid, num_params)``, checked as arrays.
+
+    Args:
+        value: the values; how many axes they have more than the parameters is the position's rank.
+        params: the parameters.
+        num_params: how many there are for a position of this shape.
+        where: the method, for the message.
+        name: of the values.
+    """
+    value, params = check_array(value, where, name), check_array(params, where, "params")
+    if not jnp.issubdtype(params.dtype, jnp.floating) or not params.ndim:
+        raise ShapeError(f"{where}: expected real params with a last axis, got {described(params)}")
+    grid, position = value.shape[: params.ndim - 1], value.shape[params.ndim - 1 :]
+    expected = (*grid, num_params(position))
+    try:
+        np.broadcast_shapes(grid, params.shape[:-1])
+        fits = params.shape[-1] == expected[-1]
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(
+            f"{where}: expected params of shape {expected} for {name} of shape {value.shape}, got "
+            f"{params.shape}"
+        )
+    return value, params
+
+
 def split_key(key: Key, num: int) -> Sequence[Array | None]:
     """``num`` independent keys, or as many times None: no key means evaluation."""
-    return [None] * num if key is None else list(jax.random.split(key, num))
+    if key is None:
+        return [None] * num
+    check_key(key, "dropout")
+    return list(jax.random.split(key, num))

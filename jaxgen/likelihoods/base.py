@@ -1,7 +1,9 @@
 """What every likelihood has in common."""
 
+import functools
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +11,68 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape, unpack_params
+from jaxgen.core import (
+    Shape,
+    ShapeError,
+    check_array,
+    check_params,
+    read_as,
+    shape_kind,
+    unpack_params,
+)
 
 if TYPE_CHECKING:
     import distrax
 
 
 Scalar = float | Array
+
+
+def _checked_log_prob(method: Callable[..., Array]) -> Callable[..., Array]:
+    """Wraps ``log_prob`` of a subclass with the checks that all share."""
+
+    @functools.wraps(method)
+    def checked(self: "Likelihood", value: Array, params: Array) -> Array:
+        where = f"{type(self).__name__}.log_prob"
+        value, params = check_params(value, params, self.num_params, where)
+        return method(self, jnp.asarray(value), jnp.asarray(params))
+
+    return checked
+
+
+def _checked_sample(method: Callable[..., Array]) -> Callable[..., Array]:
+    """Wraps ``sample`` of a subclass with the checks that all share."""
+
+    @functools.wraps(method)
+    def checked(self: "Likelihood", params: Array, noise: Array, position_shape: Shape) -> Array:
+        where = f"{type(self).__name__}.sample"
+        position = read_as(shape_kind(0), position_shape, "position_shape", where)
+        params, noise = check_array(params, where, "params"), check_array(noise, where, "noise")
+        if not params.ndim or params.shape[-1] != (expected := self.num_params(position)):
+            raise ShapeError(
+                f"{where}: expected params (*grid, {expected}) for a position of shape {position}, "
+                f"got {params.shape}"
+            )
+        return method(self, jnp.asarray(params), jnp.asarray(noise), position)
+
+    return checked
+
+
+def _checked_check(method: Callable[..., None]) -> Callable[..., None]:
+    """Wraps ``check`` of a subclass, which looks at numbers, so that it gets an array of them."""
+
+    @functools.wraps(method)
+    def checked(self: "Likelihood", value: Array | np.ndarray) -> None:
+        return method(self, check_array(value, type(self).__name__, "the values"))
+
+    return checked
+
+
+_CHECKED: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+    "log_prob": _checked_log_prob,
+    "sample": _checked_sample,
+    "check": _checked_check,
+}
 
 
 class Likelihood(nnx.Pytree):
@@ -29,6 +86,12 @@ class Likelihood(nnx.Pytree):
     params_per_value: int
     levels: float | None = None  # of integers; infinite for counts
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, checked in _CHECKED.items():
+            if name in cls.__dict__:
+                setattr(cls, name, checked(cls.__dict__[name]))
 
     def num_params(self, position_shape: Shape) -> int:
         """How many numbers a network has to give for one position."""

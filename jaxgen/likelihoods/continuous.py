@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Shape
+from jaxgen.core import Shape, checked_arguments
 from jaxgen.functional import likelihoods as f
 from jaxgen.likelihoods.base import Likelihood, position_shape_of, sum_position
 
@@ -78,9 +78,8 @@ class GaussianMixture(Real):
 
     reparametrized = False  # the choice of a component has no gradient
 
+    @checked_arguments
     def __init__(self, components: int):
-        if components < 1:
-            raise ValueError(f"GaussianMixture: expected at least one component, got {components}")
         self.components = components
         self.params_per_value = 3 * components
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Shape, check_levels, is_concrete, unpack_params
+from jaxgen.core import Shape, check_levels, checked_arguments, is_concrete, unpack_params
 from jaxgen.functional import likelihoods as f
 from jaxgen.functional import support
 from jaxgen.likelihoods.base import Likelihood, Scalar, position_shape_of, sum_position
@@ -85,6 +85,7 @@ class Levels(Likelihood):
 
     levels: int
 
+    @checked_arguments
     def __init__(self, levels: int):
         if levels < 2:
             raise ValueError(f"{type(self).__name__}: expected at least 2 levels, got {levels}")
@@ -115,6 +116,7 @@ class Categorical(Levels):
     -1.3863
     """
 
+    @checked_arguments
     def __init__(self, levels: int):
         super().__init__(levels)
         self.params_per_value = levels
@@ -174,12 +176,9 @@ class DiscretizedLogisticMixture(Levels):
     (15, 50)
     """
 
+    @checked_arguments
     def __init__(self, levels: int, components: int = 10, min_log_scale: float | None = None):
         super().__init__(levels)
-        if components < 1:
-            raise ValueError(
-                f"DiscretizedLogisticMixture: expected at least one component, got {components}"
-            )
         self.components = components
         floor = -7.0 - max(0.0, math.log((levels - 1) / 255.0))
         self.min_log_scale = floor if min_log_scale is None else min_log_scale

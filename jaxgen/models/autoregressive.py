@@ -16,6 +16,7 @@ from jaxgen.core import (
     Order,
     Shape,
     ShapeError,
+    checked_arguments,
     float_dtype,
     replace,
 )
@@ -49,6 +50,7 @@ class Autoregressive(Model):
     -2.0794
     """
 
+    @checked_arguments
     def __init__(self, conditional: Conditional, likelihood: Likelihood):
         expected = likelihood.num_params(conditional.position_shape)
         if conditional.num_params != expected:
@@ -118,7 +120,7 @@ class Autoregressive(Model):
         together have this probability or more (nucleus sampling), after the temperature; 1 keeps
         all.
         """
-        batch = self._sample_batch(num_samples, context, method)
+        batch = self._sample_batch(num_samples, context)
         context = self._context(context, batch, "Autoregressive.sample")
         positions = self.conditional.resolve_order(order)
         draw = self.drawing(key, batch, temperature, top_p)
@@ -228,7 +230,6 @@ class Autoregressive(Model):
         """
         check = completion.warn_unless_exact
         x, context, observed = self._completion(x, observed, context, order, "complete", check)
-        num_samples = self._count(num_samples, "Autoregressive.complete")
         network = self.conditional
         x = completion.hide_missing(network, x, observed)
         self.check_data(x)

@@ -1,6 +1,5 @@
 """The contract of a model."""
 
-import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
@@ -18,17 +17,9 @@ from jaxgen.core import (
     ShapeError,
     batch_shape,
     check_context,
-    check_method,
     is_concrete,
 )
-
-# Which models have what not all have.
-_ABILITIES = {
-    "latent_shape": "only models with latents take data to them and back: a Flow, and a "
-    "Dequantized or Embedded one",
-    "grid_shape": "only autoregressive models condition on a part of an event: Autoregressive, an "
-    "Ensemble of its orders, and an Embedded one of these",
-}
+from jaxgen.models.checks import ABILITIES, check_methods
 
 
 class Sampling(NamedTuple):
@@ -38,6 +29,7 @@ class Sampling(NamedTuple):
     temperature: float | Array = 1.0
 
 
+@check_methods
 class Model(nnx.Module):
     r"""A probability distribution over events, possibly given a context.
 
@@ -61,6 +53,10 @@ class Model(nnx.Module):
     grid_shape: Shape | None = None  # of positions, with complete and conditional_log_prob
     levels: float | None = None  # integers 0 .. levels - 1, which may be inf; None for reals
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_methods(cls)
 
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """``log p(x | context)`` in nats.
@@ -128,7 +124,7 @@ class Model(nnx.Module):
         Raises:
             ValueError: for a wrong number of samples, method or temperature.
         """
-        batch = self._sample_batch(num_samples, context, method)
+        batch = self._sample_batch(num_samples, context)
         context = self._context(context, batch, f"{type(self).__name__}.sample")
         return self._draw(key, batch, context, Sampling(method, self._temperature(temperature)))
 
@@ -212,7 +208,7 @@ class Model(nnx.Module):
 
     def _lacks(self, method: str, ability: str) -> TypeError:
         """The error of a method whose ability this model has not."""
-        return TypeError(f"{type(self).__name__}.{method}: {_ABILITIES[ability]}")
+        return TypeError(f"{type(self).__name__}.{method}: {ABILITIES[ability]}")
 
     def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
         """The model with the location and scale of a whole data set, before :meth:`initialize`.
@@ -304,24 +300,12 @@ class Model(nnx.Module):
             raise ShapeError(f"{where}: this model is unconditional, but a context was given")
         return self.context_shape
 
-    def _sample_batch(self, num_samples: int, context: Context, method: str) -> Shape:
+    def _sample_batch(self, num_samples: int, context: Context) -> Shape:
         """The batch shape of samples: ``(num_samples, *context's batch)``."""
-        where = f"{type(self).__name__}.sample"
-        check_method(method)
-        num_samples = self._count(num_samples, where)
         if self.context_shape is None or context is None:
             return (num_samples,)
+        where = f"{type(self).__name__}.sample"
         return (num_samples, *batch_shape(jnp.asarray(context), self.context_shape, where))
-
-    def _count(self, num_samples: int, where: str) -> int:
-        """The checked number of samples; any integer that can be an index, numpy's too."""
-        try:
-            count = operator.index(num_samples)
-        except TypeError:
-            count = -1
-        if count < 0:
-            raise ValueError(f"{where}: expected num_samples >= 0, got {num_samples!r}")
-        return count
 
     def _temperature(self, temperature: float | Array) -> float | Array:
         """The temperature as a Python number, which leaves the dtype of what it multiplies."""

@@ -15,6 +15,7 @@ one; these are the usual simple ones. With entries ``i`` of the event:
 ===========================  =======================================================================
 """
 
+from functools import partial
 from typing import Self
 
 import jax
@@ -30,8 +31,10 @@ from jaxgen.core import (
     Shape,
     adapt_once,
     check_labels,
+    checked_arguments,
     float_dtype,
     is_concrete,
+    spread,
     take_class,
 )
 from jaxgen.functional import circle, likelihoods
@@ -42,6 +45,7 @@ from jaxgen.models.base import Model, Sampling
 class Density(Model):
     """What the base densities share: a subclass defines ``_score`` and ``_draw``."""
 
+    @partial(checked_arguments, least_axes=0)
     def __init__(self, event_shape: Shape):
         self.event_shape = tuple(event_shape)
 
@@ -76,10 +80,11 @@ class Uniform(Density):
     [-2.772599935531616, -inf]
     """
 
+    @partial(checked_arguments, least_axes=0)
     def __init__(self, event_shape: Shape, low: Array | float = 0.0, high: Array | float = 1.0):
         super().__init__(event_shape)
-        dtype = jnp.result_type(float)
-        low, high = (jnp.broadcast_to(jnp.asarray(e, dtype), self.event_shape) for e in (low, high))
+        low = spread(low, self.event_shape, "Uniform", "low")
+        high = spread(high, self.event_shape, "Uniform", "high")
         if is_concrete(low) and not bool(jnp.all((low < high) & jnp.isfinite(high - low))):
             raise ValueError(f"Uniform: expected finite low < high, got {low} and {high}")
         self.low, self.high = Buffer(low), Buffer(high)
@@ -146,6 +151,7 @@ class DiagonalNormal(Density):
     (3,)
     """
 
+    @partial(checked_arguments, least_axes=0)
     def __init__(self, event_shape: Shape):
         super().__init__(event_shape)
         self.mean = nnx.Param(jnp.zeros(event_shape))
@@ -190,6 +196,7 @@ class VonMises(Density):
 
     reparametrized = False  # which proposal is accepted has no gradient
 
+    @partial(checked_arguments, least_axes=0)
     def __init__(
         self,
         event_shape: Shape,
@@ -197,17 +204,11 @@ class VonMises(Density):
         concentration: Array | float = 1.0,
     ):
         super().__init__(event_shape)
-        dtype = jnp.result_type(float)
-        concentration = jnp.asarray(concentration, dtype)
-        if is_concrete(concentration) and not bool(
-            jnp.all((concentration > 0) & jnp.isfinite(concentration))
-        ):
-            raise ValueError(
-                f"VonMises: expected a positive, finite concentration, got {concentration}"
-            )
-        shape = self.event_shape
-        self.location = nnx.Param(jnp.broadcast_to(jnp.asarray(location, dtype), shape))
-        self.log_concentration = nnx.Param(jnp.broadcast_to(jnp.log(concentration), shape))
+        concentration = spread(concentration, self.event_shape, "VonMises", "concentration")
+        if is_concrete(concentration) and not bool(jnp.all(concentration > 0)):
+            raise ValueError(f"VonMises: expected a positive concentration, got {concentration}")
+        self.location = nnx.Param(spread(location, self.event_shape, "VonMises", "location"))
+        self.log_concentration = nnx.Param(jnp.log(concentration))
 
     def _score(self, x: Array, context: Context) -> Array:
         concentration = jnp.exp(self.log_concentration[...])
@@ -238,9 +239,8 @@ class StudentT(Density):
     -1.1447
     """
 
+    @partial(checked_arguments, least_axes=0)
     def __init__(self, event_shape: Shape, df: float = 5.0):
-        if not df > 0:
-            raise ValueError(f"StudentT: expected df > 0, got {df}")
         super().__init__(event_shape)
         self.log_df = nnx.Param(jnp.full(event_shape, jnp.log(df)))
 
@@ -276,11 +276,8 @@ class ClassConditionalNormal(Density):
 
     context_shape: Shape = ()
 
+    @partial(checked_arguments, least_axes=0)
     def __init__(self, event_shape: Shape, num_classes: int):
-        if num_classes < 1:
-            raise ValueError(
-                f"ClassConditionalNormal: expected at least one class, got {num_classes}"
-            )
         super().__init__(event_shape)
         self.num_classes = num_classes
         self.means = nnx.Param(jnp.zeros((num_classes, *event_shape)))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Context, Key, Shape, ShapeError, check_levels, replace
+from jaxgen.core import Context, Key, Shape, ShapeError, check_levels, checked_arguments, replace
 from jaxgen.functional import dequantization, support
 from jaxgen.models.base import Adapt, Model
 
@@ -54,6 +54,7 @@ class Dequantized(Model):
     exactness = "lower_bound"
     levels: int
 
+    @checked_arguments
     def __init__(self, flow: Model, levels: int, noise: Model | None = None):
         for model in (flow, noise):
             if model is not None and model.exactness != "exact":

@@ -1,6 +1,7 @@
 """A model whose context first passes through a network."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Self
 
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from jaxgen.core import (
     ShapeError,
     batch_shape,
     check_context,
+    checked_arguments,
     map_modules,
     replace,
     split_key,
@@ -56,7 +58,8 @@ class Embedded(Model):
 
     context_shape: Shape
 
-    def __init__(self, model: Model, network: Any):
+    @checked_arguments
+    def __init__(self, model: Model, network: Callable[..., Any]):
         if model.context_shape is None:
             raise ShapeError(
                 f"Embedded: expected a conditional model, got an unconditional "
@@ -69,7 +72,7 @@ class Embedded(Model):
             )
         # What a network makes is in no unit, and changes while the network is trained.
         self.model = map_modules(model, _keep_context)
-        self.network = network
+        self.network: Any = network
         self.event_shape = model.event_shape
         self.context_shape = tuple(network.input_shape)
         self.exactness = model.exactness

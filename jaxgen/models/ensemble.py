@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Buffer, Context, Key, Mask, replace
+from jaxgen.core import Buffer, Context, Key, Mask, check_array, checked_arguments, replace
 from jaxgen.functional import support
 from jaxgen.models import completion
 from jaxgen.models.autoregressive import Autoregressive
@@ -57,6 +57,7 @@ class Ensemble(Model):
     -2.0794
     """
 
+    @checked_arguments
     def __init__(
         self,
         model: Autoregressive,
@@ -64,14 +65,12 @@ class Ensemble(Model):
         orders_per_batch: int = 4,
         connectivity_agnostic: bool = False,
     ):
-        orders = jnp.asarray(orders)
+        orders = jnp.asarray(check_array(orders, "Ensemble", "orders"))
         if orders.ndim != 2 or orders.shape[0] < 1:
             raise ValueError(
                 f"Ensemble: expected orders of shape (K, {model.conditional.num_positions}), got "
                 f"{orders.shape}"
             )
-        if orders_per_batch < 1:
-            raise ValueError(f"Ensemble: expected orders_per_batch >= 1, got {orders_per_batch}")
         for order in orders:
             model.conditional.resolve_order(order)
         self.model = model
@@ -165,7 +164,6 @@ class Ensemble(Model):
         Raises:
             ValueError: for an unknown ``weighting``.
         """
-        num_samples = self._count(num_samples, "Ensemble.complete")
         weigh = weighting_named(weighting)
         x, context = self._events(x, context, "complete")
         network, batch = self.model.conditional, x.shape[: x.ndim - len(self.event_shape)]
@@ -293,7 +291,7 @@ class Ensemble(Model):
 
         ``temperature`` and ``top_p`` are as there.
         """
-        batch = self._sample_batch(num_samples, context, method)
+        batch = self._sample_batch(num_samples, context)
         context = self._context(context, batch, "Ensemble.sample")
         order_key, sample_key = jax.random.split(key)
         rows = math.prod(batch)

@@ -21,6 +21,7 @@ from jaxgen.core import (
     Shape,
     ShapeError,
     batch_shape,
+    checked_arguments,
     common_context,
     map_modules,
     replace,
@@ -57,6 +58,7 @@ class Flow(Model):
 
     latent_shape: Shape
 
+    @checked_arguments
     def __init__(self, bijector: Bijector, base: Model | None = None):
         base_shape = bijector.side_shape("base")
         if base is None:
@@ -105,7 +107,7 @@ class Flow(Model):
     def sample_and_log_prob(
         self, key: Array, num_samples: int, context: Context = None, *, method: str = "auto"
     ) -> tuple[Array, Array]:
-        batch = self._sample_batch(num_samples, context, method)
+        batch = self._sample_batch(num_samples, context)
         context = self._context(context, batch, "Flow.sample_and_log_prob")
         z = self._latents(key, batch, context, Sampling(method))
         x, log_det = self._run_by(method).forward_and_log_det(z, self._seen(context))

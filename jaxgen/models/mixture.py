@@ -1,5 +1,6 @@
 """Finite mixtures of factorised distributions."""
 
+from functools import partial
 from typing import Self
 
 import jax
@@ -9,7 +10,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.normalisation import Standardize
-from jaxgen.core import Context, Key, Shape, float_dtype, replace
+from jaxgen.core import Context, Key, Shape, checked_arguments, float_dtype, replace
 from jaxgen.functional import support
 from jaxgen.likelihoods import Likelihood
 from jaxgen.models.base import Model, Sampling
@@ -43,11 +44,10 @@ class Mixture(Model):
 
     reparametrized = False  # the choice of a component has no gradient
 
+    @partial(checked_arguments, least_axes=0)
     def __init__(
         self, event_shape: Shape, likelihood: Likelihood, components: int, *, rngs: nnx.Rngs
     ):
-        if components < 1:
-            raise ValueError(f"Mixture: expected at least one component, got {components}")
         self.event_shape = tuple(event_shape)
         self.likelihood = likelihood
         self.levels = likelihood.levels

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Context, Key, Shape, ShapeError, replace, split_key
+from jaxgen.core import Context, Key, Shape, ShapeError, checked_arguments, replace, split_key
 from jaxgen.functional import support
 from jaxgen.models import completion
 from jaxgen.models.autoregressive import Autoregressive
@@ -50,6 +50,7 @@ class MultiScale(Model):
     -11.0904
     """
 
+    @checked_arguments
     def __init__(self, small: Model, large: Embedded):
         if small.exactness != "exact":
             raise TypeError(

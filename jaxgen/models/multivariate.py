@@ -1,6 +1,7 @@
 """The normal distribution over all entries of an event together."""
 
 import math
+from functools import partial
 from typing import Self
 
 import jax
@@ -9,7 +10,16 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Buffer, Context, Shape, ShapeError, adapt_once
+from jaxgen.core import (
+    Buffer,
+    Context,
+    Shape,
+    ShapeError,
+    adapt_once,
+    check_array,
+    checked_arguments,
+    spread,
+)
 from jaxgen.functional.statistics import location_and_scale
 from jaxgen.models.base import Sampling
 from jaxgen.models.densities import Density
@@ -40,6 +50,7 @@ class MultivariateNormal(Density):
     -1.8379
     """
 
+    @partial(checked_arguments, least_axes=0)
     def __init__(
         self,
         event_shape: Shape,
@@ -55,16 +66,16 @@ class MultivariateNormal(Density):
         given = not (mean is None and scale_tril is None and covariance is None)
         tril = np.eye(size)
         if scale_tril is not None:
-            tril = self._matrix(scale_tril, size)
+            tril = self._matrix(scale_tril, size, "scale_tril")
             if np.triu(tril, 1).any() or not (np.diag(tril) > 0).all():
                 raise ValueError(
                     "MultivariateNormal: expected a lower triangular scale_tril whose diagonal is "
                     "positive"
                 )
         if covariance is not None:
-            tril = self._factor(self._matrix(covariance, size))
-        mean = jnp.asarray(0.0 if mean is None else mean, dtype)
-        self.mean = nnx.Param(jnp.broadcast_to(mean, self.event_shape))
+            tril = self._factor(self._matrix(covariance, size, "covariance"))
+        mean = 0.0 if mean is None else mean
+        self.mean = nnx.Param(spread(mean, self.event_shape, "MultivariateNormal", "mean"))
         self.log_diagonal = nnx.Param(jnp.asarray(np.log(np.diag(tril)), dtype))
         self.lower = nnx.Param(jnp.asarray(tril[np.tril_indices(size, -1)], dtype))
         self.adapted = Buffer(jnp.asarray(float(given)))
@@ -84,15 +95,16 @@ class MultivariateNormal(Density):
             ) from None
 
     @staticmethod
-    def _matrix(given: Array, size: int) -> np.ndarray:
+    def _matrix(given: Array, size: int, name: str) -> np.ndarray:
         """A square matrix of finite numbers, in double precision."""
-        matrix = np.asarray(given, np.float64)
+        matrix = np.asarray(check_array(given, "MultivariateNormal", name), np.float64)
         if matrix.shape != (size, size):
             raise ShapeError(
-                f"MultivariateNormal: expected a matrix of shape {(size, size)}, got {matrix.shape}"
+                f"MultivariateNormal: expected a matrix of shape {(size, size)} for {name}, "
+                f"got {matrix.shape}"
             )
         if not np.isfinite(matrix).all():
-            raise ValueError("MultivariateNormal: expected finite numbers in the matrix")
+            raise ValueError(f"MultivariateNormal: expected finite numbers for {name}")
         return matrix
 
     def scale_tril(self) -> Array:

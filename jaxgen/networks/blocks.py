@@ -43,17 +43,13 @@ def activation(name: str) -> Activation:
     return _ACTIVATIONS[name]
 
 
-def check_hyperparameters(activation_name: str, rate: float, *widths: int) -> None:
-    """Refuses what would fail only when the network is run, or not at all.
+def check_activation(name: str) -> None:
+    """Refuses an unknown activation, which would fail only when the network is run.
 
     Raises:
-        ValueError: for an unknown activation, a dropout rate outside ``[0, 1)`` or an empty layer.
+        ValueError: naming the known ones.
     """
-    activation(activation_name)
-    if not 0 <= rate < 1:
-        raise ValueError(f"dropout: expected a rate in [0, 1), got {rate}")
-    if any(width < 1 for width in widths):
-        raise ValueError(f"expected layers of at least one unit, got widths {widths}")
+    activation(name)
 
 
 def concat_elu(x: Array) -> Array:

@@ -3,10 +3,10 @@
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, split_key
+from jaxgen.core import Context, Key, checked_arguments, split_key
 from jaxgen.networks.blocks import (
     activation,
-    check_hyperparameters,
+    check_activation,
     conv,
     dropout,
     shape_of_context,
@@ -40,6 +40,7 @@ class ConvResNet(nnx.Module):
     (2, 6, 6, 4)
     """
 
+    @checked_arguments
     def __init__(
         self,
         in_features: int,
@@ -55,7 +56,7 @@ class ConvResNet(nnx.Module):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
-        check_hyperparameters(activation, dropout, width)
+        check_activation(activation)
 
         def layer(in_features: int, out_features: int, zero: bool = False) -> nnx.Module:
             return conv(

@@ -5,7 +5,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape, check_labels, take_class
+from jaxgen.core import Shape, check_labels, checked_arguments, take_class
 
 
 class Embedding(nnx.Module):
@@ -27,12 +27,8 @@ class Embedding(nnx.Module):
     (3, 4)
     """
 
+    @checked_arguments
     def __init__(self, num_classes: int, features: int, *, rngs: nnx.Rngs):
-        if num_classes < 1 or features < 1:
-            raise ValueError(
-                f"Embedding: expected at least one class and one feature, got {num_classes} "
-                f"classes and {features} features"
-            )
         self.num_classes = num_classes
         self.input_shape: Shape = ()
         self.table = nnx.Param(jax.random.normal(rngs.params(), (num_classes, features)))

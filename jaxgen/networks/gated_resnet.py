@@ -21,9 +21,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, ShapeError, split_key
+from jaxgen.core import Context, Key, ShapeError, checked_arguments, split_key
 from jaxgen.networks.blocks import (
-    check_hyperparameters,
     concat_elu,
     conv,
     dropout,
@@ -111,6 +110,7 @@ class GatedResNet(nnx.Module):
     (2, 6, 6, 4)
     """
 
+    @checked_arguments
     def __init__(
         self,
         in_features: int,
@@ -126,10 +126,9 @@ class GatedResNet(nnx.Module):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
-        check_hyperparameters("elu", dropout, width)
         if num_blocks < 1:
             raise ValueError(f"GatedResNet: expected at least one block, got {num_blocks}")
-        if attention and (heads < 1 or width % heads):
+        if attention and width % heads:
             raise ValueError(
                 f"GatedResNet: expected heads that divide the width {width}, got {heads}"
             )

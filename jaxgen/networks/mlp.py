@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, split_key
-from jaxgen.networks.blocks import activation, check_hyperparameters, dropout, zero_linear
+from jaxgen.core import Context, Key, checked_arguments, split_key
+from jaxgen.networks.blocks import activation, check_activation, dropout, zero_linear
 
 
 class MLP(nnx.Module):
@@ -26,6 +26,7 @@ class MLP(nnx.Module):
     (4, 5)
     """
 
+    @checked_arguments
     def __init__(
         self,
         in_features: int,
@@ -37,7 +38,7 @@ class MLP(nnx.Module):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
-        check_hyperparameters(activation, dropout, *hidden)
+        check_activation(activation)
         widths = (in_features + (context_features or 0), *hidden)
         init = nnx.initializers.he_normal()
         self.layers = nnx.List(

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, split_key
-from jaxgen.networks.blocks import activation, check_hyperparameters, dropout, zero_linear
+from jaxgen.core import Context, Key, checked_arguments, split_key
+from jaxgen.networks.blocks import activation, check_activation, dropout, zero_linear
 
 
 class ResidualBlock(nnx.Module):
@@ -68,6 +68,7 @@ class ResidualMLP(nnx.Module):
     (4, 5)
     """
 
+    @checked_arguments
     def __init__(
         self,
         in_features: int,
@@ -80,7 +81,7 @@ class ResidualMLP(nnx.Module):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
-        check_hyperparameters(activation, dropout, width)
+        check_activation(activation)
         self.context_shape = None if context_features is None else (context_features,)
         self.first = nnx.Linear(in_features + (context_features or 0), width, rngs=rngs)
         self.blocks = nnx.List(

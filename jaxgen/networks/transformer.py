@@ -17,8 +17,8 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Key, Shape, ShapeError, float_dtype, split_key
-from jaxgen.networks.blocks import check_hyperparameters, dropout
+from jaxgen.core import Key, Shape, ShapeError, checked_arguments, float_dtype, split_key
+from jaxgen.networks.blocks import dropout
 
 # What a masked score becomes: its exponential is exactly 0 beside any score that occurs, and it is
 # finite, so that no row of a softmax and no gradient can be NaN.
@@ -103,10 +103,10 @@ class TransformerBlock(nnx.Module):
     (3, 5, 8)
     """
 
+    @checked_arguments
     def __init__(
         self, width: int, *, heads: int, mlp_ratio: int = 4, dropout: float = 0.0, rngs: nnx.Rngs
     ):
-        check_hyperparameters("gelu", dropout, width, heads, mlp_ratio)
         if width % heads:
             raise ValueError(f"expected heads that divide the width {width}, got {heads}")
         self.heads = heads
@@ -157,6 +157,7 @@ class Transformer(nnx.Module):
     (5, 8)
     """
 
+    @checked_arguments
     def __init__(
         self,
         width: int,
@@ -167,9 +168,6 @@ class Transformer(nnx.Module):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
-        if depth < 1:
-            raise ValueError(f"expected a depth of at least one block, got {depth}")
-
         def block(key: Array) -> TransformerBlock:
             return TransformerBlock(
                 width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout, rngs=nnx.Rngs(key)

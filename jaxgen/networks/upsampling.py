@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape
+from jaxgen.core import Shape, checked_arguments
 from jaxgen.networks.conv_resnet import ConvResNet
 
 
@@ -26,6 +26,7 @@ class Upsampling(nnx.Module):
     (7, 4, 6, 5)
     """
 
+    @checked_arguments
     def __init__(
         self,
         input_shape: Shape,

@@ -5,7 +5,7 @@ import math
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, Shape
+from jaxgen.core import Context, Key, Shape, checked_arguments
 from jaxgen.networks.blocks import zero_linear
 from jaxgen.networks.transformer import Transformer
 
@@ -33,6 +33,7 @@ class VisionTransformer(nnx.Module):
     (2, 4, 4, 6)
     """
 
+    @checked_arguments
     def __init__(
         self,
         in_features: int,

@@ -35,6 +35,9 @@ MEANINGS: dict[str, str] = {
     "rngs": "where the initial weights come from.",
 }
 
+# Arguments that mean nothing unless another one is given, in every constructor that has both.
+NEEDS: dict[str, str] = {"alpha": "bounds", "local": "context_features"}
+
 _ARGUMENTS = re.compile(r"^(?:Args:\n((?: .*\n?)+)|(?=Returns:|Raises:|>>>))", re.MULTILINE)
 # An entry explains one argument or several ("width, depth: ..."), and may go on for lines.
 _ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", re.MULTILINE)

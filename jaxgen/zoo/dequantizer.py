@@ -28,7 +28,7 @@ from jaxgen.models import Embedded, Flow, Logistic
 from jaxgen.networks import MLP, ConvResNet, GatedResNet
 from jaxgen.transforms import MixtureCDF
 from jaxgen.zoo.flowpp import boards, halves, pairs
-from jaxgen.zoo.registry import constructor
+from jaxgen.zoo.registry import constructor, refuse_ignored
 
 
 class Encoder(nnx.Module):
@@ -81,6 +81,7 @@ def dequantizer(
 
     Raises:
         ShapeError: if the event is neither a vector nor an image.
+        ValueError: for an argument of the other kind of events.
 
     >>> import jax, jax.numpy as jnp
     >>> noise = dequantizer((2,), steps=1, components=2, hidden=(8,), rngs=nnx.Rngs(0))
@@ -93,10 +94,16 @@ def dequantizer(
 
     encoder: MLP | ConvResNet
     if len(event_shape) == 1:
+        of_images = {"width": width, "blocks": blocks, "heads": heads, "attention": attention}
+        of_images["encoder_blocks"] = encoder_blocks
+        refuse_ignored("dequantizer", "for vectors", **of_images)
         mlp = partial(MLP, hidden=hidden, context_features=features)
         couplings = pairs(event_shape, halves(), mlp, transform, steps, rngs=rngs)
         encoder = MLP(event_shape[0], features, hidden=hidden, rngs=rngs)
     else:
+        refuse_ignored("dequantizer", "for images", hidden=hidden)
+        if not attention:
+            refuse_ignored("dequantizer", "without attention", heads=heads)
         grid = (event_shape[0], event_shape[1])
         gated = partial(
             GatedResNet,

@@ -45,7 +45,7 @@ from jaxgen.models import Flow
 from jaxgen.models.flow import flow_on
 from jaxgen.networks import MLP, GatedResNet
 from jaxgen.transforms import MixtureCDF, Transform
-from jaxgen.zoo.registry import constructor
+from jaxgen.zoo.registry import constructor, refuse_ignored
 
 MakeNetwork = Callable[..., MLP | GatedResNet]
 Splits = tuple[Channels, Channels] | tuple[Checkerboard, Checkerboard]
@@ -83,7 +83,8 @@ def flowpp(
 
     Raises:
         ShapeError: if the event is neither a vector nor an image, a side is odd, or both are 2.
-        ValueError: if an image has not three stages.
+        ValueError: if an image has not three stages, or for an argument of the other kind of
+            events.
 
     >>> flow = flowpp((2,), steps=(1,), components=2, hidden=(8,), rngs=nnx.Rngs(0))
     >>> flow.log_prob(jnp.zeros((4, 2))).shape
@@ -94,9 +95,14 @@ def flowpp(
 
     layers: list[Bijector]
     if len(event_shape) == 1:
+        of_images = {"width": width, "blocks": blocks, "heads": heads, "attention": attention}
+        refuse_ignored("flowpp", "for vectors", **of_images)
         mlp = partial(MLP, hidden=hidden, dropout=dropout, context_features=context_features)
         layers = [pairs(event_shape, halves(), mlp, transform, sum(steps), rngs=rngs)]
     else:
+        refuse_ignored("flowpp", "for images", hidden=hidden)
+        if not attention:
+            refuse_ignored("flowpp", "without attention", heads=heads)
         if len(steps) != 3:
             raise ValueError(
                 f"flowpp: an image has three stages; expected steps such as (2, 1, 2), got "

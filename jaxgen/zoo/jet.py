@@ -38,7 +38,7 @@ from jaxgen.models import Flow
 from jaxgen.models.flow import flow_on
 from jaxgen.networks import VisionTransformer
 from jaxgen.transforms import Affine
-from jaxgen.zoo.registry import constructor
+from jaxgen.zoo.registry import constructor, refuse_ignored
 
 
 @constructor
@@ -76,7 +76,7 @@ def jet(
     Raises:
         ShapeError: if the event is not an image, a side is not divisible, a patch has a single
             entry, or the pattern does not halve the patches.
-        ValueError: if there is no coupling.
+        ValueError: for a pattern without couplings of tokens.
 
     >>> import jax.numpy as jnp
     >>> flow = jet((4, 4, 1), patch=2, couplings=3, depth=1, width=8, heads=2, rngs=nnx.Rngs(0))
@@ -85,11 +85,8 @@ def jet(
     """
     advice = "; for vectors take realnvp or tarflow"
     event_shape = check_event(event_shape, (3,), "jet", advice)
-    if couplings < 1 or channel_couplings < 0:
-        raise ValueError(
-            f"jet: expected at least one coupling, got couplings={couplings} and "
-            f"channel_couplings={channel_couplings}"
-        )
+    if couplings <= channel_couplings:
+        refuse_ignored("jet", "without couplings of tokens", pattern=pattern)
     squeeze = Squeeze(event_shape, patch)
     shape = squeeze.base_shape
     if channel_couplings and shape[-1] < 2:

@@ -18,7 +18,7 @@ from jaxgen.core import Shape, check_event, unknown
 from jaxgen.functional import masks
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive, Ensemble
-from jaxgen.zoo.registry import constructor
+from jaxgen.zoo.registry import constructor, refuse_ignored
 
 _ORDERS = ("raster", "s_curve", "hilbert", "random")
 
@@ -77,6 +77,8 @@ def lmconv(
     )
     single = Autoregressive(conditional, likelihood)
     chosen = _orders(orders, num_orders, grid, rngs)
+    if len(chosen) == 1:
+        refuse_ignored("lmconv", "with one order", orders_per_batch=orders_per_batch)
     if len(chosen) == 1 and orders == "raster":
         return single
     return Ensemble(single, jnp.asarray(chosen), orders_per_batch)

@@ -22,7 +22,7 @@ from jaxgen.functional.masks import random_orders
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive, Ensemble, Flow
 from jaxgen.models.flow import flow_on
-from jaxgen.zoo.registry import constructor
+from jaxgen.zoo.registry import constructor, refuse_ignored
 
 
 @constructor
@@ -67,6 +67,8 @@ def made(
         )
     if connectivity_agnostic and num_orders == 1:
         raise ValueError("made: connectivity_agnostic needs several orders, got num_orders=1")
+    if num_orders == 1:
+        refuse_ignored("made", "with one order", orders_per_batch=orders_per_batch)
     likelihood = for_levels(levels, components)
     conditional = MADE(
         event_shape,

@@ -35,7 +35,7 @@ from jaxgen.models.flow import flow_on
 from jaxgen.networks import ConvResNet, ResidualMLP
 from jaxgen.transforms import RationalQuadraticSpline
 from jaxgen.zoo.glow import multi_scale
-from jaxgen.zoo.registry import constructor
+from jaxgen.zoo.registry import constructor, refuse_ignored
 
 _STRUCTURES = ("coupling", "autoregressive")
 
@@ -72,7 +72,7 @@ def nsf(
         levels: scales (images); the sides must be divisible by ``2 ** levels``.
 
     Raises:
-        ValueError: for an unknown structure.
+        ValueError: for an unknown structure, or an argument that the other one takes.
         ShapeError: if the event has no two halves, or a side is not divisible.
 
     >>> import jax.numpy as jnp
@@ -82,6 +82,13 @@ def nsf(
     """
     if structure not in _STRUCTURES:
         raise unknown("structure", structure, _STRUCTURES)
+    because = f"for structure={structure!r}"
+    if structure == "autoregressive":
+        refuse_ignored("nsf", because, width=width, blocks=blocks, levels=levels)
+    else:
+        refuse_ignored("nsf", because, hidden=hidden)
+    if len(event_shape) != 3:
+        refuse_ignored("nsf", "for events that are no images", levels=levels)
     event_shape = tuple(event_shape)
     spline = RationalQuadraticSpline(bins, bound)
     common: dict[str, Any] = {"dropout": dropout, "context_features": context_features}

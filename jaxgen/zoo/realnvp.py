@@ -35,7 +35,7 @@ from jaxgen.models import Flow
 from jaxgen.models.flow import flow_on
 from jaxgen.networks import MLP, ConvResNet
 from jaxgen.transforms import Affine
-from jaxgen.zoo.registry import constructor
+from jaxgen.zoo.registry import constructor, refuse_ignored
 
 # Of a pair of couplings: what each of the two, told whether to swap, keeps.
 Parts = Callable[[bool], Channels | Checkerboard | Alternating | Random]
@@ -82,7 +82,8 @@ def realnvp(
         width, blocks: channels and residual blocks of the networks (images).
 
     Raises:
-        ValueError: for an unknown split, or another than ``"half"`` for images.
+        ValueError: for an unknown split, or another than ``"half"`` for images; for an argument of
+            the other kind of events.
         ShapeError: if the event is neither a vector nor an image, or a side is not divisible.
 
     >>> import jax.numpy as jnp
@@ -98,6 +99,10 @@ def realnvp(
             f"realnvp: expected split='half' for an image, which has the paper's masks, got "
             f"{split!r}"
         )
+    if len(event_shape) == 3:
+        refuse_ignored("realnvp", "for images", hidden=hidden)
+    else:
+        refuse_ignored("realnvp", "for vectors", scales=scales, width=width, blocks=blocks)
     transform = Affine(bound)
 
     networks: dict[int, Callable[..., nnx.Module]] = {

@@ -1,16 +1,20 @@
 """The zoo by name, for configurations and the command line."""
 
+import functools
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
+import jax
 from flax import nnx
 
-from jaxgen.core import Shape, unknown
+from jaxgen.core import Shape, checked_arguments, described, unknown
 from jaxgen.models import Model
-from jaxgen.zoo.arguments import explained
+from jaxgen.zoo.arguments import NEEDS, explained
 
 _CONSTRUCTORS: dict[str, Callable[..., Model]] = {}
+
+_MOST_PARAMETERS = 2**38  # a terabyte of them
 
 C = TypeVar("C", bound=Callable[..., Model])
 
@@ -19,12 +23,61 @@ def constructor(function: C) -> C:
     """Enters a constructor into the zoo by its name, and completes its docstring.
 
     It takes the event's shape first, then keyword-only hyperparameters, ``rngs`` last. What its
-    docstring does not say of an argument, :mod:`jaxgen.zoo.arguments` does.
+    docstring does not say of an argument, :mod:`jaxgen.zoo.arguments` does; and its arguments are
+    checked before it sees them.
     """
-    _CONSTRUCTORS[function.__name__] = function
+
+    @functools.wraps(function)
+    def building(*args: Any, **kwargs: Any) -> Model:
+        for name, needed in NEEDS.items():
+            if name in kwargs and kwargs.get(needed) is None:
+                refuse_ignored(function.__name__, f"without {needed}", **{name: kwargs[name]})
+        try:
+            model = function(*args, **kwargs)
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise ValueError(
+                f"{function.__name__}: expected a model that memory can hold, got "
+                f"{_listed(args, kwargs)}: {error}"
+            ) from error
+        # Where JAX allocates them later, it would say so where the model is used.
+        if (size := sum(leaf.size for leaf in jax.tree.leaves(model))) > _MOST_PARAMETERS:
+            raise ValueError(
+                f"{function.__name__}: expected a model that memory can hold, got {size:.1e} "
+                f"parameters by {_listed(args, kwargs)}"
+            )
+        return model
+
+    checked = cast(C, checked_arguments(building))
+    _CONSTRUCTORS[function.__name__] = checked
     if function.__doc__ is not None:  # as it is under python -OO
-        function.__doc__ = explained(function)
-    return function
+        checked.__doc__ = explained(function)
+    return checked
+
+
+def refuse_ignored(name: str, because: str, **given: Any) -> None:
+    """Refuses arguments that mean nothing beside another one, where they are not the defaults.
+
+    Raises:
+        ValueError: naming the argument, its value, and why it would be ignored.
+
+    >>> refuse_ignored("nsf", "for structure='coupling'", hidden=(8,))
+    Traceback (most recent call last):
+    ValueError: nsf: hidden means nothing for structure='coupling'; expected none, got (8,)
+    """
+    defaults = hyperparameters(name)
+    for argument, value in given.items():
+        if value != defaults[argument]:
+            raise ValueError(
+                f"{name}: {argument} means nothing {because}; expected none, got {value!r}"
+            )
+
+
+def _listed(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """Arguments in a line."""
+    named = (f"{name}={described(value)}" for name, value in kwargs.items())
+    return ", ".join([*map(described, args), *named])
 
 
 def names() -> list[tuple[str, str]]:

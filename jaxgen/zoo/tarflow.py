@@ -25,7 +25,7 @@ from jaxgen.core import Shape, check_event
 from jaxgen.models import Flow
 from jaxgen.models.flow import flow_on
 from jaxgen.transforms import Affine
-from jaxgen.zoo.registry import constructor
+from jaxgen.zoo.registry import constructor, refuse_ignored
 
 
 @constructor
@@ -49,7 +49,7 @@ def tarflow(
 
     Args:
         event_shape: ``(height, width, channels)``, or ``(D,)``.
-        patch: the side of a patch, which divides height and width; of no effect on vectors. The
+        patch: the side of a patch, which divides height and width (images). The
             paper has 2 for ImageNet at 64 x 64.
         blocks: ``T``, autoregressive blocks.
         layers: ``K``, transformer layers in each; 8 blocks of 8 layers in most of the paper.
@@ -60,6 +60,7 @@ def tarflow(
 
     Raises:
         ShapeError: if the event is neither a vector nor an image, or a side is not divisible.
+        ValueError: for a patch of vectors.
 
     >>> import jax.numpy as jnp
     >>> options = {"blocks": 2, "layers": 1, "width": 8, "heads": 2}
@@ -69,6 +70,8 @@ def tarflow(
     """
     event_shape = check_event(event_shape, (1, 3), "tarflow")
     ndims = len(event_shape)
+    if ndims == 1:
+        refuse_ignored("tarflow", "for vectors", patch=patch)
     squeeze = Squeeze(event_shape, patch) if ndims == 3 else None
     shape = event_shape if squeeze is None else squeeze.base_shape
     grid_shape, position_shape = shape[:2], shape[2:]

@@ -106,7 +106,7 @@ def test_sampling_uses_the_stored_statistics_whatever_the_key():
 
 
 def test_eps_must_be_positive():
-    with pytest.raises(ValueError, match="eps > 0, got 0"):
+    with pytest.raises(ValueError, match="positive, finite number for eps, got 0"):
         BatchNorm((2,), eps=0.0)
 
 

@@ -236,11 +236,15 @@ def test_errors_name_the_enclosing_layers():
     ("make", "error", "message"),
     [
         (lambda: Logit(1.0, 1.0), ValueError, "low < high"),
-        (lambda: Logit(alpha=0.5), ValueError, "alpha < 0.5"),
+        (lambda: Logit(alpha=0.5), ValueError, "less than 0.5 for alpha, got 0.5"),
         (lambda: Permutation((3,), jnp.array([0, 1, 1])), ValueError, "a permutation of 0..2"),
         (lambda: Permutation((3,)), ValueError, "rngs"),
         (lambda: Standardize((2,), scale=jnp.array([1.0, 0.0])), ValueError, "positive scales"),
-        (lambda: Scan(lambda r: Flip(), 0, rngs=nnx.Rngs(0)), ValueError, "num_steps >= 1"),
+        (
+            lambda: Scan(lambda r: Flip(), 0, rngs=nnx.Rngs(0)),
+            ValueError,
+            "for num_steps, got 0",
+        ),
         (lambda: Chain([]), ValueError, "at least one"),
         (
             lambda: Flow(Flip(), Dequantized(Flow(ActNorm((2,))), 4)),

@@ -128,7 +128,7 @@ def test_a_step_may_come_again_and_later_ones_are_not_seen(x64):
         ({"positions": "rotery"}, ValueError, "unknown kind of positions 'rotery': did you mean"),
         ({"heads": 3}, ValueError, "heads that divide the width 8, got 3"),
         ({"positions": "rotary", "heads": 4}, ShapeError, "a size divisible by 4, got 2"),
-        ({"depth": 0}, ValueError, "a depth of at least one block, got 0"),
+        ({"depth": 0}, ValueError, "for depth, got 0"),
     ],
 )
 def test_bad_hyperparameters_are_refused(options, error, message):

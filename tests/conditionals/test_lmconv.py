@@ -38,7 +38,7 @@ def test_the_receptive_field_is_what_the_masks_say(name, x64):
 def test_a_kind_of_orders_has_its_number_of_them(kind, count):
     model = zoo.lmconv((4, 4, 1), levels=2, orders=kind, width=4, depth=1, rngs=nnx.Rngs(0))
     assert model.num_members == count
-    with pytest.raises(ValueError, match=r"expected 1 to . orders|num_orders >= 1"):
+    with pytest.raises(ValueError, match="for num_orders, got 0"):
         zoo.lmconv((4, 4, 1), orders=kind, num_orders=0, rngs=nnx.Rngs(0))
 
 
@@ -77,7 +77,7 @@ def test_zero_unseen_and_beyond_the_border_are_three_things(x64):
     [
         ({"grid_shape": (4,)}, ShapeError, r"expected a grid \(height, width\), got \(4,\)"),
         ({"kernel_size": 4}, ValueError, "LMConv: expected odd windows of 3 or more, got 4"),
-        ({"depth": 0}, ValueError, "at least one"),
+        ({"depth": 0}, ValueError, "for depth, got 0"),
     ],
 )
 def test_mistakes_are_refused(options, error, message):

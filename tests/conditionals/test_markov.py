@@ -148,7 +148,7 @@ def test_the_order_of_generation_puts_parents_first():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"parents": -1}, "expected an order of 0 or more, got -1"),
+        ({"parents": -1}, "expected 0 or more parents, got -1"),
         ({"parents": ((1,), (0,), ())}, "cycle"),
         ({"parents": ((1,), ())}, "expected parents for 3 positions, got 2"),
         ({"parents": ((3,), (), ())}, r"positions 0\.\.2 as parents of position 0, got \(3,\)"),

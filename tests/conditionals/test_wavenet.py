@@ -54,8 +54,8 @@ def test_a_local_context_is_seen_from_its_step_on(x64):
     ("grid", "options", "error", "message"),
     [
         ((4, 4), {}, ShapeError, r"expected a grid \(length,\), got \(4, 4\)"),
-        ((4,), {"dilations": ()}, ValueError, "expected dilations of 1 or more"),
-        ((4,), {"dilations": (0, 1)}, ValueError, "expected dilations of 1 or more"),
+        ((4,), {"dilations": ()}, ValueError, "expected one dilation or more, got none"),
+        ((4,), {"dilations": (0, 1)}, ValueError, r"for dilations, got \(0, 1\)"),
         ((4,), {"local": True}, ValueError, "needs context_features"),
     ],
 )

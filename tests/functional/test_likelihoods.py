@@ -153,7 +153,7 @@ def test_values_outside_the_support_are_refused(likelihood, value, message):
 
 
 def test_no_components_are_refused():
-    with pytest.raises(ValueError, match="at least one component, got 0"):
+    with pytest.raises(ValueError, match="for components, got 0"):
         GaussianMixture(0)
 
 

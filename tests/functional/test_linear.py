@@ -72,7 +72,7 @@ def test_householder_is_inverted_by_its_transpose_without_a_numerical_inverse(x6
 
 
 def test_no_reflections_are_refused():
-    with pytest.raises(ValueError, match="at least one reflection, got 0"):
+    with pytest.raises(ValueError, match="for reflections, got 0"):
         HouseholderMatrix(3, 0, rngs=nnx.Rngs(0))
 
 

@@ -235,5 +235,5 @@ def test_components_that_start_equal_part(components):
 
 
 def test_a_mixture_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="at least one component, got 0"):
+    with pytest.raises(ValueError, match="for components, got 0"):
         MixtureCDF(0)

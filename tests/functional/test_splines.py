@@ -267,8 +267,8 @@ def test_each_value_of_a_position_has_its_own_spline(x64):
     ("arguments", "said"),
     [
         ({"bins": 1}, "at least 2 bins, got 1"),
-        ({"bound": 0.0}, "positive, finite bound, got 0.0"),
-        ({"bound": float("inf")}, "positive, finite bound, got inf"),
+        ({"bound": 0.0}, "a positive, finite number for bound, got 0.0"),
+        ({"bound": float("inf")}, "a positive, finite number for bound, got inf"),
         ({"bins": 20, "min_bin_width": 0.05}, r"min_bin_width .* less than 1 / bins = 0.05"),
         ({"min_bin_height": 0.0}, "min_bin_height from 1e-5"),
         ({"min_derivative": 1.0}, "min_derivative between 0 and 1, got 1.0"),

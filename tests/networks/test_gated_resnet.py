@@ -146,7 +146,7 @@ def test_a_context_is_a_vector_or_an_image(make, x64):
         ({"heads": 3}, "heads that divide the width 4, got 3"),
         ({"grid_shape": None}, "pass grid_shape, or attention=False"),
         ({"num_blocks": 0}, "at least one block, got 0"),
-        ({"dropout": 1.0}, r"rate in \[0, 1\), got 1.0"),
+        ({"dropout": 1.0}, "a rate from 0 to less than 1 for dropout, got 1.0"),
         ({"context_grid": (1, 12)}, r"context_grid \(1, 12\) without features"),
     ],
 )

@@ -58,8 +58,8 @@ def test_dropout_needs_a_key():
     ("options", "said"),
     [
         ({"activation": "rely"}, "did you mean 'relu'"),
-        ({"dropout": 1.0}, r"rate in \[0, 1\)"),
-        ({"width": 0}, "at least one unit"),
+        ({"dropout": 1.0}, "a rate from 0 to less than 1"),
+        ({"width": 0}, "for width, got 0"),
     ],
 )
 def test_refuses(options, said):

@@ -145,9 +145,12 @@ def test_dropout_follows_its_key():
     ("build", "message"),
     [
         (lambda r: TransformerBlock(8, heads=3, rngs=r), "heads that divide the width 8, got 3"),
-        (lambda r: TransformerBlock(8, heads=0, rngs=r), "at least one unit"),
-        (lambda r: TransformerBlock(8, heads=2, dropout=1.0, rngs=r), r"a rate in \[0, 1\)"),
-        (lambda r: Transformer(8, depth=0, heads=2, rngs=r), "a depth of at least one block"),
+        (lambda r: TransformerBlock(8, heads=0, rngs=r), "for heads, got 0"),
+        (
+            lambda r: TransformerBlock(8, heads=2, dropout=1.0, rngs=r),
+            "a rate from 0 to less than 1",
+        ),
+        (lambda r: Transformer(8, depth=0, heads=2, rngs=r), "for depth, got 0"),
     ],
 )
 def test_bad_hyperparameters_are_refused(build, message):

@@ -84,5 +84,5 @@ def test_events_that_do_not_fit_are_refused(shape, options, message):
 
 
 def test_no_coupling_is_refused():
-    with pytest.raises(ValueError, match="at least one coupling, got couplings=0"):
+    with pytest.raises(ValueError, match="for couplings, got 0"):
         jet(couplings=0)

@@ -18,10 +18,14 @@ def modules(flow, kind):
 
 
 @pytest.mark.parametrize(
-    ("structure", "kind"), [("coupling", Coupling), ("autoregressive", MaskedAutoregressive)]
+    ("structure", "options", "kind"),
+    [
+        ("coupling", {"width": 4}, Coupling),
+        ("autoregressive", {"hidden": (4,)}, MaskedAutoregressive),
+    ],
 )
-def test_structures(structure, kind):
-    flow = zoo.nsf((3,), structure=structure, steps=2, hidden=(4,), width=4, rngs=nnx.Rngs(0))
+def test_structures(structure, options, kind):
+    flow = zoo.nsf((3,), structure=structure, steps=2, **options, rngs=nnx.Rngs(0))
     (layer,) = modules(flow, kind)  # one, stacked
     assert isinstance(layer.transform, RationalQuadraticSpline)
 

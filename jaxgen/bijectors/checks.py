@@ -1,0 +1,96 @@
+"""The checks that the methods of every bijector share, put around them when a class is made."""
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxgen.core import (
+    Context,
+    Shape,
+    ShapeError,
+    batch_shape,
+    check_array,
+    check_context,
+    check_key,
+    float_dtype,
+    is_concrete,
+)
+
+if TYPE_CHECKING:
+    from jaxgen.bijectors.base import Bijector
+
+
+def checked_direction(
+    method: Callable[..., tuple[Array, Array]],
+) -> Callable[..., tuple[Array, Array]]:
+    """Wraps one of the two methods of a subclass with the checks that all share."""
+    name = method.__name__
+    side, argument = ("base", "z") if name.startswith("forward") else ("data", "x")
+
+    @functools.wraps(method)
+    def checked(
+        self: "Bijector", value: Any, context: Context = None, **options: Any
+    ) -> tuple[Array, Array]:
+        where = f"{type(self).__name__}.{name}"
+        value = check_array(value, where, argument)
+        batch = _batch_of(self, value, side, where)
+        context = check_context(context, self.context_shape, batch, where)
+        if side == "data" and is_concrete(value):
+            self.check_data(value)
+        if options.get("key") is not None:
+            check_key(options["key"], where)
+        result, log_det = method(self, jnp.asarray(value), context, **options)
+        log_det = jnp.asarray(log_det)
+        if log_det.shape not in (batch, ()):
+            raise ShapeError(
+                f"{where}: its log-determinant must be summed over the event, shape {batch}, got "
+                f"{log_det.shape}"
+            )
+        log_det = log_det.astype(float_dtype(log_det.dtype))
+        return result, jnp.broadcast_to(log_det, batch)
+
+    return checked
+
+
+def checked_adapt(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Wraps ``initialize`` and ``calibrate``, whose data stay as they come."""
+    name = method.__name__
+
+    @functools.wraps(method)
+    def checked(self: "Bijector", x: Any, context: Context = None) -> Any:
+        where = f"{type(self).__name__}.{name}"
+        x = check_array(x, where)
+        batch = _batch_of(self, x, "data", where)
+        return method(self, x, check_context(context, self.context_shape, batch, where))
+
+    return checked
+
+
+def _batch_of(layer: "Bijector", value: Array | np.ndarray, side: str, where: str) -> Shape:
+    """The batch shape of real values of the right shape on one side of a bijector."""
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        raise ShapeError(
+            f"{where}: expected real values, got {value.dtype}; for integer levels wrap the flow "
+            f"in jaxgen.models.Dequantized"
+        )
+    shape = layer.side_shape(side)
+    if shape is not None:
+        return batch_shape(value, shape, where)
+    if value.ndim < layer.event_ndims:
+        raise ShapeError(
+            f"{where}: expected at least {layer.event_ndims} axes (the event), got shape "
+            f"{value.shape}"
+        )
+    return value.shape[: value.ndim - layer.event_ndims]
+
+
+CHECKED: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+    "forward_and_log_det": checked_direction,
+    "inverse_and_log_det": checked_direction,
+    "initialize": checked_adapt,
+    "calibrate": checked_adapt,
+}

@@ -1,0 +1,115 @@
+"""The checks that the methods of every model share, put around them when a class is made.
+
+They look at what each argument is, by its name: an array, a key, a number of samples, a method.
+Shapes and values are the methods' own to check, which know the events.
+"""
+
+import functools
+import inspect
+import operator
+import typing
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from jaxgen.core import check_array, check_key, check_method, described
+
+if TYPE_CHECKING:
+    from jaxgen.models.base import Model
+
+# Which models have what not all have.
+ABILITIES = {
+    "latent_shape": "only models with latents take data to them and back: a Flow, and a "
+    "Dequantized or Embedded one",
+    "grid_shape": "only autoregressive models condition on a part of an event: Autoregressive, an "
+    "Ensemble of its orders, and an Embedded one of these",
+}
+
+M = TypeVar("M", bound="type[Model]")
+
+# (value, where, name) -> the value to go on with
+_Check = Callable[[Any, str, str], Any]
+
+_METHODS = (
+    "log_prob",
+    "elbo",
+    "importance_log_prob",
+    "sample",
+    "sample_and_log_prob",
+    "complete",
+    "conditional_log_prob",
+    "conditions_exactly",
+    "infer",
+    "decode",
+    "reconstruct",
+    "standardize",
+    "initialize",
+    "calibrate",
+)
+
+
+def check_methods(model: M) -> M:
+    """Wraps the methods that a class of models defines itself, and gives the class back."""
+    for name in _METHODS:
+        if name in model.__dict__:
+            setattr(model, name, _checked(model.__dict__[name]))
+    return model
+
+
+def count(num_samples: Any, where: str, name: str = "num_samples") -> int:
+    """The checked number of samples; any integer that can be an index, numpy's too."""
+    try:
+        number = -1 if isinstance(num_samples, bool | np.bool_) else operator.index(num_samples)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 2**31:
+        expected = ">= 0" if number < 0 else "< 2**31"
+        raise ValueError(f"{where}: expected {name} {expected}, got {described(num_samples)}")
+    return number
+
+
+def _key(value: Any, where: str, name: str) -> Any:
+    check_key(value, where, name)
+    return value
+
+
+def _method(value: Any, where: str, name: str) -> Any:
+    check_method(value)
+    return value
+
+
+_CHECKS: dict[str, _Check] = {
+    **dict.fromkeys(("x", "z", "context", "observed", "order", "lengths"), check_array),
+    "key": _key,
+    "dropout_key": _key,
+    "num_samples": count,
+    "method": _method,
+}
+
+
+def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
+    parameters = list(inspect.signature(method).parameters.values())[1:]
+    names = [each.name for each in parameters]
+    checks = {each.name: _CHECKS[each.name] for each in parameters if each.name in _CHECKS}
+    optional = {
+        each.name
+        for each in parameters
+        if each.default is None or type(None) in typing.get_args(each.annotation)
+    }
+
+    @functools.wraps(method)
+    def checked(self: "Model", *args: Any, **kwargs: Any) -> Any:
+        where = f"{type(self).__name__}.{method.__name__}"
+
+        def read(name: str, value: Any) -> Any:
+            if name not in checks or (value is None and name in optional):
+                return value
+            return checks[name](value, where, name)
+
+        # What does not fit the signature is left to Python, which says so.
+        positional = [read(name, value) for name, value in zip(names, args, strict=False)]
+        options = {name: read(name, value) for name, value in kwargs.items()}
+        return method(self, *positional, *args[len(positional) :], **options)
+
+    return checked

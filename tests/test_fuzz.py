@@ -1,0 +1,475 @@
+"""Nonsense ends in one clear error, wherever it enters: constructors and calls, all members.
+
+Every constructor is given every nonsensical value of every argument whose name says what it means,
+and every method of small members is called with one argument after the other exchanged. Each of
+these calls must end in a ValueError or a TypeError that jaxgen itself raised, in words that say
+what was expected or what is available; a call that the tables mark as harmless may also give the
+answer, finite and of the right shape. Nothing is drawn at random.
+
+A slice of the calls is in the default suite; ``-m slow`` has all of them.
+"""
+
+import functools
+import inspect
+import linecache
+import re
+import reprlib
+import traceback
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pytest
+import registry
+from flax import nnx
+
+import jaxgen
+from jaxgen import bijectors, conditionals, likelihoods, models, networks, transforms, zoo
+from jaxgen.functional.autoregressive import Cache
+from jaxgen.models.densities import Density
+
+HOME = str(Path(jaxgen.__file__).parent)
+COUNTS: Counter[str] = Counter()
+
+# What an error must say: what was expected, or what there is.
+WORDS = re.compile(r"expected|Available:|needs|is unconditional|means nothing|only .* models|fixed")
+
+NAN, INF = float("nan"), float("inf")
+
+
+def clear_error(error):
+    """Whether an error is one of ours that says what was expected, else what is wrong with it."""
+    if not isinstance(error, ValueError | TypeError):
+        return f"{type(error).__name__}: {error}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    ours = last.filename.startswith(HOME) and "raise" in "".join(
+        linecache.getline(last.filename, line) for line in range(last.lineno, last.end_lineno + 1)
+    )
+    if not ours:
+        return f"raised by {last.filename}:{last.lineno}: {type(error).__name__}: {error}"
+    if not WORDS.search(str(error)):
+        return f"does not say what was expected: {error}"
+    return None
+
+
+def wrong(call, name=""):
+    """What is wrong with how a nonsensical call ended; None if it was refused clearly."""
+    COUNTS["calls"] += 1
+    try:
+        answer = call()
+    except Exception as error:
+        problem = clear_error(error)
+        if problem is None and name.removesuffix("s") not in str(error):
+            problem = f"does not name {name}: {error}"
+        COUNTS["clear errors" if problem is None else "raw errors"] += 1
+        return problem
+    COUNTS["accepted"] += 1
+    return f"accepted: {str(answer)[:60]!r}"
+
+
+def report(problems):
+    text = "\n".join(f"{what}: {str(problem)[:200]}" for what, problem in problems)
+    assert not problems, f"{len(problems)} calls did not end in a clear error:\n{text}"
+
+
+# --- constructors ---
+
+CONSTRUCTORS = {name: getattr(zoo, name) for name, _ in zoo.names()} | {
+    each.__name__: each
+    for module in (networks, conditionals, bijectors, models)
+    for each in (getattr(module, name) for name in module.__all__)
+    if inspect.isclass(each) and issubclass(each, nnx.Pytree)
+}
+CONSTRUCTORS |= {
+    each.__name__: each
+    for each in (
+        transforms.Affine,
+        transforms.MixtureCDF,
+        transforms.RationalQuadraticSpline,
+        likelihoods.Categorical,
+        likelihoods.DiscretizedLogisticMixture,
+        likelihoods.GaussianMixture,
+    )
+}
+
+NO_SIZES = (-1, 1.5, 2.0, "3", None, NAN, (2,), [3], 10**12, 2**70, np.zeros(2), {}, 1j, True)
+NO_SEQUENCES = (8, "88", (4, -1), (4, 1.5), (4, None), {"a": 4}, None, (10**12,), (True,), NAN)
+NO_SHAPES = (4, "44", (4, 0), (-4,), (2.5,), None, {}, (10**12,), ("4",), (None,), (True,), NAN)
+NO_RATES = (-0.1, 1.0, 2, NAN, INF, "0.1", None, True, np.zeros(2), 0.1j, [0.1])
+NO_FLAGS = (0, 1, "yes", None, 0.0, NAN)
+NO_NAMES = (0, None, ("relu",), {}, "no such", NAN, True)
+NO_MODULES = (None, 0, "maf", {}, np.zeros(2), object(), [])
+
+# What no constructor takes for an argument of this name.
+NONSENSE = {
+    **dict.fromkeys(("event_shape", "grid_shape"), (*NO_SHAPES, ())),
+    **dict.fromkeys(("position_shape", "input_shape", "context_shape"), NO_SHAPES),
+    **dict.fromkeys(
+        (
+            *("bins", "components", "context_features", "couplings", "depth", "factor", "features"),
+            *("first_size", "heads", "in_features", "kernel_size", "layers", "levels", "mlp_ratio"),
+            *("num_classes", "num_orders", "num_params", "num_steps", "orders_per_batch"),
+            *("marginal_bins", "out_features", "out_width", "patch", "reflections", "resolutions"),
+            *("scales", "size", "skip_width", "upsampled", "width"),
+        ),
+        (*NO_SIZES, 0),
+    ),
+    **dict.fromkeys(
+        ("blocks", "channel_couplings", "encoder_blocks", "num_blocks", "upsampling_blocks"),
+        NO_SIZES,
+    ),
+    "event_ndims": NO_SIZES,
+    "hidden": (*NO_SEQUENCES, (4, 0)),
+    "dilations": (*NO_SEQUENCES, (4, 0), ()),
+    "dropout": NO_RATES,
+    "alpha": (-0.1, 0.5, 2, NAN, INF, "0.1", None, True, np.zeros(2), {}),
+    "bound": (0, -1.0, NAN, INF, "3", True, np.zeros(2), (1.0, 2.0), {}),
+    "bounds": (1, "01", (1, 0), (0, 0), (0, INF), (NAN, 1), (0,), (0, 1, 2), ("0", "1"), {}, NAN),
+    "df": (0, -1, NAN, INF, "1", None, np.ones(2)),
+    "eps": (0, -1, NAN, INF, "1", None, np.ones(2)),
+    "low": (NAN, INF, "1", None, np.zeros(2), {}, 2.0),
+    "high": (NAN, INF, "1", None, np.ones(2), {}, -1.0),
+    "mean": (NAN, INF, "1", None, np.ones(3), {}, 1j, object()),
+    "scale": (NAN, INF, "1", None, np.ones(3), {}, 1j, object(), 0, -1),
+    **dict.fromkeys(
+        ("min_bin_width", "min_bin_height", "min_derivative"), (0, 1, -1, NAN, "1", None)
+    ),
+    "location": (NAN, INF, "1", None, np.ones(3), {}, 1j),
+    "concentration": (NAN, INF, "1", None, np.ones(3), {}, 1j, 0, -1),
+    **dict.fromkeys(("scale_tril", "covariance"), (1, "1", np.eye(3), -np.eye(16))),
+    "min_log_scale": (NAN, INF, "1", np.ones(2)),
+    **dict.fromkeys(
+        (
+            *("attention", "circular", "connectivity_agnostic", "direct", "local", "lu"),
+            *("order_features", "rescale", "shared", "swap", "weight_norm"),
+        ),
+        NO_FLAGS,
+    ),
+    **dict.fromkeys(
+        ("activation", "cell", "layer", "method", "pattern", "positions", "structure"), NO_NAMES
+    ),
+    "norm": (0, ("actnorm",), {}, "no such", NAN),
+    "base": (0, "no such", {}, np.zeros(2), NAN),
+    "parents": (-1, 1.5, "1", None, {}, NAN, ((0,),), (5,), ((9,),) * 4, [["0"]] * 4),
+    "values": (1, "01", (0.0,), (1.0, 0.0), (0.0, 1.0, 5.0), (NAN, 1.0), {}, ("a", "b")),
+    "permutation": (1, "01", (0, 0, 1, 2), (0.0, 1.0), {}, NAN, (-1, 0, 1, 2), np.ones((2, 2))),
+    "orders": (1, "no such", {}, np.zeros((2, 3), int), np.full((1, 4), NAN), [[0, 1, 2, "3"]], []),
+    "rngs": (0, "rngs", np.zeros(2), {}, (0,)),
+    **dict.fromkeys(
+        ("bijector", "conditional", "flow", "inner", "large", "likelihood"), NO_MODULES
+    ),
+    **dict.fromkeys(("model", "small", "transform", "network"), NO_MODULES),
+    **dict.fromkeys(("make_network", "make_step", "matrix"), NO_MODULES),
+    "noise": NO_MODULES[1:],
+    "layers of bijectors": (None, 0, "maf", {}, np.zeros(2), object(), [], [None], ["maf"]),
+}
+# Enough of the other arguments to get as far as to this one.
+GIVEN = {
+    "event_shape": (4, 4, 1),
+    "grid_shape": (4, 4),
+    "position_shape": (1,),
+    "num_params": 2,
+    "in_features": 2,
+    "out_features": 2,
+    "num_classes": 2,
+    "features": 2,
+    "factor": 2,
+    "input_shape": (4, 4, 1),
+    "size": 4,
+    "components": 2,
+    "heads": 1,
+    "levels": 4,
+    "likelihood": likelihoods.Bernoulli(),
+    "transform": transforms.Affine(),
+}
+BINARY = zoo.made((4,), hidden=(4,), rngs=nnx.Rngs(0))
+# What some need otherwise than the others.
+OWN = {
+    **{
+        name: {"grid_shape": (4,)}
+        for name in ("MADE", "NADE", "FVSBN", "Growing", "EoNADE", "Markov")
+    },
+    **{name: {"grid_shape": (4,)} for name in ("Recurrent", "WaveNet", "CausalTransformer")},
+    **{name: {"event_shape": (4,)} for name in ("wavenet", "recurrent", "markov", "Permutation")},
+    "Embedded": {"model": zoo.made((4,), hidden=(4,), context_features=2, rngs=nnx.Rngs(0))}
+    | {"network": networks.Embedding(2, 2, rngs=nnx.Rngs(0))},
+    "Ensemble": {"model": BINARY, "orders": np.arange(4)[None]},
+    "MaskedAutoregressive": {"conditional": conditionals.MADE((4,), 2, rngs=nnx.Rngs(0))},
+    "Autoregressive": {"conditional": BINARY.conditional},
+    "Split": {"inner": bijectors.Flip(), "event_shape": (4,)},
+    "Flow": {"bijector": bijectors.ActNorm((4,))},
+    "Dequantized": {"flow": models.StandardNormal((4,))},
+    "Conv1x1": {"event_shape": (4,)},
+    "Coupling": {
+        "event_shape": (4,),
+        "make_network": lambda n, m: networks.MLP(n, m, rngs=nnx.Rngs(0)),
+    },
+}
+
+
+# Of a scalar event.
+SCALARS = {models.Mixture, *Density.__subclasses__()}
+
+
+def parameters_of(build):
+    signature = inspect.signature(build.__init__ if inspect.isclass(build) else build)
+    return {
+        name: each
+        for name, each in signature.parameters.items()
+        if name != "self"
+        and each.kind is not each.VAR_KEYWORD
+        and each.kind is not each.VAR_POSITIONAL
+    }
+
+
+def nonsense_for(name, parameter):
+    annotation = str(parameter.annotation)
+    if name == "layers" and "Bijector" in annotation:
+        name = "layers of bijectors"
+    values = NONSENSE.get(name, ())
+    if name == "steps":
+        values = NO_SEQUENCES if "Sequence" in annotation else (*NO_SIZES, 0)
+    return [v for v in values if v is not None or "None" not in annotation]
+
+
+@pytest.mark.parametrize("builder", sorted(CONSTRUCTORS))
+def test_constructors(builder):
+    build = CONSTRUCTORS[builder]
+    parameters = parameters_of(build)
+    required = {name for name, each in parameters.items() if each.default is each.empty}
+    problems = []
+    for name, parameter in parameters.items():
+        for value in nonsense_for(name, parameter):
+            if name == "event_shape" and value == () and build in SCALARS:
+                continue  # a scalar
+            given = GIVEN | OWN.get(builder, {}) | {"rngs": nnx.Rngs(0)}
+            given = {other: given[other] for other in given.keys() & required} | {name: value}
+            problem = wrong(functools.partial(build, **given), name)
+            if problem is not None:
+                problems.append((f"{builder}({name}={reprlib.repr(value)})", problem))
+    report(problems)
+
+
+# --- calls ---
+
+KEY = jax.random.key(0)
+
+
+def no_arrays(good):
+    """What is no array of numbers of the right shape."""
+    good = np.asarray(good)
+    return [
+        None,
+        "x",
+        ["x", "y"],
+        {},
+        {"x": good},
+        object(),
+        set(),
+        [[1.0], [1.0, 2.0]],
+        good.astype(object),
+        good.astype(complex),
+        good.astype(str),
+        good.astype("datetime64[s]"),
+        np.ma.masked_array(good, np.ones(good.shape, bool)),
+        jax.random.split(KEY, 3),
+        nnx.Rngs(0),
+    ]
+
+
+def no_data(good, levels):
+    """What is no batch of events."""
+    wrong_shapes = [np.zeros((*good.shape, 7), good.dtype), good[..., None][..., :0]]
+    wrong_shapes += [good.ravel()[0]] if good.ndim > 1 or good.size > 1 else []
+    return no_arrays(good) + wrong_shapes + no_values(good, levels)
+
+
+def no_values(good, levels):
+    if levels is None:
+        bad = np.array(good)
+        return [bad.astype(int), bad > 0, *(np.full_like(bad, value) for value in (NAN, INF, -INF))]
+    values = (-1, levels, 10**12, 2**32)
+    return [good + 0.5, *(np.full(good.shape, value) for value in values)]
+
+
+NO_KEYS = (0, 1.5, "key", None, {}, [0, 1], np.zeros(2), np.zeros(3, np.uint32), True)
+NO_KEYS += (jax.random.split(KEY, 3), nnx.Rngs(0), np.zeros((2, 2), np.uint32))
+NO_COUNTS = (-1, 1.5, "2", None, (2,), NAN, 10**12, True, [2], {}, np.zeros(2))
+NO_METHODS = ("no such", 0, None, {}, ("auto",), NAN)
+NO_TEMPERATURES = (0, -1.0, NAN, INF, "1", {}, None, 1j, np.ones(2), True)
+
+
+def no_orders(size):
+    wrong = [np.zeros(size, int), np.arange(size) - 1, np.arange(size) + 1, np.arange(size + 1)]
+    wrong += [np.arange(size) / 1.0, np.arange(size) + 0.5, np.arange(size)[None], 0]
+    return no_arrays(np.arange(size))[1:] + (wrong if size > 1 else wrong[1:])
+
+
+def no_masks(grid):
+    return [
+        *no_arrays(np.zeros(grid)),
+        np.zeros(grid),
+        np.zeros(grid, int),
+        np.full(grid, NAN),
+        np.zeros((*grid, 7), bool),
+        True,
+        np.zeros((3, 3, *grid), bool),
+    ]
+
+
+def no_contexts(good):
+    if good is None:
+        return [np.zeros(2), np.zeros(()), "x", {}]
+    wrong = [np.zeros((*good.shape, 7)), np.zeros((9, *good.shape))]
+    if good.dtype.kind == "i":
+        wrong += [good + 0.5, good - 5, good + 100, np.full(good.shape, 10**12)]
+    return no_arrays(good) + wrong
+
+
+class Call(NamedTuple):
+    """A method, arguments that are good, and what is no good for each."""
+
+    method: str
+    good: dict[str, object]
+    bad: dict[str, list]
+
+
+def calls_of_model(model, example):
+    x, context = example.data(model.levels), example.context(model)
+    if model.levels is None:
+        x = x.astype(np.float32)
+    given = {} if context is None else {"context": context}
+    bad = {"x": no_data(x, model.levels), "context": no_contexts(context), "key": NO_KEYS}
+    bad |= {"num_samples": NO_COUNTS, "method": NO_METHODS, "temperature": NO_TEMPERATURES}
+    bad["optional key"] = [key for key in NO_KEYS if key is not None]
+    if model.exactness == "exact":
+        yield Call("log_prob", {"x": x, **given}, bad | {"key": bad["optional key"]})
+    yield Call("elbo", {"x": x, "key": KEY, **given}, bad | {"dropout_key": bad["optional key"]})
+    yield Call("importance_log_prob", {"x": x, "key": KEY, "num_samples": 2, **given}, bad)
+    one = {} if context is None else {"context": context[0]}
+    yield Call("sample", {"key": KEY, "num_samples": 2, **one}, bad)
+    bad_pairs = {name: bad[name] for name in ("key", "num_samples", "context", "method")}
+    if model.exactness == "exact":
+        yield Call("sample_and_log_prob", {"key": KEY, "num_samples": 2, **one}, bad_pairs)
+    yield Call("initialize", {"x": x, "key": KEY, **given}, bad)
+    yield Call("calibrate", {"x": x, "key": KEY, **given}, bad)
+    if model.latent_shape is not None:
+        z = np.zeros((4, *model.latent_shape), np.float32)
+        yield Call("infer", {"x": x, **given}, bad | {"key": bad["optional key"]})
+        yield Call("decode", {"z": z, **given}, bad | {"z": no_data(z, None)})
+        yield Call("reconstruct", {"x": x, **given}, bad)
+    if model.grid_shape is not None:
+        observed = np.zeros(model.grid_shape, bool)
+        bad |= {"observed": no_masks(model.grid_shape)}
+        given |= {"x": x, "observed": observed}
+        # What is missing is not read.
+        there = bad | {"x": no_arrays(x)}
+        yield Call("complete", {"key": KEY, "num_samples": 1, **given}, there)
+        yield Call("conditional_log_prob", given, bad)
+
+
+def calls_of_bijector(bijector, example):
+    x, context = example.data().astype(np.float32), example.context(bijector)
+    given = {} if context is None else {"context": context}
+    bad_context = no_contexts(context) if context is not None else ["x", {}, object()]
+    base = bijector.side_shape("base")
+    z = np.zeros((4, *(example.event if base is None else base)), np.float32)
+    no_shape = bijector.side_shape("data") is None
+    for name, value in (("x", x), ("z", z)):
+        bad = no_arrays(value) + no_values(value, None)[:2]
+        bad += [] if no_shape else [np.zeros((*value.shape, 7), np.float32)]
+        bad += [] if bijector.event_ndims == 0 else [np.float32(0)]
+        methods = ("inverse", "inverse_log_det", "initialize", "calibrate")
+        for method in methods if name == "x" else ("forward", "forward_and_log_det"):
+            yield Call(method, {name: value, **given}, {name: bad, "context": bad_context})
+
+
+def calls_of_conditional(conditional, example):
+    x, context = example.data().astype(np.float32), example.context(conditional)
+    given = {} if context is None else {"context": context}
+    size, batch = conditional.num_positions, (4,)
+    bad = {"x": no_data(x, None)[: len(no_arrays(x)) + 3], "order": no_orders(size)}
+    bad |= {"context": no_contexts(context) if context is not None else ["x", {}, object()]}
+    bad |= {"key": [key for key in NO_KEYS if key is not None]}
+    bad |= {"n": (-1, size + 1, 1.5, "1", None, True, {}, NAN, np.zeros(2, int))}
+    bad |= {"batch": (None, 4, "44", (-1,), (1.5,), (None,), NAN, ("4",))}
+    bad |= {"cache": (None, 0, {}, (1, 2), np.zeros(4), "cache")}
+    bad |= {"t": (-1, size, 0.5, "0", None, {}, NAN, np.zeros(2, int))}
+    bad |= {"method": NO_METHODS, "emit": (None, "emit", 0, {})}
+    shape = (4, *conditional.position_shape)
+    bad |= {"x_previous": [*no_arrays(np.zeros(shape)), np.zeros((*shape, 7))]}
+    yield Call("__call__", {"x": x, **given}, bad)
+    yield Call("init_cache", {"batch": batch, **given}, bad)
+    yield Call("prefill", {"x": x, "n": 1, **given}, bad)
+    yield Call("generate", {"emit": lambda t, params: (0, 0), "batch": batch, **given}, bad)
+    cache = Cache(None, None)
+    yield Call("step", {"cache": cache, "t": 0, "x_previous": np.zeros(shape)}, bad)
+
+
+def problems_of(member, calls):
+    problems = []
+    for call in calls:
+        method = getattr(member, call.method)
+        names = inspect.signature(method).parameters
+        for name in (name for name in names if name in call.bad):
+            for value in call.bad[name]:
+                problem = wrong(functools.partial(method, **call.good | {name: value}))
+                if problem is not None:
+                    what = f"{type(member).__name__}.{call.method}({name}={reprlib.repr(value)})"
+                    problems.append((what, problem))
+    return problems
+
+
+CALLS = {
+    "bijector": (registry.BIJECTORS, calls_of_bijector),
+    "conditional": (registry.CONDITIONALS, calls_of_conditional),
+    "model": (registry.MODELS, calls_of_model),
+}
+# Members that differ in the code that their arguments meet first.
+QUICK = {
+    "model": ("standard normal", "class-conditional normal", "maf", "nade", "rnade", "fvsbn"),
+    "bijector": ("actnorm image", "chain", "maf context", "scan", "squeeze", "tanh"),
+    "conditional": ("made", "made context", "nade", "lstm"),
+}
+
+
+def members():
+    for kind, (examples, _) in CALLS.items():
+        for name in examples:
+            marks = () if name in QUICK[kind] else pytest.mark.slow
+            yield pytest.param(kind, name, marks=marks, id=f"{kind} {name}")
+
+
+@pytest.mark.parametrize(("kind", "name"), list(members()))
+def test_calls(kind, name):
+    examples, calls_of = CALLS[kind]
+    member = examples[name].make(nnx.Rngs(0))
+    report(problems_of(member, calls_of(member, examples[name])))
+
+
+TRANSFORMS_AND_HEADS = {
+    **{f"transform {name}": make for name, make in registry.TRANSFORMS.items()},
+    **{f"likelihood {name}": make for name, make in registry.LIKELIHOODS.items()},
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS_AND_HEADS)
+def test_calls_with_parameters(name):
+    member = TRANSFORMS_AND_HEADS[name]()
+    count = member.num_params(())
+    values = np.zeros(3, int if getattr(member, "levels", None) else np.float32)
+    params = np.zeros((3, count), np.float32)
+    no_params = [*no_arrays(params), params[:, :-1], np.zeros((4, count)), np.zeros((3, count, 7))]
+    no_params += [params.astype(int), np.float32(0)]
+    bad = {"params": no_params, "value": no_arrays(values), "z": no_arrays(values)}
+    bad |= {"x": bad["z"], "noise": no_arrays(params), "position_shape": (4, "4", (-1,), None, NAN)}
+    good = {"value": values, "params": params, "noise": params, "position_shape": ()}
+    methods = ("log_prob", "sample", "check") if "likelihood" in name else ("forward", "inverse")
+    calls = []
+    for method in methods:
+        names = inspect.signature(getattr(member, method)).parameters
+        own = {each: good.get(each, values) for each in names}
+        calls.append(Call(method, own, {each: bad[each] for each in names}))
+    report(problems_of(member, calls))
