@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxgen import __version__
 
@@ -12,14 +14,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status. A user's mistake ends in one line, not a trace."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    try:
-        return options.run(options)
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"jaxgen: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("jaxgen: interrupted", file=sys.stderr)
-        return 130
+    with warnings.catch_warnings():
+        warnings.showwarning = _warn  # type: ignore[assignment]
+        try:
+            return options.run(options)
+        except (ValueError, OSError, FloatingPointError) as error:
+            print(f"jaxgen: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("jaxgen: interrupted", file=sys.stderr)
+            return 130
+
+
+def _warn(message: Warning | str, *where: Any, **more: Any) -> None:
+    """Prints a warning as an error is printed, without the line of code that gave it."""
+    print(f"jaxgen: warning: {message}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,9 @@ what is typed at the command line are in `test_cli.py`, those in overrides in
 import dataclasses
 import hashlib
 import json
+import re
 import shutil
+import warnings
 from pathlib import Path
 
 import jax
@@ -572,9 +574,7 @@ def flip_a_byte(pattern):
     return damage
 
 
-READ_ERROR = (
-    r"checkpoint .*checkpoints/2 cannot be read and seems damaged \(\w+\); remove it to fall"
-)
+READ_ERROR = r"checkpoint .*checkpoints/2 cannot be read and seems damaged \(\w+\); that of step 1 "
 OTHER_MODEL = {"model": "made", "data": "digits", "model_args": {"levels": None, "hidden": [5]}}
 
 DAMAGED = {
@@ -611,13 +611,6 @@ DAMAGED = {
     ),
     "no checkpoints": (remove("checkpoints"), "no checkpoint has been written yet; train it first"),
     "no checkpoint": (remove("checkpoints/*"), "no checkpoint has been written yet"),
-    "an empty checkpoint": (remove("checkpoints/2/*"), READ_ERROR),
-    "no model in the checkpoint": (remove("checkpoints/2/model"), READ_ERROR),
-    "no index of the arrays": (remove("checkpoints/2/model/manifest.ocdbt"), READ_ERROR),
-    "no metadata": (remove("checkpoints/2/model/_METADATA"), READ_ERROR),
-    "half of the metadata": (truncate("checkpoints/2/model/_METADATA"), READ_ERROR),
-    "half of the arrays": (truncate("checkpoints/2/model/d/*"), READ_ERROR),
-    "a changed byte in the arrays": (flip_a_byte("checkpoints/2/model/d/*"), READ_ERROR),
 }
 
 
@@ -634,29 +627,50 @@ def test_a_damaged_run(damage, run, capsys):
     assert contents(run) == before
 
 
-def test_a_damaged_checkpoint_can_be_removed_to_fall_back(run):
-    remove("checkpoints/2/*")(run)
-    with pytest.raises(RunError, match=READ_ERROR):
-        jaxgen.load(run)
-    remove("checkpoints/2")(run)
-    assert np.isfinite(jaxgen.load(run).log_prob(points())).all()
-
-
-NOT_RESUMED = {
-    "half of the arrays": (truncate("checkpoints/2/state/d/*"), READ_ERROR),
-    "no progress": (remove("checkpoints/2/progress"), READ_ERROR),
-    "half of the progress": (truncate("checkpoints/2/progress/metadata"), READ_ERROR),
+DAMAGED_NEWEST = {
+    "an empty checkpoint": remove("checkpoints/2/*"),
+    "no model in the checkpoint": remove("checkpoints/2/model"),
+    "no index of the arrays": remove("checkpoints/2/model/manifest.ocdbt"),
+    "no metadata": remove("checkpoints/2/model/_METADATA"),
+    "half of the metadata": truncate("checkpoints/2/model/_METADATA"),
+    "half of the arrays": truncate("checkpoints/2/model/d/*"),
+    "a changed byte in the arrays": flip_a_byte("checkpoints/2/model/d/*"),
 }
 
 
-@pytest.mark.parametrize("damage", NOT_RESUMED)
-def test_a_damaged_checkpoint_is_not_trained_over(damage, run, experiment):
-    act, said = NOT_RESUMED[damage]
-    act(run)
+@pytest.mark.parametrize("damage", DAMAGED_NEWEST)
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, finished, run, tmp_path, capsys):
+    DAMAGED_NEWEST[damage](run)
     before = contents(run)
-    with pytest.raises(CheckpointError, match=said):
-        train(experiment, run, progress=False)
+    with pytest.warns(UserWarning, match=READ_ERROR):
+        model = jaxgen.load(run)
+    shutil.copytree(finished, tmp_path / "earlier")
+    shutil.rmtree(tmp_path / "earlier/checkpoints/2")
+    expected = jaxgen.load(tmp_path / "earlier")
+    np.testing.assert_array_equal(model.log_prob(points()), expected.log_prob(points()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main(["sample", str(run), "--out", str(tmp_path / "samples.png")]) == 0
+    err = capsys.readouterr().err
+    assert re.match(f"jaxgen: warning: the {READ_ERROR}", err)
+    assert len(err.splitlines()) == 1, err
     assert contents(run) == before
+
+
+RESUMED = {
+    "half of the arrays": truncate("checkpoints/2/state/d/*"),
+    "no progress": remove("checkpoints/2/progress"),
+    "half of the progress": truncate("checkpoints/2/progress/metadata"),
+}
+
+
+@pytest.mark.parametrize("damage", RESUMED)
+def test_training_goes_on_from_before_a_damaged_checkpoint(damage, finished, run, experiment):
+    RESUMED[damage](run)
+    with pytest.warns(UserWarning, match=READ_ERROR):
+        train(experiment, run, progress=False)
+    found, expected = jaxgen.load(run), jaxgen.load(finished)
+    np.testing.assert_array_equal(found.log_prob(points()), expected.log_prob(points()))
 
 
 OTHER_CONFIGURATIONS = {
@@ -695,7 +709,7 @@ def test_a_resume_of_another_model_without_a_configuration(finished, run):
 @pytest.mark.parametrize("where", ["run", "run/deeper"])
 def test_an_output_path_with_a_file_in_the_way(where, tmp_path, experiment):
     (tmp_path / "run").write_text("precious")
-    with pytest.raises(RunError, match=f"cannot write to .*{where}"):
+    with pytest.raises(RunError, match=f"cannot write .*{where}"):
         train(experiment, tmp_path / where, progress=False)
     assert (tmp_path / "run").read_text() == "precious"
 
