@@ -126,6 +126,7 @@ def weighted(x, weights):
     return {"x": x, "weights": weights}
 
 
+@pytest.mark.filterwarnings("ignore::jaxgen.training.ColumnWarning")
 def test_a_weight_is_so_many_copies():
     """In what layers are initialised from, in the loss of the whole set, and in validation."""
     counts = np.array([0, 1, 3] * 4)
@@ -162,6 +163,7 @@ def test_equal_weights_of_any_scale_are_none():
         )
 
 
+@pytest.mark.filterwarnings("ignore::jaxgen.training.ColumnWarning")
 def test_layers_are_initialised_from_what_has_weight():
     """Outliers of weight zero leave no trace."""
     spoiled = np.concatenate([X, np.full((20, 2), 1e3, np.float32)])

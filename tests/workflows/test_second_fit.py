@@ -133,6 +133,7 @@ def test_an_optimizer_given_as_an_object_trains_as_one():
     assert losses(optimizer=optax.sgd(0.1)) == fast
 
 
+@pytest.mark.filterwarnings("ignore::jaxgen.training.ColumnWarning")
 def test_what_is_kept_is_bounded_and_holds_no_data_or_objective():
     def objective(model, batch, key):
         return negative_log_likelihood(model, batch, key)
