@@ -17,6 +17,7 @@ class Abilities(nnx.Module):
     """
 
     order_agnostic: bool = False
+    stationary: bool = False  # whether its parameters know of no positions, and of no length
 
     def initialize(self, x: Array, context: Context = None) -> Self:
         """The network adapted to a first batch of what it reads; most return themselves.

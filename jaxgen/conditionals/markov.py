@@ -87,7 +87,7 @@ class Markov(Conditional):
             self.generation_order = _topological(self.parents)
         most = self._indices()[0].shape[1]
         self.values = None if values is None else _evenly_spaced(values)
-        self.shared = shared
+        self.shared = self.stationary = shared
         first = () if shared else (size,)
         linear = self.values is None
         if not linear and most > _MOST_PARENTS:

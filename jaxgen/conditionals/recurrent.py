@@ -38,6 +38,8 @@ class Recurrent(Conditional):
         width: the size of a cell's state.
         depth: how many cells stand on each other.
         context_features: the size of a context vector, read at every step; None for none.
+        stationary: whether no step is another than the others, so that a model of any length has
+            the same statistics of data (:mod:`jaxgen.models.border`).
         rngs: where the initial weights come from.
 
     Raises:
@@ -61,12 +63,14 @@ class Recurrent(Conditional):
         width: int = 128,
         depth: int = 1,
         context_features: int | None = None,
+        stationary: bool = False,
         rngs: nnx.Rngs,
     ):
         if cell not in _CELLS:
             raise unknown("recurrent cell", cell, _CELLS)
         context_shape = shape_of_context(context_features)
         super().__init__(grid_shape, num_params, position_shape, context_shape)
+        self.stationary = stationary
         self.cell = cell
         self.width = width
         inputs = math.prod(self.position_shape) + (context_features or 0)

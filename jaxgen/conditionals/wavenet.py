@@ -103,6 +103,7 @@ class WaveNet(Conditional):
     """
 
     fixed_order = True
+    stationary = True
 
     @checked_arguments
     def __init__(

@@ -7,6 +7,7 @@ different ways still return the same array.
 """
 
 import math
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -183,6 +184,32 @@ def spread_out(means: Array) -> Array:
     components = means.shape[-1]
     spread = np.linspace(-1.0, 1.0, components) if components > 1 else np.zeros(1)
     return means + jnp.asarray(spread, means.dtype)
+
+
+def mixture_like(mean: Array, scale: Array, components: int) -> tuple[Array, Array]:
+    """Means and log-scales of equal components that together have this mean and deviation.
+
+    The means, to be :func:`spread_out`, are the middles of so many equal parts of a normal.
+
+    Args:
+        mean, scale: of the whole, ``(...)``.
+        components: how many.
+
+    Returns:
+        Two arrays ``(..., components)``.
+
+    >>> means, log_scales = mixture_like(jnp.array(1.0), jnp.array(2.0), 2)
+    >>> spread = spread_out(means)
+    >>> total = jnp.mean(spread**2 + jnp.exp(2 * log_scales)) - jnp.mean(spread) ** 2
+    >>> round(float(jnp.mean(spread)), 4), round(float(total), 4)
+    (1.0, 4.0)
+    """
+    normal = statistics.NormalDist()
+    middle = np.array([normal.inv_cdf((k + 0.5) / components) for k in range(components)])
+    means = mean[..., None] + scale[..., None] * middle.astype(scale.dtype)
+    within = math.sqrt(1.0 - float(np.mean(middle**2)))
+    log_scales = jnp.broadcast_to(jnp.log(scale * within)[..., None], means.shape)
+    return means - spread_out(jnp.zeros_like(means)), log_scales
 
 
 def student_t_log_prob(value: Array, df: Array) -> Array:

@@ -1,4 +1,6 @@
-"""Location and scale of data, in any unit."""
+"""Location and scale of data, in any unit, and the frequencies of levels."""
+
+import math
 
 import jax.numpy as jnp
 import numpy as np
@@ -74,3 +76,69 @@ def _on_host(rows: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
         largest = np.maximum(largest, np.max(np.abs(block), 0))
     constant = is_constant(deviation, largest, eps)
     return np.asarray(mean), np.where(constant, 1.0, np.sqrt(squares / len(rows)))
+
+
+def level_frequencies(x: Values, levels: int, ndims: int, shared: int) -> Values:
+    r"""How often each level occurs at every entry of an event, estimated.
+
+    Few examples say little of a rare level at one entry, more of it at all entries together. So
+    each observed share :math:`f_{il}` of a level ``l`` among ``n`` values of an entry ``i`` is
+    drawn to the mean :math:`\bar f_l` over entries,
+
+    .. math:: p_{il} \propto w_l f_{il} + (1 - w_l) \bar f_l + \frac{1}{2 n L}, \qquad
+              w_l = \frac{\tau_l^2}{\tau_l^2 + \bar f_l (1 - \bar f_l) / n},
+
+    the less the more the entries differ (:math:`\tau_l^2`, the variance of :math:`f_{il}` over
+    entries beyond that of counting; the empirical Bayes estimate of Efron and Morris 1973). The
+    last term keeps each of the ``L`` levels possible.
+
+    A numpy array is counted on the host, a jax array where it lives, under ``jax.jit`` too.
+
+    Args:
+        x: integer levels ``(*batch, *event)``, of one example or more.
+        levels: how many there are.
+        ndims: axes of the event.
+        shared: so many leading axes of the event hold entries of one kind; of the others each has
+            its own mean.
+
+    Returns:
+        Probabilities ``(*event, levels)``.
+
+    >>> each = level_frequencies(np.array([[0, 1]] * 100), 2, 1, 1)
+    >>> each.round(2).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    event = x.shape[x.ndim - ndims :]
+    rows = x.reshape(-1, math.prod(event))
+    n = len(rows)
+    counts: Values
+    if isinstance(rows, np.ndarray):
+        counts = _counts_on_host(rows, levels)
+    else:
+        counts = _counts(rows, levels)
+    share = counts.reshape(*event, levels) / n
+    entries = tuple(range(shared))
+    mean = share.mean(entries, keepdims=True)
+    counting = mean * (1.0 - mean) / n
+    spread = ((share - mean) ** 2).mean(entries, keepdims=True) - counting
+    spread = spread.clip(0.0)
+    weight = spread / (spread + counting + float(np.finfo(np.float32).tiny))
+    smooth = weight * share + (1.0 - weight) * mean + 0.5 / (n * levels)
+    return smooth / smooth.sum(-1, keepdims=True)
+
+
+def _counts(rows: Array, levels: int) -> Array:
+    """How often each level occurs in each column, ``(columns, levels)``."""
+    columns = jnp.arange(rows.shape[1])
+    counts = jnp.zeros((rows.shape[1], levels), jnp.result_type(float))
+    return counts.at[columns, rows.astype(jnp.int32)].add(1.0)
+
+
+def _counts_on_host(rows: np.ndarray, levels: int) -> np.ndarray:
+    columns = rows.shape[1]
+    counts = np.zeros(columns * levels, np.int64)
+    step = max(1, _BLOCK // max(1, columns))
+    for start in range(0, len(rows), step):
+        cell = rows[start : start + step].astype(np.int64) + levels * np.arange(columns)
+        counts += np.bincount(cell.ravel(), minlength=len(counts))
+    return counts.reshape(columns, levels)

@@ -79,12 +79,13 @@ class Likelihood(nnx.Pytree):
     """A family of distributions with parameters from outside; holds no arrays itself.
 
     A subclass sets ``params_per_value`` and ``levels`` (None for real values) and defines
-    ``log_prob``, ``noise``, ``sample`` and ``distribution``; and where not every number is in the
-    support, ``contains``.
+    ``log_prob``, ``noise``, ``sample`` and ``distribution``; where not every number is in the
+    support, ``contains``; and where parameters may start from the data, ``marginal``.
     """
 
     params_per_value: int
     levels: float | None = None  # of integers; infinite for counts
+    has_units: bool = False  # whether values are real numbers, which a model standardises first
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -104,6 +105,23 @@ class Likelihood(nnx.Pytree):
     def encode(self, value: Array) -> Array:
         """Values as the real numbers that a network reads."""
         return value
+
+    def marginal(self, value: Array | np.ndarray, position_shape: Shape, grid_ndims: int) -> Array:
+        """Parameters under which every position has the distribution that data have there.
+
+        Of dependences between positions they know nothing. All are finite, for data of any kind,
+        and a mixture's components differ.
+
+        Args:
+            value: data ``(n, *grid, *position)``, of one example or more.
+            position_shape: the shape of a position.
+            grid_ndims: axes of the grid.
+
+        Returns:
+            Array ``(*grid, num_params)``; zeros, unless a subclass knows better.
+        """
+        grid = value.shape[1 : 1 + grid_ndims]
+        return jnp.zeros((*grid, self.num_params(position_shape)))
 
     def check(self, value: Array | np.ndarray) -> None:
         """Refuses values outside the support; under a trace only their dtype can be seen.

@@ -9,6 +9,7 @@ from jax import Array
 
 from jaxgen.core import Shape, checked_arguments
 from jaxgen.functional import likelihoods as f
+from jaxgen.functional.statistics import location_and_scale
 from jaxgen.likelihoods.base import Likelihood, position_shape_of, sum_position
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 class Real(Likelihood):
     """Real values, which a network reads as they are."""
+
+    has_units = True
 
     def check(self, value: Array | np.ndarray) -> None:
         if not jnp.issubdtype(value.dtype, jnp.floating):
@@ -38,6 +41,11 @@ class Normal(Real):
     def _mean_and_log_scale(self, params: Array, position_shape: Shape) -> tuple[Array, Array]:
         params = self.unpack(params, position_shape)
         return params[..., 0], params[..., 1]
+
+    def marginal(self, value: Array | np.ndarray, position_shape: Shape, grid_ndims: int) -> Array:
+        mean, scale = location_and_scale(value, grid_ndims + len(position_shape))
+        params = jnp.stack([jnp.asarray(mean), jnp.log(scale)], axis=-1)
+        return params.reshape(*mean.shape[:grid_ndims], self.num_params(position_shape))
 
     def log_prob(self, value: Array, params: Array) -> Array:
         shape = position_shape_of(value, params)
@@ -87,6 +95,12 @@ class GaussianMixture(Real):
         """Logits, means and log-scales, each ``(*grid, *position, components)``."""
         logits, means, log_scales = jnp.split(self.unpack(params, position_shape), 3, axis=-1)
         return logits, f.spread_out(means), log_scales
+
+    def marginal(self, value: Array | np.ndarray, position_shape: Shape, grid_ndims: int) -> Array:
+        mean, scale = location_and_scale(value, grid_ndims + len(position_shape))
+        means, log_scales = f.mixture_like(jnp.asarray(mean), jnp.asarray(scale), self.components)
+        params = jnp.concatenate([jnp.zeros_like(means), means, log_scales], axis=-1)
+        return params.reshape(*mean.shape[:grid_ndims], self.num_params(position_shape))
 
     def log_prob(self, value: Array, params: Array) -> Array:
         mixture = self._mixture(params, position_shape_of(value, params))

@@ -11,6 +11,7 @@ from jax import Array
 from jaxgen.core import Shape, check_levels, checked_arguments, is_concrete, unpack_params
 from jaxgen.functional import likelihoods as f
 from jaxgen.functional import support
+from jaxgen.functional.statistics import level_frequencies, location_and_scale
 from jaxgen.likelihoods.base import Likelihood, Scalar, position_shape_of, sum_position
 from jaxgen.likelihoods.continuous import GaussianMixture, Normal
 
@@ -35,6 +36,12 @@ class Bernoulli(Likelihood):
 
     def encode(self, value: Array) -> Array:
         return value.astype(jnp.result_type(float))
+
+    def marginal(self, value: Array | np.ndarray, position_shape: Shape, grid_ndims: int) -> Array:
+        ndims = grid_ndims + len(position_shape)
+        rates = jnp.asarray(level_frequencies(value, 2, ndims, grid_ndims))
+        logits = jnp.log(rates[..., 1]) - jnp.log(rates[..., 0])
+        return logits.reshape(*logits.shape[:grid_ndims], self.num_params(position_shape))
 
     def check(self, value: Array | np.ndarray) -> None:
         if is_concrete(value):
@@ -121,6 +128,11 @@ class Categorical(Levels):
         super().__init__(levels)
         self.params_per_value = levels
 
+    def marginal(self, value: Array | np.ndarray, position_shape: Shape, grid_ndims: int) -> Array:
+        ndims = grid_ndims + len(position_shape)
+        logits = jnp.log(level_frequencies(value, self.levels, ndims, grid_ndims))
+        return logits.reshape(*logits.shape[:grid_ndims], self.num_params(position_shape))
+
     def log_prob(self, value: Array, params: Array) -> Array:
         logits = self.unpack(params, position_shape_of(value, params))
         return sum_position(f.categorical_log_prob(value, logits), params)
@@ -186,6 +198,24 @@ class DiscretizedLogisticMixture(Levels):
     def num_params(self, position_shape: Shape) -> int:
         entries = math.prod(position_shape)
         return self.components * (1 + 2 * entries + entries * (entries - 1) // 2)
+
+    def marginal(self, value: Array | np.ndarray, position_shape: Shape, grid_ndims: int) -> Array:
+        # In levels, of which a constant entry gets one as its scale.
+        mean, scale = location_and_scale(value, grid_ndims + len(position_shape))
+        half = (self.levels - 1) / 2.0
+        grid, entries = mean.shape[:grid_ndims], math.prod(position_shape)
+        means, deviations = (
+            each.reshape(*grid, entries, self.components)
+            for each in f.mixture_like(
+                jnp.asarray(mean / half - 1.0), jnp.asarray(scale / half), self.components
+            )
+        )
+        # A logistic of scale 1 has the deviation pi / sqrt(3).
+        log_scales = deviations + math.log(math.sqrt(3.0) / math.pi)
+        logits = jnp.zeros((*grid, 1, self.components), means.dtype)
+        coefficients = jnp.zeros((*grid, entries * (entries - 1) // 2, self.components))
+        params = jnp.concatenate([logits, means, log_scales, coefficients], axis=-2)
+        return params.reshape(*grid, self.num_params(position_shape))
 
     def _mixture(self, params: Array, entries: int) -> tuple[Array, Array, Array, Array]:
         """Logits ``(..., K)``, means and log-scales ``(..., C, K)``, coefficients ``(..., K)``

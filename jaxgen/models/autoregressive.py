@@ -17,13 +17,13 @@ from jaxgen.core import (
     Shape,
     ShapeError,
     checked_arguments,
-    float_dtype,
     replace,
 )
 from jaxgen.functional import support
 from jaxgen.likelihoods import Likelihood
 from jaxgen.models import completion, padding
 from jaxgen.models.base import Model
+from jaxgen.models.border import Border, Bordered
 from jaxgen.models.completion import Check
 
 # Up to so many numbers, the noise of all steps is drawn before the first.
@@ -36,7 +36,9 @@ class Autoregressive(Model):
     .. math:: \log p(x) = \sum_{t} \log p\left(x_{o_t} \mid \theta_{o_t}(x_{o_{<t}})\right)
 
     with the parameters :math:`\theta` from a conditional and the distribution from a likelihood,
-    chosen independently.
+    chosen independently. Real values are standardised, contexts too, and the parameters start from
+    the data's own distribution at each position: by statistics of the data that
+    :meth:`standardize` or :meth:`initialize` is given (:mod:`jaxgen.models.border`).
 
     Args:
         conditional: the network; it must give ``likelihood.num_params`` numbers for a position.
@@ -61,10 +63,16 @@ class Autoregressive(Model):
             )
         self.conditional = conditional
         self.likelihood = likelihood
+        self.border = Border(conditional, likelihood)
         self.event_shape = conditional.event_shape
         self.grid_shape = conditional.grid_shape
         self.context_shape = conditional.context_shape
         self.levels = likelihood.levels
+
+    @property
+    def network(self) -> Bordered:
+        """The conditional as the model uses it: with units of contexts, and starts, of its own."""
+        return Bordered(self.conditional, self.border)
 
     def log_prob(
         self,
@@ -94,12 +102,9 @@ class Autoregressive(Model):
             entries = tuple(range(within.ndim, x.ndim))
             x = jnp.where(jnp.expand_dims(within, entries), x, jnp.zeros_like(x))
         self.likelihood.check(x)
-        x, inside = self.likelihood.restricted(x)
-        params = self.conditional(self.likelihood.encode(x), context, order, key=key)
-        log_prob = self.likelihood.log_prob(x, params.astype(float_dtype(params.dtype)))
-        if within is not None:
-            log_prob = jnp.where(within, log_prob, 0.0)
-        total = jnp.sum(log_prob, tuple(range(-len(self.conditional.grid_shape), 0)))
+        u, inside = self.likelihood.restricted(self.border.inwards(x))
+        params = self.network(self.likelihood.encode(u), context, order, key=key)
+        total = self.border.total(self.likelihood, u, params, within)
         return support.restrict(total, inside)
 
     def sample(
@@ -129,7 +134,8 @@ class Autoregressive(Model):
             value = draw(positions[t], params)
             return self.likelihood.encode(value), value
 
-        return self.conditional.generate(emit, batch, context, order, method=method)
+        drawn = self.network.generate(emit, batch, context, order, method=method)
+        return self.border.outwards(drawn)
 
     def drawing(
         self,
@@ -230,7 +236,7 @@ class Autoregressive(Model):
         """
         check = completion.warn_unless_exact
         x, context, observed = self._completion(x, observed, context, order, "complete", check)
-        network = self.conditional
+        network = self.network
         x = completion.hide_missing(network, x, observed)
         self.check_data(x)
         known = completion.num_leading(network, observed, order)
@@ -247,8 +253,11 @@ class Autoregressive(Model):
                 context = jnp.broadcast_to(context, (num_samples, *context.shape))
             batch = x.shape[: x.ndim - len(self.event_shape)]
             draw = self.drawing(key, batch, temperature, top_p, copies=copies)
-            parts = (network, self.likelihood, draw, x, observed, context, order)
-            return completion.draw_missing(*parts, known=known)
+            u = self.border.inwards(x)
+            parts = (network, self.likelihood, draw, u, observed, context, order)
+            filled = self.border.outwards(completion.draw_missing(*parts, known=known))
+            # What is observed stays what it is, to the bit.
+            return jnp.where(completion.of_entries(network, observed), x, filled)
 
         return completion.fill_each(fill, key, x, observed, context, num_samples)
 
@@ -282,8 +291,7 @@ class Autoregressive(Model):
             within = padding.within(self.conditional, lengths, batch, order).reshape(*batch, -1)
             x, observed = completion.hide_missing(self.conditional, x, within), observed & within
         self.likelihood.check(x)
-        parts = (self.conditional, self.likelihood, x, observed, context, order, within)
-        return completion.score_parts(*parts)[1]
+        return self.score_parts(x, observed, context, order, within)[1]
 
     def observed_log_prob(
         self, x: Array, observed: Mask, context: Context = None, *, order: Order = None
@@ -293,8 +301,7 @@ class Autoregressive(Model):
         x, context, observed = self._completion(x, observed, context, order, name, check)
         x = completion.hide_missing(self.conditional, x, observed)
         self.check_data(x)
-        parts = (self.conditional, self.likelihood, x, observed, context, order)
-        return completion.score_parts(*parts)[0]
+        return self.score_parts(x, observed, context, order)[0]
 
     def conditions_exactly(self, observed: Mask, order: Array | np.ndarray | None = None) -> bool:
         """Whether :meth:`complete` and :meth:`conditional_log_prob` are exact for a mask.
@@ -316,10 +323,23 @@ class Autoregressive(Model):
         check(self.conditional, observed, order, where)
         return x, context, observed
 
+    def score_parts(
+        self, x: Array, observed: Mask, context: Context, order: Order, within: Array | None = None
+    ) -> tuple[Array, Array]:
+        """:func:`~jaxgen.models.completion.score_parts`, of arguments that have been checked."""
+        parts = (self.network, self.likelihood, self.border.inwards(x), observed, context, order)
+        return completion.score_parts(*parts, within, self.border.log_volume())
+
+    def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
+        parts = (self.conditional, self.likelihood, x, context)
+        return replace(self, border=self.border.adapted_to(*parts))
+
     def initialize(self, x: Array, key: Array, context: Context = None) -> Self:
         x, context = self._events(x, context, "initialize")
-        encoded = self.likelihood.encode(x)
-        return replace(self, conditional=self.conditional.initialize(encoded, context))
+        new = self.standardize(x, context)
+        encoded = self.likelihood.encode(new.border.inwards(x))
+        network = self.conditional.initialize(encoded, new.border.seen(context))
+        return replace(new, conditional=network)
 
     def check_lengths(self, lengths: np.ndarray) -> None:
         padding.check_lengths(self.conditional, lengths)

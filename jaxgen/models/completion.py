@@ -108,10 +108,14 @@ def require_exact(
 
 def hide_missing(network: Conditional, x: Array, observed: Mask) -> Array:
     """Events with zeros for what is missing, which must not be read, were it NaN."""
+    return jnp.where(of_entries(network, observed), x, jnp.zeros_like(x))
+
+
+def of_entries(network: Conditional, observed: Mask) -> Array:
+    """A mask over positions ``(*batch, D)`` as one over entries, to be broadcast against events."""
     mask = jnp.asarray(observed)
     entries = (1,) * len(network.position_shape)
-    there = mask.reshape(*mask.shape[:-1], *network.grid_shape, *entries)
-    return jnp.where(there, x, jnp.zeros_like(x))
+    return mask.reshape(*mask.shape[:-1], *network.grid_shape, *entries)
 
 
 def draw_missing(
@@ -209,15 +213,18 @@ def score_missing(
     observed: Mask,
     context: Context = None,
     order: Order = None,
+    volume: Array | float = 0.0,
     *,
     key: Key = None,
 ) -> Array:
     """The log-probability of what is not observed, one mask ``(D,)`` for all, in nats.
 
     Every missing position is scored given those before it in the order; returns ``(*batch,)``, of
-    which those of events outside the support are ``-inf``.
+    which those of events outside the support are ``-inf``. To every position ``volume``, of
+    ``grid_shape``, is added.
     """
-    return _score_both(network, likelihood, x, observed, context, order, key=key)[1]
+    parts = (network, likelihood, x, observed, context, order, None, volume)
+    return _score_both(*parts, key=key)[1]
 
 
 def score_parts(
@@ -228,19 +235,21 @@ def score_parts(
     context: Context = None,
     order: Order = None,
     within: Array | None = None,
+    volume: Array | float = 0.0,
 ) -> tuple[Array, Array]:
     """The log-probabilities of what is observed and, given it, of what is missing, in nats.
 
     What is observed goes first in the order where it may. The mask is ``(D,)`` for all events, or
     ``(*batch, D)``; both results are ``(*batch,)``. With events of several lengths, ``within`` are
-    the positions that are no padding, ``(*batch, D)``, in masks of their own as well.
+    the positions that are no padding, ``(*batch, D)``, in masks of their own as well. ``volume`` is
+    as in :func:`score_missing`.
     """
 
     def score(
         x: Array, observed: Array, context: Context, within: Array | None
     ) -> tuple[Array, Array]:
         first = observed_first(network, observed, order)
-        return _score_both(network, likelihood, x, observed, context, first, within)
+        return _score_both(network, likelihood, x, observed, context, first, within, volume)
 
     mask = jnp.asarray(observed)
     if mask.ndim == 1:
@@ -257,7 +266,8 @@ def _score_both(
     observed: Mask,
     context: Context,
     order: Order,
-    within: Array | None = None,
+    within: Array | None,
+    volume: Array | float,
     *,
     key: Key = None,
 ) -> tuple[Array, Array]:
@@ -266,7 +276,7 @@ def _score_both(
     grid = network.grid_shape
     x, inside = likelihood.restricted(x)
     params = network(likelihood.encode(x), context, order, key=key)
-    each = likelihood.log_prob(x, params.astype(float_dtype(params.dtype)))
+    each = likelihood.log_prob(x, params.astype(float_dtype(params.dtype))) + volume
     if within is not None:
         each = jnp.where(within.reshape(grid), each, 0.0)
     there = jnp.asarray(observed).reshape(grid)

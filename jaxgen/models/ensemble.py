@@ -123,8 +123,9 @@ class Ensemble(Model):
         x, context = self._events(x, context, "elbo")
         self.model.check_data(x)
         if self.model.conditional.order_agnostic:
-            parts = (self.model.conditional, self.model.likelihood, x, key, context)
-            return one_step(*parts, dropout_key=dropout_key)
+            border = self.model.border
+            parts = (self.model.network, self.model.likelihood, border.inwards(x), key, context)
+            return one_step(*parts, dropout_key=dropout_key) + jnp.sum(border.log_volume())
         batch = x.shape[: x.ndim - len(self.event_shape)]
         rows = math.prod(batch)
         groups = math.gcd(rows, min(self.orders_per_batch, self.num_members))
@@ -269,8 +270,7 @@ class Ensemble(Model):
 
         def score(index: Array) -> tuple[Array, Array]:
             model, order = self._member(index)
-            parts = (model.conditional, model.likelihood, x, mask, context, order)
-            return completion.score_parts(*parts)
+            return model.score_parts(x, mask, context, order)
 
         return jax.lax.map(score, jnp.arange(self.num_members))
 

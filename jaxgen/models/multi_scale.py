@@ -89,7 +89,7 @@ class MultiScale(Model):
         a mask over its positions."""
         model = self.large.model
         assert isinstance(model, Autoregressive)
-        small, _ = model.likelihood.restricted(small)
+        small, _ = model.likelihood.restricted(model.border.inwards(small))
         context = self.large.embed(model.likelihood.encode(small), key=key)
         observed = np.zeros(model.conditional.grid_shape, bool)
         observed[:: self.factor, :: self.factor] = True
@@ -102,7 +102,8 @@ class MultiScale(Model):
         log_prob = self.small.log_prob(small, key=small_key)
         model, context, observed = self._rest(small, network_key)
         model.likelihood.check(x)
-        parts = (model.conditional, model.likelihood, x, observed, context)
+        u, volume = model.border.inwards(x), model.border.log_volume()
+        parts = (model.network, model.likelihood, u, observed, context, None, volume)
         return support.flat(log_prob + completion.score_missing(*parts, key=key))
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
@@ -113,10 +114,17 @@ class MultiScale(Model):
         model, context, observed = self._rest(small)
         known = jnp.zeros((*batch, *self.event_shape), small.dtype)
         known = known.at[..., :: self.factor, :: self.factor, :].set(small)
-        network, draw = model.conditional, model.drawing(key, batch, how.temperature)
-        parts = (network, model.likelihood, draw, known, observed, network.resolve_order(None))
-        emit, _ = completion.keep_observed(*parts)
-        return network.generate(emit, batch, context, method=how.method)
+        network, draw = model.network, model.drawing(key, batch, how.temperature)
+        u, order = model.border.inwards(known), network.resolve_order(None)
+        emit, _ = completion.keep_observed(network, model.likelihood, draw, u, observed, order)
+        drawn = model.border.outwards(network.generate(emit, batch, context, method=how.method))
+        return jnp.where(completion.of_entries(network, observed), known, drawn)
+
+    def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
+        if x is None:
+            return self
+        small = self.small.standardize(x[..., :: self.factor, :: self.factor, :], None)
+        return replace(self, small=small, large=self.large.standardize(x, None))
 
     def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
         x, _ = self._events(x, context, adapt.name)

@@ -9,7 +9,6 @@ import numpy as np
 import optax
 
 from jaxgen.conditionals import Markov
-from jaxgen.core import replace
 from jaxgen.models import Autoregressive, Model
 from jaxgen.models.scoring import score
 from jaxgen.training.checkpoints import Checkpoints
@@ -44,6 +43,7 @@ def count(
         ValueError: if the model is another.
     """
     network = counted_network(model)
+    assert isinstance(model, Autoregressive)  # or it would have been refused
     out = Path(out)
     with locked(out), Checkpoints(out / "checkpoints") as checkpoints:
         if found := checkpoints.restore_model(model):
@@ -56,7 +56,7 @@ def count(
             tables = network.estimate(
                 x, strength, lengths=None if lengths is None else np.asarray(lengths), backoff=True
             )
-            counted = replace(model, conditional=tables)
+            counted = Autoregressive(tables, model.likelihood)
             ends = None if valid.lengths is None else np.asarray(valid.lengths)
             loss = -float(score(counted, np.asarray(valid.x), lengths=ends).mean())
             seconds = round(time.perf_counter() - began, 3)

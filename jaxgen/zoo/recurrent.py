@@ -26,6 +26,7 @@ def recurrent(
     width: int = 128,
     depth: int = 1,
     context_features: int | None = None,
+    stationary: bool | None = None,
     rngs: nnx.Rngs,
 ) -> Autoregressive:
     """Stacked LSTM or GRU cells over a sequence, or over the pixels of an image in raster order.
@@ -35,6 +36,9 @@ def recurrent(
         cell: ``"lstm"`` or ``"gru"``.
         width: the size of a cell's state.
         depth: how many cells stand on each other.
+        stationary: whether all positions start from the same statistics of the data, as those of
+            text do and columns of a table do not. Then a trained model can be loaded for sequences
+            of any length. None: for categorical levels.
 
     Raises:
         ValueError: for an unknown cell.
@@ -55,6 +59,7 @@ def recurrent(
         width=width,
         depth=depth,
         context_features=context_features,
+        stationary=levels not in (None, 2) if stationary is None else stationary,
         rngs=rngs,
     )
     return Autoregressive(conditional, likelihood)
