@@ -117,7 +117,6 @@ def evaluate(
             f"{type(model).__name__}: expected events of shape {model.event_shape}, got "
             f"{data.event_shape} from {data.name}"
         )
-    model.check_data(data.x)
     estimator = _estimator(model, num_samples, observed, missing)
     began = time.perf_counter()
     scores = score(

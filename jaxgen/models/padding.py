@@ -42,6 +42,33 @@ def within(network: Conditional, lengths: Array, batch: Shape, order: Order = No
     return (rank < lengths[..., None]).reshape(*batch, *network.grid_shape)
 
 
+def filled(x: np.ndarray | Array, lengths: np.ndarray) -> np.ndarray:
+    """Events whose padding holds what other events hold there: data, which may be looked at.
+
+    What adapts to data or checks them, without knowing of lengths, sees in every position values
+    that are values there. Behind the end of the longest event stand those of its end.
+
+    Args:
+        x: events ``(n, length, *position)``; their padding may be anything.
+        lengths: integers ``(n,)``, which have been checked.
+
+    >>> filled(np.array([[1, 2, 3], [4, -1, -1]]), np.array([3, 1])).tolist()
+    [[1, 2, 3], [4, 2, 3]]
+    """
+    x, lengths = np.array(x), np.asarray(lengths)
+    longest = int(lengths.max(initial=0))
+    rows, places = np.nonzero(np.arange(x.shape[1]) >= lengths[:, None])
+    if longest == 0 or not rows.size:
+        return x
+    sources = np.minimum(places, longest - 1)
+    # The longest first: the events that reach a position are so many at the beginning.
+    reaching = np.argsort(-lengths, kind="stable")
+    counts = np.sum(lengths[:, None] > np.arange(longest), axis=0)[sources]
+    drawn = np.random.default_rng(0).uniform(size=rows.size) * counts
+    x[rows, places] = x[reaching[drawn.astype(int)], sources]
+    return x
+
+
 def check_lengths(network: Conditional, lengths: np.ndarray) -> None:
     """Refuses lengths of events that a network does not generate from their beginning on.
 
@@ -56,6 +83,8 @@ def check_lengths(network: Conditional, lengths: np.ndarray) -> None:
             f"{type(network).__name__} generates from their beginning on, for lengths; got a grid "
             f"{network.grid_shape} or another order"
         )
+    if not np.issubdtype(lengths.dtype, np.integer):
+        raise ValueError(f"Autoregressive: expected integer lengths, got {lengths.dtype}")
     low, high = int(lengths.min()), int(lengths.max())
     if not 0 <= low <= high <= network.num_positions:
         raise ValueError(

@@ -2,14 +2,16 @@
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Key
+from jaxgen.core import Key, ShapeError, check_array, check_key, described
 from jaxgen.models.base import Model
+from jaxgen.models.padding import filled
 
 # Padded events tend to be long; a chunk of them has at most so many values, unless it is of one.
 CHUNK_VALUES = 2**17
@@ -38,8 +40,9 @@ def score(
         context: array ``(n, *context_shape)`` for a conditional model.
         lengths: integers ``(n,)`` for events that are padded: the number of leading positions that
             count. Chunks are of ``CHUNK_VALUES`` values at most then.
-        observed: boolean array of an autoregressive model's ``grid_shape``: what is not observed
-            of every example is scored, given the rest; with lengths, up to the example's end.
+        observed: boolean array of an autoregressive model's ``grid_shape``, or of
+            ``(n, *grid_shape)``: what is not observed of an example is scored, given the rest; with
+            lengths, up to the example's end.
         key: the noise of a model without an exact likelihood; every chunk gets its own.
         num_samples: 1 for the ELBO, more for the importance-weighted estimate; an exact model
             ignores it.
@@ -50,18 +53,22 @@ def score(
         ``numpy.average(scores, weights=weights)``.
 
     Raises:
-        ValueError: if there is no example, a key is needed and missing, or the model takes no
-            lengths.
+        ValueError: if there is no example, one that is no number, not finite or outside the model's
+            support, a key is needed and missing, or the model takes no lengths.
+        TypeError: for a key that is none, or data that are no numbers.
     """
+    x, context, lengths, observed = _checked(model, x, context, lengths, observed)
+    for name, value in (("num_samples", num_samples), ("batch_size", batch_size)):
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"score: expected a {name} of at least 1, got {value!r}")
     if model.exactness != "exact" and key is None:
         raise ValueError(
             f"score: {type(model).__name__} has a random bound, so a key is needed, got None"
         )
+    if key is not None:
+        check_key(key, "score")
     total = len(x)
-    if not total:
-        raise ValueError("score: expected at least one example, got none")
     if lengths is not None:
-        model.check_lengths(lengths)
         batch_size = min(batch_size, max(1, CHUNK_VALUES // math.prod(model.event_shape)))
     size = min(batch_size, total)
     key = jax.random.key(0) if key is None else key
@@ -71,9 +78,51 @@ def score(
         part = None if context is None else context[rows]
         ends = None if lengths is None else lengths[rows]
         chunk_key = jax.random.fold_in(key, index)
-        values = _score(model, x[rows], part, ends, observed, chunk_key, num_samples=num_samples)
+        mask = observed
+        if observed is not None and observed.ndim > len(model.grid_shape or ()):
+            mask = observed[rows]
+        values = _score(model, x[rows], part, ends, mask, chunk_key, num_samples=num_samples)
         scores.append(np.asarray(values, np.float64))
     return np.concatenate(scores)[:total]
+
+
+def _checked(
+    model: Model, x: Any, context: Any, lengths: Any, observed: Any
+) -> tuple[Any, Any, np.ndarray | None, np.ndarray | None]:
+    """What is scored, as arrays that fit the model and each other."""
+    if not isinstance(model, Model):
+        raise TypeError(f"score: expected a model, got {described(model)}")
+    x = check_array(x, "score")
+    if x.ndim != 1 + len(model.event_shape):
+        expected = ", ".join(["n", *map(str, model.event_shape)])
+        raise ShapeError(f"score: expected x of shape ({expected}), got {x.shape}")
+    if not len(x):
+        raise ValueError("score: expected at least one example, got none")
+    parts = {"context": context, "lengths": lengths}
+    if observed is not None:
+        observed = np.asarray(observed)
+        if observed.ndim == 1 + len(model.grid_shape or ()):  # a mask of its own for every example
+            parts["a mask"] = observed
+    for name, part in parts.items():
+        if part is None:
+            continue
+        parts[name] = part = check_array(part, "score", name)
+        if part.ndim == 0 or len(part) != len(x):
+            raise ShapeError(
+                f"score: expected {name} for each of {len(x)} examples, got shape {part.shape}"
+            )
+    context, lengths = parts["context"], parts["lengths"]
+    if lengths is None:
+        model.check_data(x)
+    else:
+        lengths = np.asarray(lengths)
+        model.check_lengths(lengths)
+        model.check_data(filled(x, lengths))
+    if context is not None:
+        model.check_context(context)
+        if not np.isfinite(np.asarray(context)).all():
+            raise ValueError("score: the contexts hold NaN or infinite values")
+    return x, context, lengths, observed
 
 
 @functools.partial(jax.jit, static_argnames="num_samples")

@@ -1,19 +1,22 @@
 """What training refuses: data that do not fit the model, or each other, and the rest of it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from flax import nnx
 from jax import Array
+from jax.sharding import Mesh
 
-from jaxgen.core import ShapeError, needs_calibration
+from jaxgen.core import ShapeError, described, needs_calibration
 from jaxgen.data.batching import batch_indices
 from jaxgen.models import Model
 from jaxgen.training.columns import refuse_lost
 from jaxgen.training.objectives import Batch
 from jaxgen.training.optimizers import Optimizer, as_transformation, check_optimizer
-from jaxgen.training.rows import num_examples
+from jaxgen.training.rows import num_examples, without_padding
 from jaxgen.training.settings import TrainSettings
+from jaxgen.training.stopping import Callback, check_callbacks
 
 
 def check_inputs(
@@ -32,6 +35,38 @@ def check_inputs(
     check_data(model, train, valid, names)
     batch_indices(settings.seed, 0, 1, num_examples(train, settings), settings.batch_size)
     check_optimizer(as_transformation(optimizer, settings), nnx.state(model, nnx.Param))
+
+
+def check_arguments(
+    model: Any,
+    settings: Any,
+    objective: Any,
+    mesh: Any,
+    callbacks: Sequence[Callback],
+) -> None:
+    """Refuses arguments of :func:`fit` that are something else.
+
+    Raises:
+        TypeError: naming the argument, what was expected and what came.
+        ValueError: for a mesh that does not divide the batch.
+    """
+    kinds = {"model": (model, Model), "settings": (settings, TrainSettings)}
+    if mesh is not None:
+        kinds["mesh"] = (mesh, Mesh)
+    for name, (value, kind) in kinds.items():
+        if not isinstance(value, kind):
+            raise TypeError(f"fit: expected a {kind.__name__} for {name}, got {described(value)}")
+    if not callable(objective):
+        raise TypeError(
+            f"fit: expected a function (model, batch, key) -> loss for objective, got "
+            f"{described(objective)}"
+        )
+    if mesh is not None and ("data" not in mesh.shape or settings.batch_size % mesh.shape["data"]):
+        raise ValueError(
+            f"fit: expected a mesh with an axis 'data' that divides a batch of "
+            f"{settings.batch_size}, got {dict(mesh.shape)}"
+        )
+    check_callbacks(callbacks)
 
 
 def check_data(
@@ -70,7 +105,7 @@ def _are_contexts(model: Model, train: Batch, valid: Batch | None) -> bool:
 
 def _check_split(model: Model, batch: Batch, name: str, *, required: bool) -> None:
     if batch.x is not None:
-        _check_examples(model, batch.x, name)
+        _check_shape(model, batch.x, name)
         if batch.context is None and model.context_shape is not None:
             raise ShapeError(
                 f"the {name} data hold no contexts: this is a conditional model; expected a "
@@ -88,6 +123,9 @@ def _check_split(model: Model, batch: Batch, name: str, *, required: bool) -> No
                 f"{batch.lengths.shape}"
             )
         model.check_lengths(np.asarray(batch.lengths))
+    x = without_padding(batch).x
+    if x is not None:
+        model.check_data(x)
     if batch.weights is not None and batch.weights.shape != (count,):
         raise ValueError(
             f"the {name} data: expected a weight for each of {count} examples, got weights of "
@@ -113,10 +151,9 @@ def _count(batch: Batch, name: str) -> int:
     return len(batch.x)
 
 
-def _check_examples(model: Model, x: np.ndarray | Array, name: str) -> None:
+def _check_shape(model: Model, x: np.ndarray | Array, name: str) -> None:
     expected = ", ".join(["n", *map(str, model.event_shape)])
     if x.ndim != 1 + len(model.event_shape):
         raise ShapeError(f"the {name} data: expected shape ({expected}), got {x.shape}")
     if len(x) == 0:
         raise ValueError(f"the {name} data are empty: expected (n, {model.event_shape})")
-    model.check_data(x)

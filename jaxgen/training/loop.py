@@ -22,7 +22,7 @@ from jaxgen.data.batching import batch_indices
 from jaxgen.models import Model
 from jaxgen.models.scoring import score
 from jaxgen.training.checkpoints import Checkpoints
-from jaxgen.training.checks import check_inputs
+from jaxgen.training.checks import check_arguments, check_inputs
 from jaxgen.training.columns import warn_of_columns
 from jaxgen.training.compiled import steps_for
 from jaxgen.training.inputs import Given, as_given
@@ -31,11 +31,18 @@ from jaxgen.training.metrics import MetricsLog
 from jaxgen.training.objectives import Batch, Objective, negative_log_likelihood
 from jaxgen.training.optimizers import Optimizer, as_transformation
 from jaxgen.training.round_trip import warn_unless_invertible
-from jaxgen.training.rows import hold_out, mean_size, num_examples, take_rows, typical_rows
+from jaxgen.training.rows import (
+    hold_out,
+    mean_size,
+    num_examples,
+    take_rows,
+    typical_rows,
+    without_padding,
+)
 from jaxgen.training.settings import TrainSettings
 from jaxgen.training.state import TrainState, with_params
 from jaxgen.training.steps import data_mesh
-from jaxgen.training.stopping import Best, Callback, Interrupt, check_callbacks, told_to_stop
+from jaxgen.training.stopping import Best, Callback, Interrupt, told_to_stop
 
 # Data up to this size live on the device; larger sets are sent a dispatch at a time.
 DEVICE_DATA_BYTES = 2 * 1024**3
@@ -140,6 +147,7 @@ def fit(
     2
     """
     settings = settings if settings is not None else TrainSettings()
+    check_arguments(model, settings, objective, mesh, callbacks)
     given = as_given(train, model, "training") or Given(Batch())
     train, valid = _splits(given.batch, valid, model, settings)
     if train.x is None and objective is negative_log_likelihood:
@@ -147,7 +155,6 @@ def fit(
             "fit: expected training data, got None; maximum likelihood needs them, an objective "
             "like reverse_kl does not"
         )
-    check_callbacks(callbacks)
     # Before anything is written.
     check_inputs(model, train, valid, settings, optimizer, given.columns)
     if train.x is not None and objective is negative_log_likelihood:
@@ -163,12 +170,13 @@ def fit(
     init_key, train_key, valid_key = jax.random.split(key, 3)
 
     rows = typical_rows(train, count, seed)
-    first = take_rows(train, rows[: settings.init_batch_size])
-    whole = train if train.weights is None else take_rows(train, rows)
+    looked_at = without_padding(train)
+    first = take_rows(looked_at, rows[: settings.init_batch_size])
+    whole = looked_at if train.weights is None else take_rows(looked_at, rows)
     model = model.standardize(whole.x, whole.context)
     if first.x is not None:
         model = jax.jit(type(model).initialize)(model, first.x, init_key, first.context)
-    calibrate = _calibration(model, take_rows(train, rows[:CALIBRATION_EXAMPLES]), init_key)
+    calibrate = _calibration(model, take_rows(looked_at, rows[:CALIBRATION_EXAMPLES]), init_key)
     state = TrainState.create(model, transformation, train_key)
     best = Best(params=jax.tree.map(jnp.copy, state.ema))
 

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from jaxgen.models import Model
+from jaxgen.models.padding import filled
 from jaxgen.training.objectives import Batch
 from jaxgen.training.settings import TrainSettings
 
@@ -19,6 +20,13 @@ def num_examples(data: Batch, settings: TrainSettings) -> int:
 def take_rows(data: Batch, rows: np.ndarray) -> Batch:
     """These examples of a batch."""
     return jax.tree.map(lambda array: array[rows], data)
+
+
+def without_padding(data: Batch) -> Batch:
+    """A batch for what looks at data without knowing of lengths: padding holds others' values."""
+    if data.x is None or data.lengths is None:
+        return data
+    return data._replace(x=filled(data.x, np.asarray(data.lengths)))
 
 
 def mean_size(model: Model, data: Batch) -> float:

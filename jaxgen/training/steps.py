@@ -10,7 +10,7 @@ from flax import nnx
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxgen.core import ShapeError, partition
+from jaxgen.core import ShapeError, described, partition
 from jaxgen.training.objectives import Batch, Objective
 from jaxgen.training.state import TrainState
 
@@ -45,10 +45,7 @@ def make_step(
 
         def loss_of(params: nnx.State) -> Array:
             loss = objective(rebuild(params), batch, key)
-            if loss is None or jnp.shape(loss) != ():
-                got = None if loss is None else f"shape {jnp.shape(loss)}"
-                raise ShapeError(f"objective: expected a scalar loss, got {got}")
-            return loss
+            return _scalar(loss)
 
         loss, grads = jax.value_and_grad(loss_of)(params)
         if axis_name is not None:
@@ -63,6 +60,16 @@ def make_step(
         return new, {"loss": loss, "grad_norm": optax.tree.norm(grads)}
 
     return step
+
+
+def _scalar(loss: Any) -> Array:
+    """The loss, which must be one real number."""
+    array = isinstance(loss, Array)
+    if array and loss.shape != ():
+        raise ShapeError(f"objective: expected a scalar loss, got shape {loss.shape}")
+    if not isinstance(loss, float) and not (array and jnp.issubdtype(loss.dtype, jnp.floating)):
+        raise ShapeError(f"objective: expected a scalar loss, got {described(loss)}")
+    return jnp.asarray(loss)
 
 
 def make_steps(step: Step, mesh: Mesh) -> Callable[..., tuple[TrainState, Metrics]]:

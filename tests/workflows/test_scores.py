@@ -108,6 +108,17 @@ def test_an_embedded_model_passes_lengths_on():
     np.testing.assert_allclose(found, whole - begun, atol=1e-5)
 
 
+def test_masks_of_their_own_go_with_their_examples():
+    network = EoNADE((LENGTH,), 1, hidden=(20,), rngs=nnx.Rngs(0))
+    model = perturbed(network, Bernoulli())
+    masks = np.random.default_rng(2).integers(0, 2, BITS.shape).astype(bool)
+    found = score(model, BITS, observed=masks, batch_size=2)
+    one_by_one = [
+        score(model, row[None], observed=mask)[0] for row, mask in zip(BITS, masks, strict=True)
+    ]
+    np.testing.assert_allclose(found, one_by_one, atol=1e-5)
+
+
 # --- positions that are vectors ---
 
 PAIRS = np.random.default_rng(1).normal(size=(len(LENGTHS), LENGTH, 2)).astype(np.float32)
@@ -132,7 +143,7 @@ def test_vectors_are_scored_up_to_the_end(model):
 def test_training_sees_no_padding(model):
     settings = TrainSettings(steps=2, batch_size=len(PAIRS), steps_per_dispatch=1, warmup_steps=1)
     rows = []
-    for padding in (0.0, 100.0):
+    for padding in (0.0, np.nan):
         x = np.where(WITHIN[..., None], PAIRS, padding).astype(np.float32)
         batch = Batch(x, lengths=LENGTHS)
         result = fit(model, batch, batch, settings, progress=False)
@@ -173,3 +184,94 @@ def test_the_loss_of_padded_vectors_is_the_mean_of_the_scores(model):
     expected = -score(model, PAIRS, lengths=LENGTHS).mean()
     assert float(loss) == pytest.approx(expected, rel=1e-5)
     assert jnp.isfinite(loss)
+
+
+def test_layers_are_initialised_from_data_and_not_from_padding():
+    seen = []
+
+    class Watched(Autoregressive):
+        def standardize(self, x, context=None):
+            seen.append(np.asarray(x))
+            return super().standardize(x, context)
+
+    model = Watched(OF_VECTORS["recurrent"]((2,), Normal().num_params((2,))), Normal())
+    x = np.where(WITHIN[..., None], PAIRS, 1e6).astype(np.float32)
+    settings = TrainSettings(steps=1, batch_size=len(x), steps_per_dispatch=1)
+    fit(model, Batch(x, lengths=LENGTHS), settings=settings, progress=False)
+    (filled, *_) = seen
+    np.testing.assert_array_equal(filled[WITHIN], PAIRS[WITHIN])
+    for place in range(LENGTH):
+        there = PAIRS[place < LENGTHS, place]
+        assert all((row == there).all(axis=1).any() for row in filled[:, place])
+
+
+# --- what is refused ---
+
+FLOW = zoo.maf((2,), layers=1, hidden=(4,), rngs=nnx.Rngs(0))
+CONDITIONAL = zoo.maf((2,), layers=1, hidden=(4,), context_features=2, rngs=nnx.Rngs(0))
+LEVELS = zoo.made((2,), levels=4, hidden=(4,), rngs=nnx.Rngs(0))
+POINTS = np.zeros((8, 2), np.float32)
+PADDED = np.ones((8, 2), int)
+
+REFUSED = {
+    "a model by name": (lambda: score("maf", POINTS), TypeError, "expected a model, got 'maf'"),
+    "no examples": (lambda: score(FLOW, None), TypeError, "array of numbers for x, got None"),
+    "an example alone": (lambda: score(FLOW, POINTS[0]), ValueError, r"shape \(n, 2\), got \(2,\)"),
+    "another shape": (lambda: score(FLOW, POINTS[:, :1]), ValueError, r"got \(8, 1\)"),
+    "objects": (lambda: score(FLOW, POINTS.astype(object)), TypeError, r"got object\(8, 2\)"),
+    "NaN": (lambda: score(FLOW, POINTS * np.nan), ValueError, "hold 16 NaN or infinite values"),
+    "levels out of range": (
+        lambda: score(LEVELS, 9 * PADDED),
+        ValueError,
+        "values from 9 to 9",
+    ),
+    "levels out of range in data, not in padding": (
+        lambda: score(LEVELS, [[1, 9], [7, 9]], lengths=[1, 1]),
+        ValueError,
+        "from 0 to 3, got values from 1 to 7",
+    ),
+    "a context too few": (
+        lambda: score(CONDITIONAL, POINTS, POINTS[:3]),
+        ValueError,
+        r"context for each of 8 examples, got shape \(3, 2\)",
+    ),
+    "contexts of NaN": (
+        lambda: score(CONDITIONAL, POINTS, POINTS * np.nan),
+        ValueError,
+        "the contexts hold NaN",
+    ),
+    "a length too few": (
+        lambda: score(LEVELS, PADDED, lengths=np.ones(3, int)),
+        ValueError,
+        r"lengths for each of 8 examples, got shape \(3,\)",
+    ),
+    "lengths of half a value": (
+        lambda: score(LEVELS, PADDED, lengths=np.full(8, 0.5)),
+        ValueError,
+        "expected integer lengths, got float64",
+    ),
+    "a mask too few": (
+        lambda: score(LEVELS, PADDED, observed=np.ones((3, 2), bool)),
+        ValueError,
+        r"a mask for each of 8 examples, got shape \(3, 2\)",
+    ),
+    "chunks of nothing": (
+        lambda: score(FLOW, POINTS, batch_size=0),
+        ValueError,
+        "a batch_size of at least 1, got 0",
+    ),
+    "half a sample": (
+        lambda: score(FLOW, POINTS, num_samples=0.5),
+        ValueError,
+        "a num_samples of at least 1, got 0.5",
+    ),
+    "a number for a key": (lambda: score(FLOW, POINTS, key=3), TypeError, "one random key .*got 3"),
+}
+
+
+@pytest.mark.parametrize("mistake", REFUSED)
+def test_one_clear_error(mistake):
+    act, kind, said = REFUSED[mistake]
+    with pytest.raises(kind, match=said) as raised:
+        act()
+    assert "\n" not in str(raised.value)
