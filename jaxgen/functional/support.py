@@ -20,10 +20,14 @@ def is_level(value: Array, levels: int) -> Array:
 
     >>> is_level(jnp.array([-1.0, 0.0, 0.5, 1.0, 2.0, jnp.nan]), 2).tolist()
     [False, True, False, True, False, False]
+    >>> is_level(jnp.array([0, 255], jnp.uint8), 256).tolist()
+    [True, True]
     """
-    inside = (value >= 0) & (value < levels)
-    whole = not jnp.issubdtype(jnp.result_type(value), jnp.floating) or value == jnp.floor(value)
-    return inside & whole
+    if jnp.issubdtype(jnp.result_type(value), jnp.floating):
+        return (value >= 0) & (value < levels) & (value == jnp.floor(value))
+    # Beside a uint8, 256 would be taken for 0.
+    wide = jnp.asarray(value).astype(jnp.promote_types(jnp.result_type(value), jnp.int32))
+    return (wide >= 0) & (wide < levels)
 
 
 def restrict(log_prob: Array, inside: Array) -> Array:
