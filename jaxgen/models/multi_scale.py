@@ -1,6 +1,6 @@
 """Images from small to large: a model of a subsampled image, and one of the rest given it."""
 
-from typing import Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -80,15 +80,20 @@ class MultiScale(Model):
         self.event_shape = large.event_shape
         self.levels = large.levels
 
-    def subsample(self, x: Array) -> Array:
+    @property
+    def _network(self) -> Autoregressive:
+        """The large model behind what embeds the small images."""
+        assert isinstance(self.large.model, Autoregressive)
+        return self.large.model
+
+    def subsample(self, x: Any) -> Any:
         """The small image of an image ``(*batch, *event_shape)``: every ``f``-th pixel."""
         return x[..., :: self.factor, :: self.factor, :]
 
     def _rest(self, small: Array, key: Key = None) -> tuple[Autoregressive, Array, Array]:
         """The model of the image, its context from small images, and what they are of the image,
         a mask over its positions."""
-        model = self.large.model
-        assert isinstance(model, Autoregressive)
+        model = self._network
         small, _ = model.likelihood.restricted(model.border.inwards(small))
         context = self.large.embed(model.likelihood.encode(small), key=key)
         observed = np.zeros(model.conditional.grid_shape, bool)
@@ -128,7 +133,17 @@ class MultiScale(Model):
 
     def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
         x, _ = self._events(x, context, adapt.name)
-        return replace(self, small=adapt.model(self.small, self.subsample(x), key, None))
+        images = self.subsample(x)
+        read = self._network.likelihood.encode(images)
+        small = adapt.model(self.small, images, key, None)
+        large = adapt.model(self.large, x, jax.random.fold_in(key, 1), read)
+        return replace(self, small=small, large=large)
+
+    def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
+        if x is None:
+            return self
+        small = self.small.standardize(self.subsample(x), None)
+        return replace(self, small=small, large=self.large.standardize(x, None))
 
     def check_data(self, x: Array | np.ndarray) -> None:
         super().check_data(x)

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from jaxgen import zoo
-from jaxgen.conditionals import RowLSTM
+from jaxgen.conditionals import PixelCNNPP, RowLSTM
 from jaxgen.core import ShapeError
 from jaxgen.likelihoods import Bernoulli
 from jaxgen.models import Autoregressive, Dequantized, Embedded, MultiScale
@@ -106,3 +106,32 @@ def test_mistakes_are_refused():
         zoo.pixelrnn((4, 4), rngs=rngs)
     with pytest.raises(ValueError, match="unknown layer 'rows': did you mean 'row'"):
         zoo.pixelrnn((4, 4, 1), layer="rows", rngs=rngs)
+
+
+class Reader(nnx.Module):
+    """Small images as vectors."""
+
+    input_shape = (2, 2, 1)
+
+    def __call__(self, small):
+        return small.reshape(*small.shape[:-3], 4)
+
+
+def test_both_models_of_two_scales_are_initialised():
+    options = {"width": 4, "blocks": 1, "resolutions": 1}
+    network = PixelCNNPP((4, 4), (1,), 1, context_features=4, **options, rngs=nnx.Rngs(0))
+    large = Embedded(Autoregressive(network, Bernoulli()), Reader())
+    network = PixelCNNPP((2, 2), (1,), 1, **options, rngs=nnx.Rngs(1))
+    small = Autoregressive(network, Bernoulli())
+    x = jax.random.bernoulli(KEY, 0.3, (8, 4, 4, 1)).astype(jnp.int32)
+    found = jax.jit(MultiScale.initialize)(MultiScale(small, large), x, KEY)
+    images = x[:, ::2, ::2]
+    expected = (
+        jax.jit(Autoregressive.initialize)(small, images, KEY),
+        jax.jit(Embedded.initialize)(large, x, KEY, images.astype(jnp.float32)),
+    )
+    for got, want, fresh in zip((found.small, found.large), expected, (small, large), strict=True):
+        leaves = [jax.tree.leaves(each) for each in (got, want, fresh)]
+        for a, b in zip(*leaves[:2], strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        assert any(not np.allclose(a, b) for a, b in zip(leaves[0], leaves[2], strict=True))
