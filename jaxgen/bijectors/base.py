@@ -43,7 +43,9 @@ class Bijector(nnx.Module):
     context, the single-valued methods and error messages come from here: subclasses are wrapped
     once, when their class is made. One whose data have a bounded support refuses others in
     :meth:`check_data`, and where they cannot be seen (under a trace) gives ``-inf`` for the
-    log-determinant of its inverse, with a derivative of 0.
+    log-determinant of its inverse, with a derivative of 0. The two methods are given values and
+    real contexts of one dtype, float32 or better: half-precision data are computed with in float32,
+    and contexts in float64 make values of float64.
 
     A method that is random in training (dropout) takes one keyword more, ``key``, where None means
     evaluation. So does a bijector that holds others: it runs them by :func:`run_forward` and

@@ -12,6 +12,7 @@ from jaxgen.core import (
     Context,
     Shape,
     ShapeError,
+    at_least_single,
     batch_shape,
     check_array,
     check_context,
@@ -43,7 +44,8 @@ def checked_direction(
             self.check_data(value)
         if options.get("key") is not None:
             check_key(options["key"], where)
-        result, log_det = method(self, jnp.asarray(value), context, **options)
+        value, context = _of_one_dtype(jnp.asarray(value), context)
+        result, log_det = method(self, value, context, **options)
         log_det = jnp.asarray(log_det)
         if log_det.shape not in (batch, ()):
             raise ShapeError(
@@ -57,17 +59,26 @@ def checked_direction(
 
 
 def checked_adapt(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Wraps ``initialize`` and ``calibrate``, whose data stay as they come."""
+    """Wraps ``initialize`` and ``calibrate``, whose data stay in the library that they are of."""
     name = method.__name__
 
     @functools.wraps(method)
     def checked(self: "Bijector", x: Any, context: Context = None) -> Any:
         where = f"{type(self).__name__}.{name}"
         x = check_array(x, where)
-        batch = _batch_of(self, x, "data", where)
+        batch, x = _batch_of(self, x, "data", where), at_least_single(x)
         return method(self, x, check_context(context, self.context_shape, batch, where))
 
     return checked
+
+
+def _of_one_dtype(value: Array, context: Context) -> tuple[Array, Array | None]:
+    """Values and real contexts in the same dtype, float32 or better: loops carry one."""
+    value = at_least_single(value)
+    if context is None or not jnp.issubdtype(context.dtype, jnp.floating):
+        return value, context
+    dtype = jnp.promote_types(value.dtype, context.dtype)
+    return value.astype(dtype), context.astype(dtype)
 
 
 def _batch_of(layer: "Bijector", value: Array | np.ndarray, side: str, where: str) -> Shape:

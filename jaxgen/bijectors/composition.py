@@ -193,7 +193,7 @@ class Scan(Bijector):
     def _run(
         self, run: Run, value: Array, context: Context, key: Key, *, reverse: bool
     ) -> tuple[Array, Array]:
-        value = self._promote(value)
+        value = self._promote(value, context)
         keys = None if key is None else jax.random.split(key, self.num_steps)
 
         def body(value, inputs):
@@ -207,7 +207,7 @@ class Scan(Bijector):
         return value, jnp.sum(log_dets, axis=0)
 
     def _adapt(self, adapt: Adapt, x: Array, context: Context) -> tuple[Self, Array]:
-        x = self._promote(x)
+        x = self._promote(jnp.asarray(x), context)
 
         def body(x, step):
             step, z = adapt(step, x, context)
@@ -216,10 +216,10 @@ class Scan(Bijector):
         z, steps = jax.lax.scan(body, x, self.steps, length=self.num_steps, reverse=True)
         return replace(self, steps=steps), z
 
-    def _promote(self, value: Array) -> Array:
+    def _promote(self, value: Array, context: Context) -> Array:
         """The value in the dtype that the steps give back: a loop's carry must keep its dtype."""
-        dtypes = {leaf.dtype for leaf in jax.tree.leaves(self.steps)}
-        return jnp.asarray(value, jnp.result_type(value, *dtypes))
+        dtypes = {leaf.dtype for leaf in jax.tree.leaves((self.steps, context))}
+        return value.astype(jnp.result_type(value, *dtypes))
 
 
 class Inverse(Bijector):

@@ -106,7 +106,8 @@ def check_context(
 ) -> Array | None:
     """The context as an array ``(*batch, *context_shape)``, or None where none is expected.
 
-    A context with fewer batch axes is broadcast, so one context can serve a whole batch.
+    A context with fewer batch axes is broadcast, so one context can serve a whole batch. A real one
+    is float32 or better.
     """
     if context_shape is None:
         return None
@@ -116,7 +117,7 @@ def check_context(
             f"{where}: this is a conditional model; expected a context of shape ({expected}), got "
             f"None"
         )
-    context = jnp.asarray(check_array(context, where, "context"))
+    context = at_least_single(jnp.asarray(check_array(context, where, "context")))
     own = batch_shape(context, context_shape, f"{where}, context")
     try:
         return jnp.broadcast_to(context, batch + context_shape)
@@ -155,6 +156,16 @@ def common_context(where: str, *shapes: Shape | None) -> Shape | None:
 def float_dtype(dtype: Any) -> jnp.dtype:
     """The dtype that log-densities of values of this dtype are computed in: float32 or better."""
     return jnp.promote_types(dtype, jnp.float32)
+
+
+def at_least_single(value: Any) -> Any:
+    """An array, of jax or numpy, in float32 where it is of half precision; else as it is.
+
+    >>> at_least_single(jnp.zeros(2, jnp.float16)).dtype.name
+    'float32'
+    """
+    half = jnp.issubdtype(value.dtype, jnp.floating) and jnp.finfo(value.dtype).bits < 32
+    return value.astype(jnp.float32) if half else value
 
 
 def is_concrete(value: Array | np.ndarray) -> bool:

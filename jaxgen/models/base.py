@@ -15,6 +15,7 @@ from jaxgen.core import (
     Mask,
     Shape,
     ShapeError,
+    at_least_single,
     batch_shape,
     check_context,
     is_concrete,
@@ -284,9 +285,9 @@ class Model(nnx.Module):
         )
 
     def _events(self, x: Array, context: Context, name: str) -> tuple[Array, Array | None]:
-        """The arguments of a method as checked arrays."""
+        """The arguments of a method as checked arrays, float32 or better where they are real."""
         where = f"{type(self).__name__}.{name}"
-        x = jnp.asarray(x)
+        x = at_least_single(jnp.asarray(x))
         batch = batch_shape(x, self.event_shape, where)
         return x, self._context(context, batch, where)
 
