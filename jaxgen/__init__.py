@@ -29,14 +29,23 @@ _SUBMODULES = (
     "zoo",
 )
 
-__all__ = ["Buffer", "ShapeError", "compute_in", "freeze", "load", "num_parameters", *_SUBMODULES]
+__all__ = [
+    "Buffer",
+    "ShapeError",
+    "compute_in",
+    "freeze",
+    "load",
+    "num_parameters",
+    "save",
+    *_SUBMODULES,
+]
 
 
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"jaxgen.{name}")
-    if name == "load":
-        return importlib.import_module("jaxgen.runs").load
+    if name in ("load", "save"):
+        return vars(importlib.import_module("jaxgen.runs"))[name]
     raise AttributeError(f"module 'jaxgen' has no attribute {name!r}")
 
 

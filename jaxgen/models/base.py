@@ -54,6 +54,9 @@ class Model(nnx.Module):
     grid_shape: Shape | None = None  # of positions, with complete and conditional_log_prob
     levels: float | None = None  # integers 0 .. levels - 1, which may be inf; None for reals
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
+    # How it was built, in JSON, if by a constructor of the zoo or a recipe. It is one string, which
+    # keeps its hash: an attribute like this is looked at in every call of a compiled function.
+    origin: str | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -1,11 +1,13 @@
 """Floor 8: recipes, experiment files and run directories."""
 
-from jaxgen.runs.directory import Run, RunError, load
+from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import interpolate_run, sample
 from jaxgen.runs.files import ExperimentFile, load_recipe
 from jaxgen.runs.recipe import Recipe
 from jaxgen.runs.record import complete_run, evaluate_run
+from jaxgen.runs.saving import load, save
 from jaxgen.runs.train import train
+from jaxgen.training.saved import RunError
 
 __all__ = [
     "ExperimentFile",
@@ -18,5 +20,6 @@ __all__ = [
     "load",
     "load_recipe",
     "sample",
+    "save",
     "train",
 ]

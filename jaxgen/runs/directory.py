@@ -7,7 +7,6 @@ it is executed.
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -19,11 +18,14 @@ from jaxgen.data import Dataset
 from jaxgen.models import Model
 from jaxgen.runs.files import ExperimentFile
 from jaxgen.runs.recipe import Functions, Recipe
-from jaxgen.training.checkpoints import CheckpointError, Checkpoints
-
-
-class RunError(ValueError):
-    """A run directory is missing, damaged, in the way, or of another configuration."""
+from jaxgen.training.saved import (
+    RunError,
+    SavedModel,
+    claim,
+    damaged,
+    read_config,
+    trained_model,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +60,10 @@ class Run:
         Raises:
             RunError: if its ``config.json`` is missing or damaged.
         """
-        source = Path(path) / "config.json"
-        if not source.is_file():
-            raise RunError(f"{path} is not a run directory: it has no config.json")
+        path = Path(path)
+        config = read_config(path)
         try:
-            config = _current(json.loads(source.read_text()))
+            config = _current(config)
             shape = config["event_shape"]
             if not (isinstance(shape, list) and all(isinstance(side, int) for side in shape)):
                 raise TypeError(f"event_shape: expected a list of int, got {shape!r}")
@@ -73,8 +74,8 @@ class Run:
                     raise TypeError(f"{name}: expected int or None, got {number!r}")
             recipe = dataclasses.replace(Recipe.from_dict(config["recipe"]), name=config["name"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{source} is damaged: {type(error).__name__}: {error}") from error
-        return cls(Path(path), recipe, tuple(shape), **numbers, file=config.get("file"))
+            raise damaged(path, error) from error
+        return cls(path, recipe, tuple(shape), **numbers, file=config.get("file"))
 
     @property
     def name(self) -> str:
@@ -101,30 +102,16 @@ class Run:
         Raises:
             RunError: if the directory cannot be written, or holds a run of another configuration.
         """
-        if any((self.path / "checkpoints").glob("[0-9]*")):
-            if not (self.path / "config.json").exists():
-                raise RunError(
-                    f"{self.path} holds checkpoints without the config.json that says what they "
-                    f"are of; put it back, or choose another --out"
-                )
-            old = Run.read(self.path)
-            if old.num_classes is None:  # not written before runs knew of classes
-                old = dataclasses.replace(old, num_classes=self.num_classes)
-            differences = _differences(old.config(), self.config())
-            if differences:
-                raise RunError(
-                    f"{self.path} holds a run of another configuration ({'; '.join(differences)}); "
-                    f"choose another --out, or remove it"
-                )
-            return
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            # Written aside and renamed, so that a kill leaves no half of it.
-            draft = self.path / "config.json.tmp"
-            draft.write_text(json.dumps(self.config(), indent=2) + "\n")
-            draft.rename(self.path / "config.json")
-        except OSError as error:
-            raise RunError(f"cannot write to {self.path}: {error}") from error
+
+        def old(path: Path) -> dict[str, Any]:
+            if (saved := SavedModel.read(path)) is not None:
+                return saved.to_dict()
+            run = Run.read(path)
+            if run.num_classes is None:  # not written before runs knew of classes
+                run = dataclasses.replace(run, num_classes=self.num_classes)
+            return run.config()
+
+        claim(self.path, self.config(), old)
 
     def build(self, own: Functions | None = None, event_shape: Shape | None = None) -> Model:
         """The untrained model, of the training data's event shape unless another is given.
@@ -143,42 +130,11 @@ class Run:
     def load(
         self, file: ExperimentFile | Path | str | None = None, event_shape: Shape | None = None
     ) -> Model:
-        """The trained model, see :func:`load`."""
+        """The trained model, see :func:`jaxgen.load`."""
         if isinstance(file, Path | str):
             file = ExperimentFile.load(file)
         model = self.build(None if file is None else file.functions, event_shape)
-        if not (self.path / "checkpoints").is_dir():
-            raise RunError(f"{self.path}: no checkpoint has been written yet; train it first")
-        with Checkpoints(self.path / "checkpoints") as checkpoints:
-            try:
-                found = checkpoints.restore_model(model)
-            except CheckpointError as error:
-                raise RunError(str(error)) from error
-        if found is None:
-            raise RunError(f"{self.path}: no checkpoint has been written yet; train it first")
-        return found[1]
-
-
-def load(
-    run: Path | str,
-    *,
-    event_shape: Shape | None = None,
-    file: ExperimentFile | Path | str | None = None,
-) -> Model:
-    """The trained model of a run directory: the averaged parameters that were best in validation.
-
-    Args:
-        run: the run directory.
-        event_shape: for a model whose parameters fit events of any length (WaveNet, a homogeneous
-            Markov chain, a recurrent network), another shape than that of training.
-        file: the experiment file, for a model that is defined there; a path is executed.
-
-    Raises:
-        RunError: if there is no run, it is damaged, its parameters do not fit the event shape, or
-            it needs its experiment file.
-    """
-    shape = None if event_shape is None else tuple(event_shape)
-    return Run.read(run).load(file, shape)
+        return trained_model(self.path, model)
 
 
 def labels_of(model: Model, data: Dataset) -> np.ndarray | None:
@@ -207,14 +163,3 @@ def _current(config: dict[str, Any]) -> dict[str, Any]:
     if "window" in recipe:
         recipe["crop"] = recipe.pop("window")
     return {**{k: v for k, v in config.items() if k != "experiment"}, "recipe": recipe}
-
-
-def _differences(old: Any, new: Any, path: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted(old.keys() | new.keys())
-        return [
-            text
-            for key in keys
-            for text in _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-        ]
-    return [] if old == new else [f"{path}: {old} there, {new} now"]

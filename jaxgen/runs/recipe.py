@@ -12,7 +12,7 @@ from flax import nnx
 
 from jaxgen import data as datasets
 from jaxgen import zoo
-from jaxgen.core import Shape, unknown
+from jaxgen.core import Shape, replace, unknown
 from jaxgen.data import Dataset
 from jaxgen.models import Dequantized, Embedded, Model
 from jaxgen.networks import Embedding
@@ -22,6 +22,16 @@ from jaxgen.training.procedures import Procedure, named_procedure
 from jaxgen.training.settings import TrainSettings, check_types
 
 EVAL_SPACES = ("data", "logit")
+
+# The fields that decide about the untrained model, apart from its seed.
+_OF_THE_MODEL = (
+    "model",
+    "data",
+    "model_args",
+    "class_features",
+    "dequantize",
+    "dequantizer_args",
+)
 
 # The functions of an experiment file, by name.
 Functions = Mapping[str, Callable[..., Any]]
@@ -142,11 +152,21 @@ class Recipe:
             if self.dequantizer_args is not None:
                 noise = _from_zoo("dequantizer", event_shape, self.dequantizer_args, rngs)
             model = Dequantized(model, levels, noise)
-        if self.class_features is None:
+        if self.class_features is not None:
+            if num_classes is None:
+                raise ValueError(
+                    f"class_features is for labelled data, but {self.data} has no labels"
+                )
+            model = Embedded(model, Embedding(num_classes, self.class_features, rngs=rngs))
+        if build is not None or model.origin is not None:
             return model
-        if num_classes is None:
-            raise ValueError(f"class_features is for labelled data, but {self.data} has no labels")
-        return Embedded(model, Embedding(num_classes, self.class_features, rngs=rngs))
+        origin = {
+            "recipe": {k: v for k, v in self.to_dict().items() if k in _OF_THE_MODEL},
+            "event_shape": list(event_shape),
+            "levels": levels,
+            "num_classes": num_classes,
+        }
+        return replace(model, origin=json.dumps(origin))
 
     def own_model(self, own: Functions | None) -> Callable[..., Any] | None:
         """The experiment file's function that builds the model; None for a model of the zoo."""

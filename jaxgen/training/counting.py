@@ -11,11 +11,10 @@ import optax
 from jaxgen.conditionals import Markov
 from jaxgen.models import Autoregressive, Model
 from jaxgen.models.scoring import score
-from jaxgen.training.checkpoints import Checkpoints
-from jaxgen.training.lock import locked
 from jaxgen.training.loop import FitResult
 from jaxgen.training.metrics import MetricsLog, read_metrics
 from jaxgen.training.objectives import Batch
+from jaxgen.training.saved import SavedModel, kept_in
 from jaxgen.training.state import TrainState
 
 
@@ -45,7 +44,8 @@ def count(
     network = counted_network(model)
     assert isinstance(model, Autoregressive)  # or it would have been refused
     out = Path(out)
-    with locked(out), Checkpoints(out / "checkpoints") as checkpoints:
+    with kept_in(out, lambda: SavedModel.of(model, pseudo_counts=pseudo_counts)) as checkpoints:
+        assert checkpoints is not None
         if found := checkpoints.restore_model(model):
             step, counted = found
             return _result(counted, read_metrics(out / "metrics.jsonl"), step)

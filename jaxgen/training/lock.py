@@ -34,7 +34,26 @@ def locked(directory: Path) -> Iterator[None]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory.resolve()
-    if fcntl is None or path in _HELD.get():
+    if is_held(directory):
+        yield
+        return
+    token = _HELD.set(_HELD.get() | {path})
+    try:
+        with _lock_of(directory):
+            yield
+    finally:
+        _HELD.reset(token)
+
+
+def is_held(directory: Path) -> bool:
+    """Whether this thread of execution has locked a directory."""
+    return directory.resolve() in _HELD.get()
+
+
+@contextlib.contextmanager
+def _lock_of(directory: Path) -> Iterator[None]:
+    """The system's lock of a directory, where there are any."""
+    if fcntl is None:
         yield
         return
     with (directory / ".lock").open("a+") as file:
@@ -51,11 +70,9 @@ def locked(directory: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(json.dumps(holder))
         file.flush()
-        token = _HELD.set(_HELD.get() | {path})
         try:
             yield
         finally:
-            _HELD.reset(token)
             file.truncate(0)  # the file stays: to remove it would open a gap between two others
 
 

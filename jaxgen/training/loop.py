@@ -1,11 +1,10 @@
 """The training loop."""
 
-import contextlib
 import dataclasses
 import math
 import numbers
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from jaxgen.training.checks import check_arguments, check_inputs
 from jaxgen.training.columns import warn_of_columns
 from jaxgen.training.compiled import steps_for
 from jaxgen.training.inputs import Given, as_given
-from jaxgen.training.lock import locked
 from jaxgen.training.metrics import MetricsLog
 from jaxgen.training.objectives import Batch, Objective, negative_log_likelihood
 from jaxgen.training.optimizers import Optimizer, as_transformation
@@ -39,6 +37,7 @@ from jaxgen.training.rows import (
     typical_rows,
     without_padding,
 )
+from jaxgen.training.saved import SavedModel, kept_in
 from jaxgen.training.settings import TrainSettings
 from jaxgen.training.state import TrainState, with_params
 from jaxgen.training.steps import data_mesh
@@ -112,7 +111,8 @@ def fit(
         valid: the same for validation; a fraction between 0 and 1 of the training data, which
             is held out, chosen by the seed; or None.
         settings: see :class:`TrainSettings`.
-        out: the run directory, or None to keep nothing.
+        out: the run directory, from which :func:`jaxgen.load` gives the model back; or None to
+            keep nothing. One that another training writes to, or has written, is refused.
         objective: ``(model, batch, key) -> loss``.
         optimizer: any optax optimizer, complete with its learning rate, or an
             ``optax.MultiSteps`` of one, which accumulates gradients over batches. It takes the
@@ -181,7 +181,13 @@ def fit(
     best = Best(params=jax.tree.map(jnp.copy, state.ema))
 
     out = None if out is None else Path(out)
-    with _kept_in(out) as checkpoints:
+
+    def about() -> SavedModel:
+        # All but the steps, of which there may be more later.
+        kept = {k: v for k, v in dataclasses.asdict(settings).items() if k != "steps"}
+        return SavedModel.of(model, settings=kept, objective=objective, optimizer=optimizer)
+
+    with kept_in(out, about) as checkpoints:
         start = 0
         if checkpoints is not None:
             names = ("value", "step", "misses")
@@ -207,7 +213,7 @@ def fit(
                     progress=counts,
                 )
 
-        spent = log.rows[-1]["seconds"] if log.rows else 0.0
+        spent = log.rows[-1].get("seconds", 0.0) if log.rows else 0.0
         done, began, told = start, time.perf_counter() - spent, False
         bar = tqdm(total=settings.steps, initial=start, disable=not progress, unit="step")
         with bar, Interrupt() as interrupt:
@@ -274,16 +280,6 @@ def _splits(
         return hold_out(train, float(valid), num_examples(train, settings), settings.seed)
     given = as_given(valid, model, "validation")
     return train, None if given is None else given.batch
-
-
-@contextlib.contextmanager
-def _kept_in(out: Path | None) -> Iterator[Checkpoints | None]:
-    """The checkpoints of a directory, which is this process's while the context lasts."""
-    if out is None:
-        yield None
-        return
-    with locked(out), Checkpoints(out / "checkpoints") as checkpoints:
-        yield checkpoints
 
 
 def _calibration(model: Model, data: Batch, key: Array) -> Callable[[Model], Model]:

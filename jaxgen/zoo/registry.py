@@ -2,13 +2,15 @@
 
 import functools
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import jax
+import numpy as np
 from flax import nnx
 
-from jaxgen.core import Shape, checked_arguments, described, unknown
+from jaxgen.core import Shape, checked_arguments, described, replace, unknown
 from jaxgen.models import Model
 from jaxgen.zoo.arguments import NEEDS, explained
 
@@ -24,8 +26,9 @@ def constructor(function: C) -> C:
 
     It takes the event's shape first, then keyword-only hyperparameters, ``rngs`` last. What its
     docstring does not say of an argument, :mod:`jaxgen.zoo.arguments` does; and its arguments are
-    checked before it sees them.
+    checked before it sees them. Its models remember how they were built, as their ``origin``.
     """
+    signature = inspect.signature(function)
 
     @functools.wraps(function)
     def building(*args: Any, **kwargs: Any) -> Model:
@@ -47,13 +50,34 @@ def constructor(function: C) -> C:
                 f"{function.__name__}: expected a model that memory can hold, got {size:.1e} "
                 f"parameters by {_listed(args, kwargs)}"
             )
-        return model
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        return _with_origin(model, function.__name__, dict(given.arguments))
 
     checked = cast(C, checked_arguments(building))
     _CONSTRUCTORS[function.__name__] = checked
     if function.__doc__ is not None:  # as it is under python -OO
         checked.__doc__ = explained(function)
     return checked
+
+
+def _with_origin(model: Model, constructor: str, arguments: dict[str, Any]) -> Model:
+    """The model with a note of the call that built it, where the arguments are plain data."""
+    del arguments["rngs"]
+    event_shape = arguments.pop("event_shape")
+    call = {"constructor": constructor, "event_shape": event_shape, "arguments": arguments}
+    try:
+        # In one order, so that equal calls give equal models.
+        return replace(model, origin=json.dumps(call, default=_as_number, sort_keys=True))
+    except TypeError:  # an argument that is an object cannot be written down
+        return model
+
+
+def _as_number(value: Any) -> Any:
+    """A number of numpy's in JSON's terms."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"expected plain data, got {type(value).__name__}")
 
 
 def refuse_ignored(name: str, because: str, **given: Any) -> None:

@@ -1,5 +1,6 @@
 """A run directory belongs to one training, and what is damaged in it costs no more than itself."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -11,11 +12,11 @@ import numpy as np
 import pytest
 
 from jaxgen import load
-from jaxgen.bijectors import ActNorm
+from jaxgen.bijectors import ActNorm, Chain
 from jaxgen.models import Flow
 from jaxgen.runs import Recipe, RunError, train
 from jaxgen.training import TrainSettings, fit
-from jaxgen.training.checkpoints import CheckpointError, Checkpoints
+from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.lock import InUseError, locked
 from jaxgen.training.metrics import read_metrics
 
@@ -106,9 +107,44 @@ def test_a_progress_without_its_keys_is_damage(python):
         trained(python, steps=6)
 
 
-def test_another_model_is_refused_whatever_checkpoint_is_whole(python):
-    with pytest.raises(CheckpointError, match="belongs to another state"):
-        fit(Flow(ActNorm((3,))), X[:, [0, 1, 1]], settings=SETTINGS, out=python, progress=False)
+def test_the_checkpoints_of_fit_are_those_of_its_configuration(python):
+    def written():
+        return {p: p.stat().st_mtime_ns for p in python.rglob("*") if p.is_file()}
+
+    before = written()
+
+    def other(model, batch, key):
+        return -model.log_prob(batch.x).mean()
+
+    flow, deeper = Flow(ActNorm((2,))), Flow(Chain([ActNorm((2,)), ActNorm((2,))]))
+    for model, settings, options, said in (
+        (deeper, SETTINGS, {}, r"structure\.attributes\..*; and \d+ more"),
+        (flow, dataclasses.replace(SETTINGS, seed=1), {}, "seed: 0 there, 1 now"),
+        (flow, SETTINGS, {"objective": other}, "objective: negative_log_likelihood there"),
+    ):
+        with pytest.raises(RunError, match=f"run of another configuration .*{said}"):
+            fit(model, X, settings=settings, out=python, progress=False, **options)
+    (python / "config.json").rename(python / "elsewhere")
+    with pytest.raises(RunError, match=r"holds checkpoints without the config\.json"):
+        trained(python)
+    (python / "elsewhere").rename(python / "config.json")
+    assert written().items() >= before.items() - {(python / ".lock", before[python / ".lock"])}
+    assert trained(python, steps=6).history[-1]["step"] == 6  # only the steps may be more
+
+
+@pytest.mark.parametrize("kinds", [("run", "python"), ("python", "run")])
+def test_a_recipe_and_fit_do_not_take_over_from_each_other(kinds, finished, tmp_path):
+    there, now = kinds
+    out = shutil.copytree(finished / there, tmp_path / "run")
+    start = {"run": lambda: train(RECIPE, out, progress=False), "python": lambda: trained(out)}
+    with pytest.raises(RunError, match="holds a run of another configuration"):
+        start[now]()
+
+
+def test_a_mistake_in_the_data_writes_nothing(tmp_path):
+    with pytest.raises(ValueError, match="NaN"):
+        fit(Flow(ActNorm((2,))), np.nan * X, settings=SETTINGS, out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_checkpoints_from_before_layers_knew_that_they_had_adapted(tmp_path):

@@ -1,0 +1,282 @@
+"""Models that were built in Python, on disk: what ``config.json`` says, and the arrays."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from jaxgen.core import (
+    array_of,
+    describe,
+    fill,
+    first_difference,
+    is_concrete,
+    leaves_by_path,
+    plain,
+)
+from jaxgen.training.checkpoints import CheckpointError, Checkpoints
+from jaxgen.training.lock import is_held, locked
+
+M = TypeVar("M", bound=nnx.Module)
+
+CONFIG = "config.json"
+ARRAYS = "model.safetensors"  # of a saved model, beside its configuration
+
+_FORMAT = "jaxgen model"
+_SHOWN = 3  # differences of two configurations
+
+
+class RunError(ValueError):
+    """A run directory is missing, damaged, in the way, or of another configuration."""
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """What the ``config.json`` of a directory holds.
+
+    Raises:
+        RunError: if it is missing or damaged.
+    """
+    source = path / CONFIG
+    if not source.is_file():
+        raise RunError(f"{path} is not a run directory: it has no {CONFIG}")
+    try:
+        config = json.loads(source.read_text())
+    # Lists in lists in lists end in a RecursionError.
+    except (OSError, RecursionError, ValueError) as error:
+        raise damaged(path, error) from error
+    if not isinstance(config, dict):
+        raise damaged(path, TypeError(f"expected a JSON object, got {type(config).__name__}"))
+    return config
+
+
+def damaged(path: Path, error: Exception) -> RunError:
+    """The error to raise for a ``config.json`` in which something is wrong."""
+    return RunError(f"{path / CONFIG} is damaged: {type(error).__name__}: {error}")
+
+
+def claim(
+    path: Path, config: dict[str, Any], read: Callable[[Path], dict[str, Any]] = read_config
+) -> None:
+    """Writes a configuration into a new directory, or checks that the old one is equal.
+
+    Before the first checkpoint there is nothing to lose, so a corrected one may come.
+
+    Args:
+        path: the directory.
+        config: in values of JSON.
+        read: gives the old configuration of a path, in today's terms.
+
+    Raises:
+        RunError: if the directory cannot be written, or holds a saved model, or checkpoints of
+            another configuration, or of one that is not known.
+    """
+    if (path / ARRAYS).exists():
+        raise RunError(f"{path} holds a saved model; choose another directory, or remove it")
+    if any((path / "checkpoints").glob("[0-9]*")):
+        if not (path / CONFIG).exists():
+            raise RunError(
+                f"{path} holds checkpoints without the {CONFIG} that says what they are of; put it "
+                f"back, or choose another --out"
+            )
+        differences = _differences(read(path), config)
+        if differences:
+            more = len(differences) - _SHOWN
+            said = differences[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
+            raise RunError(
+                f"{path} holds a run of another configuration ({'; '.join(said)}); choose another "
+                f"--out, or remove it"
+            )
+        return
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        # Written aside and renamed, so that a kill leaves no half of it.
+        draft = path / f"{CONFIG}.tmp"
+        draft.write_text(json.dumps(config, indent=2) + "\n")
+        draft.rename(path / CONFIG)
+    except OSError as error:
+        raise RunError(f"cannot write to {path}: {error}") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModel:
+    """The configuration of a saved model, or of a run of :func:`~jaxgen.training.fit`.
+
+    Args:
+        origin: how the model was built, if by a constructor of the zoo or a recipe; None if it
+            takes a model of its structure to be loaded.
+        structure: what it is apart from its numbers, see :func:`jaxgen.core.describe`.
+        training: what was trained how; empty for a model that was saved.
+    """
+
+    origin: dict[str, Any] | None
+    structure: dict[str, Any]
+    training: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, model: nnx.Module, **training: Any) -> Self:
+        """The configuration of a model.
+
+        Args:
+            model: what is saved or trained.
+            **training: the settings, the objective and so on, of which the names are kept where
+                they are objects.
+        """
+        origin = vars(model).get("origin")
+        about = None if origin is None else json.loads(origin)
+        return cls(about, describe(model), {k: plain(v) for k, v in training.items()})
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """The configuration in a directory; None if there is one of another kind.
+
+        Raises:
+            RunError: if it is missing or damaged.
+        """
+        config = read_config(path)
+        if config.get("format") != _FORMAT:
+            return None
+        try:
+            structure = config["structure"]
+            for kind, dtype, shape in structure["leaves"].values():
+                jax.ShapeDtypeStruct(tuple(shape), jnp.dtype(dtype)), str(kind)
+            structure["attributes"].items()
+            origin, training = config["origin"], config["training"]
+            if not isinstance(origin, dict | None) or not isinstance(training, dict):
+                raise TypeError(f"origin: expected an object or null, got {origin!r}")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise damaged(path, error) from error
+        return cls(origin, structure, training)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``config.json`` holds."""
+        return {"format": _FORMAT, **dataclasses.asdict(self)}
+
+    def load(self, like: M, path: Path) -> M:
+        """The module that is kept in a directory.
+
+        Args:
+            like: a module of the same structure, whose numbers play no role.
+            path: the directory.
+
+        Raises:
+            RunError: if ``like`` is another, no model is there yet, or it is damaged; or it has
+                numbers which JAX only has with double precision.
+        """
+        difference = first_difference(self.structure, describe(like))
+        if difference is not None:
+            raise RunError(f"{path}: another model is saved there; {difference}")
+        shaped = {}
+        for name, (_, dtype, shape) in self.structure["leaves"].items():
+            if jax.dtypes.canonicalize_dtype(dtype) != dtype:
+                raise RunError(
+                    f"{path}: expected jax_enable_x64 to be set, because {name} was saved in "
+                    f"{dtype}, got single precision"
+                )
+            shaped[name] = jax.ShapeDtypeStruct(tuple(shape), dtype)
+        if (path / ARRAYS).exists():
+            return fill(like, self.structure, _read_arrays(path / ARRAYS, shaped))
+        model = fill(
+            like, self.structure, {n: jnp.zeros(s.shape, s.dtype) for n, s in shaped.items()}
+        )
+        return trained_model(path, model)
+
+
+@contextlib.contextmanager
+def kept_in(out: Path | None, about: Callable[[], SavedModel]) -> Iterator[Checkpoints | None]:
+    """The checkpoints of a directory, which is this training's while the context lasts.
+
+    Args:
+        out: the directory; None to keep nothing.
+        about: gives the configuration that claims it, unless the caller, who holds it, has.
+    """
+    if out is None:
+        yield None
+        return
+    claimed = is_held(out)
+    with locked(out):
+        if not claimed:
+            claim(out, about().to_dict())
+        with Checkpoints(out / "checkpoints") as checkpoints:
+            yield checkpoints
+
+
+def write_arrays(module: nnx.Module, path: Path) -> None:
+    """Writes the arrays of a module as a safetensors file.
+
+    Raises:
+        ValueError: if there are leaves whose numbers are not known, or that are no numbers.
+        OSError: if the file cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    arrays = {name: _numbers(name, leaf) for name, leaf in leaves_by_path(module).items()}
+    try:
+        save_file(arrays, path)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+
+
+def trained_model(path: Path, like: M) -> M:
+    """The model of the newest checkpoint in a run directory; ``like`` gives the structure.
+
+    Raises:
+        RunError: if there is none, or it is damaged or another model's.
+    """
+    missing = RunError(f"{path}: no checkpoint has been written yet; train it first")
+    if not (path / "checkpoints").is_dir():
+        raise missing
+    with Checkpoints(path / "checkpoints") as checkpoints:
+        try:
+            found = checkpoints.restore_model(like)
+        except CheckpointError as error:
+            raise RunError(str(error)) from error
+    if found is None:
+        raise missing
+    return found[1]
+
+
+def _numbers(name: str, leaf: Any) -> np.ndarray:
+    array = array_of(leaf)
+    if not is_concrete(array) or not isinstance(array, jax.Array | np.ndarray):
+        raise ValueError(f"{name}: expected an array to save, got {type(array).__name__}")
+    if jnp.issubdtype(array.dtype, jax.dtypes.extended):
+        raise ValueError(f"{name}: expected numbers to save, got {array.dtype}")
+    return np.array(array, order="C")  # in one piece, as the format asks
+
+
+def _read_arrays(path: Path, expected: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.Array]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        arrays = load_file(path)
+    # numpy's and the library's own, for a file that is cut off or another
+    except (OSError, SafetensorError, KeyError, ValueError, AttributeError) as error:
+        raise RunError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+    for name, leaf in expected.items():
+        got = arrays.get(name)
+        if got is None or got.shape != leaf.shape or got.dtype != leaf.dtype:
+            what = "nothing" if got is None else f"{got.dtype}{got.shape}"
+            raise RunError(
+                f"{path} is damaged: expected {leaf.dtype}{leaf.shape} at {name}, got {what}"
+            )
+    return {name: jnp.asarray(arrays[name]) for name in expected}
+
+
+def _differences(old: Any, new: Any, path: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(old.keys() | new.keys())
+        return [
+            text
+            for key in keys
+            for text in _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+        ]
+    return [] if old == new else [f"{path}: {old} there, {new} now"]
