@@ -125,12 +125,6 @@ class MultiScale(Model):
         drawn = model.border.outwards(network.generate(emit, batch, context, method=how.method))
         return jnp.where(completion.of_entries(network, observed), known, drawn)
 
-    def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
-        if x is None:
-            return self
-        small = self.small.standardize(x[..., :: self.factor, :: self.factor, :], None)
-        return replace(self, small=small, large=self.large.standardize(x, None))
-
     def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
         x, _ = self._events(x, context, adapt.name)
         images = self.subsample(x)

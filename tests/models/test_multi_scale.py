@@ -94,7 +94,7 @@ def test_mistakes_are_refused():
     flow = Dequantized(zoo.maf((1, 1, 1), layers=1, hidden=(), rngs=rngs), 2)
     with pytest.raises(TypeError, match="an exact likelihood, got lower_bound"):
         MultiScale(flow, large)
-    with pytest.raises(TypeError, match="expected .*Embedded.*, got a Autoregressive"):
+    with pytest.raises(TypeError, match=r"expected .*Embedded.*, got a Autoregressive"):
         MultiScale(small, large.model)
     with pytest.raises(ShapeError, match=r"got contexts of shape \(2,\) and \(1, 1, 1\)"):
         MultiScale(conditional, large)
