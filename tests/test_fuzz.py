@@ -34,9 +34,22 @@ HOME = str(Path(jaxgen.__file__).parent)
 COUNTS: Counter[str] = Counter()
 
 # What an error must say: what was expected, or what there is.
-WORDS = re.compile(r"expected|Available:|needs|is unconditional|means nothing|only .* models|fixed")
+WORDS = re.compile(
+    "expected|Available:|needs|is unconditional|means nothing|only .* models|its generation "
+    "order is fixed|not a permutation of|does not broadcast to"
+)
 
 NAN, INF = float("nan"), float("inf")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def counted(pytestconfig):
+    """Says at the end how many calls there were, and how they ended."""
+    yield
+    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and COUNTS:
+        said = ", ".join(f"{count} {what}" for what, count in sorted(COUNTS.items()))
+        reporter.write_line(f"\n{said}")
 
 
 def clear_error(error):
@@ -83,15 +96,10 @@ CONSTRUCTORS = {name: getattr(zoo, name) for name, _ in zoo.names()} | {
     if inspect.isclass(each) and issubclass(each, nnx.Pytree)
 }
 CONSTRUCTORS |= {
-    each.__name__: each
-    for each in (
-        transforms.Affine,
-        transforms.MixtureCDF,
-        transforms.RationalQuadraticSpline,
-        likelihoods.Categorical,
-        likelihoods.DiscretizedLogisticMixture,
-        likelihoods.GaussianMixture,
-    )
+    name: each
+    for module, base in ((likelihoods, likelihoods.Likelihood), (transforms, transforms.Transform))
+    for name, each in vars(module).items()
+    if inspect.isclass(each) and issubclass(each, base) and "__init__" in vars(each)
 }
 
 NO_SIZES = (-1, 1.5, 2.0, "3", None, NAN, (2,), [3], 10**12, 2**70, np.zeros(2), {}, 1j, True)
@@ -202,6 +210,11 @@ OWN = {
     "Flow": {"bijector": bijectors.ActNorm((4,))},
     "Dequantized": {"flow": models.StandardNormal((4,))},
     "Conv1x1": {"event_shape": (4,)},
+    "Bounded": {"bounds": (0.0, 1.0)},
+    # So that they are quickly built as far as to what is refused late.
+    "jet": {"patch": 2, "couplings": 2, "channel_couplings": 1, "width": 4, "heads": 1, "depth": 1},
+    "lmconv": {"width": 4, "depth": 1},
+    "multiscale_pixelrnn": {"width": 4, "depth": 1, "out_width": 4, "upsampled": 4},
     "Coupling": {
         "event_shape": (4,),
         "make_network": lambda n, m: networks.MLP(n, m, rngs=nnx.Rngs(0)),
@@ -244,8 +257,9 @@ def test_constructors(builder):
         for value in nonsense_for(name, parameter):
             if name == "event_shape" and value == () and build in SCALARS:
                 continue  # a scalar
-            given = GIVEN | OWN.get(builder, {}) | {"rngs": nnx.Rngs(0)}
-            given = {other: given[other] for other in given.keys() & required} | {name: value}
+            given = GIVEN | {"rngs": nnx.Rngs(0)}
+            given = {other: given[other] for other in given.keys() & required}
+            given |= OWN.get(builder, {}) | {name: value}
             problem = wrong(functools.partial(build, **given), name)
             if problem is not None:
                 problems.append((f"{builder}({name}={reprlib.repr(value)})", problem))
@@ -279,11 +293,19 @@ def no_arrays(good):
     ]
 
 
-def no_data(good, levels):
+NUM_KINDS = len(no_arrays(0.0))
+
+
+def no_shapes(good):
     """What is no batch of events."""
     wrong_shapes = [np.zeros((*good.shape, 7), good.dtype), good[..., None][..., :0]]
     wrong_shapes += [good.ravel()[0]] if good.ndim > 1 or good.size > 1 else []
-    return no_arrays(good) + wrong_shapes + no_values(good, levels)
+    return no_arrays(good) + wrong_shapes
+
+
+def no_data(good, levels):
+    """What is no batch of events with a density."""
+    return no_shapes(good) + no_values(good, levels)
 
 
 def no_values(good, levels):
@@ -298,7 +320,7 @@ NO_KEYS = (0, 1.5, "key", None, {}, [0, 1], np.zeros(2), np.zeros(3, np.uint32),
 NO_KEYS += (jax.random.split(KEY, 3), nnx.Rngs(0), np.zeros((2, 2), np.uint32))
 NO_COUNTS = (-1, 1.5, "2", None, (2,), NAN, 10**12, True, [2], {}, np.zeros(2))
 NO_METHODS = ("no such", 0, None, {}, ("auto",), NAN)
-NO_TEMPERATURES = (0, -1.0, NAN, INF, "1", {}, None, 1j, np.ones(2), True)
+NO_TEMPERATURES = (0, -1.0, NAN, INF, "1", {}, None, 1j, np.ones(2))
 
 
 def no_orders(size):
@@ -334,6 +356,7 @@ class Call(NamedTuple):
     method: str
     good: dict[str, object]
     bad: dict[str, list]
+    positional: int = 0
 
 
 def calls_of_model(model, example):
@@ -344,6 +367,9 @@ def calls_of_model(model, example):
     bad = {"x": no_data(x, model.levels), "context": no_contexts(context), "key": NO_KEYS}
     bad |= {"num_samples": NO_COUNTS, "method": NO_METHODS, "temperature": NO_TEMPERATURES}
     bad["optional key"] = [key for key in NO_KEYS if key is not None]
+    if isinstance(model, Density):  # of whole numbers, and of infinite ones, it is right
+        bad["x"] = [*no_data(x, None)[:-5], np.full_like(x, NAN)]
+    shapes = {"x": no_shapes(x), "key": NO_KEYS, "context": bad["context"][:NUM_KINDS]}
     if model.exactness == "exact":
         yield Call("log_prob", {"x": x, **given}, bad | {"key": bad["optional key"]})
     yield Call("elbo", {"x": x, "key": KEY, **given}, bad | {"dropout_key": bad["optional key"]})
@@ -353,8 +379,8 @@ def calls_of_model(model, example):
     bad_pairs = {name: bad[name] for name in ("key", "num_samples", "context", "method")}
     if model.exactness == "exact":
         yield Call("sample_and_log_prob", {"key": KEY, "num_samples": 2, **one}, bad_pairs)
-    yield Call("initialize", {"x": x, "key": KEY, **given}, bad)
-    yield Call("calibrate", {"x": x, "key": KEY, **given}, bad)
+    yield Call("initialize", {"x": x, "key": KEY, **given}, shapes)
+    yield Call("calibrate", {"x": x, "key": KEY, **given}, shapes)
     if model.latent_shape is not None:
         z = np.zeros((4, *model.latent_shape), np.float32)
         yield Call("infer", {"x": x, **given}, bad | {"key": bad["optional key"]})
@@ -383,14 +409,16 @@ def calls_of_bijector(bijector, example):
         bad += [] if bijector.event_ndims == 0 else [np.float32(0)]
         methods = ("inverse", "inverse_log_det", "initialize", "calibrate")
         for method in methods if name == "x" else ("forward", "forward_and_log_det"):
-            yield Call(method, {name: value, **given}, {name: bad, "context": bad_context})
+            own = next(iter(inspect.signature(getattr(bijector, method)).parameters))
+            bad_arguments = {own: bad, "context": bad_context}
+            yield Call(method, {own: value, **given}, bad_arguments, positional=1)
 
 
 def calls_of_conditional(conditional, example):
     x, context = example.data().astype(np.float32), example.context(conditional)
     given = {} if context is None else {"context": context}
     size, batch = conditional.num_positions, (4,)
-    bad = {"x": no_data(x, None)[: len(no_arrays(x)) + 3], "order": no_orders(size)}
+    bad = {"x": no_shapes(x), "order": no_orders(size)}
     bad |= {"context": no_contexts(context) if context is not None else ["x", {}, object()]}
     bad |= {"key": [key for key in NO_KEYS if key is not None]}
     bad |= {"n": (-1, size + 1, 1.5, "1", None, True, {}, NAN, np.zeros(2, int))}
@@ -399,7 +427,8 @@ def calls_of_conditional(conditional, example):
     bad |= {"t": (-1, size, 0.5, "0", None, {}, NAN, np.zeros(2, int))}
     bad |= {"method": NO_METHODS, "emit": (None, "emit", 0, {})}
     shape = (4, *conditional.position_shape)
-    bad |= {"x_previous": [*no_arrays(np.zeros(shape)), np.zeros((*shape, 7))]}
+    bad |= {"x_previous": no_arrays(np.zeros(shape))}
+    bad["x_previous"] += [np.zeros((*shape, 7))] if conditional.position_shape else []
     yield Call("__call__", {"x": x, **given}, bad)
     yield Call("init_cache", {"batch": batch, **given}, bad)
     yield Call("prefill", {"x": x, "n": 1, **given}, bad)
@@ -415,7 +444,9 @@ def problems_of(member, calls):
         names = inspect.signature(method).parameters
         for name in (name for name in names if name in call.bad):
             for value in call.bad[name]:
-                problem = wrong(functools.partial(method, **call.good | {name: value}))
+                given = call.good | {name: value}
+                first = [given.pop(each) for each in list(names)[: call.positional]]
+                problem = wrong(functools.partial(method, *first, **given))
                 if problem is not None:
                     what = f"{type(member).__name__}.{call.method}({name}={reprlib.repr(value)})"
                     problems.append((what, problem))
@@ -471,5 +502,32 @@ def test_calls_with_parameters(name):
     for method in methods:
         names = inspect.signature(getattr(member, method)).parameters
         own = {each: good.get(each, values) for each in names}
-        calls.append(Call(method, own, {each: bad[each] for each in names}))
+        calls.append(Call(method, own, {each: bad[each] for each in names}, len(names)))
     report(problems_of(member, calls))
+
+
+# --- what is as good as an array ---
+
+FORMS = {
+    "a list": lambda x: x.tolist(),
+    "double precision": lambda x: x.astype(np.float64 if x.dtype.kind == "f" else np.int64),
+    "another byte order": lambda x: x.astype(x.dtype.newbyteorder(">")),
+    "read-only": lambda x: np.broadcast_to(x, x.shape),
+    "a view backwards": lambda x: x[::-1].copy()[::-1],
+    "a masked array that masks nothing": lambda x: np.ma.masked_array(x),
+    "jax's": lambda x: jax.numpy.asarray(x),
+}
+
+
+@pytest.mark.parametrize("name", ["diagonal normal", "flow", "fvsbn"])
+def test_other_forms_of_the_data_give_the_same_answer(name):
+    example = registry.MODELS[name]
+    model = example.make(nnx.Rngs(0))
+    x = example.data(model.levels)
+    x = x.astype(np.float32 if model.levels is None else np.uint16)
+    expected = model.log_prob(x)
+    assert np.isfinite(expected).all()
+    for what, form in FORMS.items():
+        COUNTS["calls"] += 1
+        np.testing.assert_allclose(model.log_prob(form(x)), expected, rtol=1e-6, err_msg=what)
+        COUNTS["right answers"] += 1

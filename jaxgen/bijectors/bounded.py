@@ -11,7 +11,15 @@ import numpy as np
 from jax import Array
 
 from jaxgen.bijectors.base import Bijector
-from jaxgen.core import Buffer, Context, Shape, ShapeError, adapt_once, float_dtype, is_concrete
+from jaxgen.core import (
+    Buffer,
+    Context,
+    Shape,
+    adapt_once,
+    checked_arguments,
+    float_dtype,
+    is_concrete,
+)
 from jaxgen.functional.elementwise import (
     affine_forward,
     affine_inverse,
@@ -47,7 +55,8 @@ class Bounded(Bijector):
 
     Args:
         event_shape: the event's shape.
-        bounds: a pair ``(low, high)`` for each entry of the last axis; None for no bound.
+        bounds: a pair ``(low, high)`` for each entry of the last axis, or one for all; None for no
+            bound.
         alpha: the margin of the logits.
 
     Raises:
@@ -60,17 +69,11 @@ class Bounded(Bijector):
 
     event_shape: Shape
 
-    def __init__(self, event_shape: Shape, bounds: Sequence[Ends], alpha: float = 1e-6):
+    @checked_arguments
+    def __init__(self, event_shape: Shape, bounds: Bounds, alpha: float = 1e-6):
         self.event_shape = tuple(event_shape)
         self.event_ndims = len(self.event_shape)
-        if not 0 <= alpha < 0.5:
-            raise ValueError(f"Bounded: expected 0 <= alpha < 0.5, got {alpha}")
-        if len(bounds) != self.event_shape[-1]:
-            raise ShapeError(
-                f"Bounded: expected bounds for each of {self.event_shape[-1]} entries, got "
-                f"{len(bounds)}"
-            )
-        self.bounds = tuple(_ends(pair) for pair in bounds)
+        self.bounds = bounds_of_entries(bounds, self.event_shape[-1])
         self.alpha = float(alpha)
         self.shift = Buffer(jnp.zeros(self.event_shape[-1:]))
         self.log_scale = Buffer(jnp.zeros(self.event_shape[-1:]))

@@ -12,6 +12,7 @@ from jax import Array
 from jaxgen.conditionals.abilities import Abilities
 from jaxgen.conditionals.checks import CHECKED, check_batch, checked_call, checked_prefill
 from jaxgen.core import (
+    FUNCTION,
     Context,
     Key,
     Order,
@@ -24,6 +25,7 @@ from jaxgen.core import (
     check_order,
     checked_arguments,
     is_concrete,
+    read_as,
 )
 from jaxgen.functional import autoregressive, masks
 from jaxgen.functional.autoregressive import Cache, Emit, FixedPoint, Stretch
@@ -158,6 +160,7 @@ class Conditional(Abilities):
             The outputs, each as ``(*batch, *event_shape)``.
         """
         check_method(method)
+        emit = read_as(FUNCTION, emit, "emit", f"{type(self).__name__}.generate")
         if method == "jacobi":
             return self.generate_with_certificate(emit, batch, context, order, dtype=dtype)[0]
         where = f"{type(self).__name__}.generate"

@@ -1,7 +1,7 @@
 """Floor 1: what every module shares, a file a purpose."""
 
-from jaxgen.core.arguments import Shape, checked_arguments, described, read_as, shape_kind
-from jaxgen.core.arrays import check_array, check_key, spread
+from jaxgen.core.arguments import FUNCTION, Shape, checked_arguments, described, read_as, shape_kind
+from jaxgen.core.arrays import check_array, check_finite, check_key, spread
 from jaxgen.core.shapes import (
     METHODS,
     Context,
@@ -48,6 +48,7 @@ from jaxgen.core.variables import (
 )
 
 __all__ = [
+    "FUNCTION",
     "METHODS",
     "Buffer",
     "Context",
@@ -65,6 +66,7 @@ __all__ = [
     "check_array",
     "check_context",
     "check_event",
+    "check_finite",
     "check_grid",
     "check_key",
     "check_labels",

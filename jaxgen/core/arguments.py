@@ -159,7 +159,7 @@ def kind_of(name: str, annotation: Any) -> Kind | None:
         one = kind_of(name, parts[0])
         return None if one is None else _several(one)
     if origin is Callable:
-        return Kind("a function", _callable)
+        return FUNCTION
     if not isinstance(annotation, type) or annotation is inspect.Parameter.empty:
         return None
     if annotation is bool:
@@ -175,6 +175,15 @@ def kind_of(name: str, annotation: Any) -> Kind | None:
     if issubclass(annotation, nnx.Pytree):
         return Kind(f"a {annotation.__name__}", lambda value: _instance(value, annotation))
     return None
+
+
+def _callable(value: Any) -> Any:
+    if not callable(value):
+        raise TypeError
+    return value
+
+
+FUNCTION = Kind("a function", _callable)
 
 
 def shape_kind(least_axes: int) -> Kind:
@@ -254,12 +263,6 @@ def _interval(value: Any) -> tuple[float, float]:
     if not low < high:
         raise ValueError
     return low, high
-
-
-def _callable(value: Any) -> Any:
-    if not callable(value):
-        raise TypeError
-    return value
 
 
 def _bool(value: Any) -> bool:

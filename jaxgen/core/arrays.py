@@ -44,6 +44,7 @@ def check_array(value: Any, where: str, name: str = "x") -> Any:
             f"{where}: expected numbers for {name}, got {np.ma.count_masked(value)} masked values; "
             f"fill them first"
         )
+    value = np.asarray(value)  # of no subclass, which JAX refuses
     if not _holds_numbers(value.dtype):
         raise TypeError(
             f"{where}: expected an array of numbers for {name}, got {described(given)}"
@@ -75,6 +76,30 @@ def spread(value: Any, shape: Shape, where: str, name: str) -> Array:
             f"{where}: expected for {name} an array that broadcasts to {shape}, got shape "
             f"{given.shape}"
         ) from None
+
+
+def check_finite(
+    value: Array | np.ndarray, where: str, name: str = "x", *, infinite: bool = False
+) -> None:
+    """Refuses real numbers of which some are NaN or infinite, where they can be seen.
+
+    Args:
+        value: an array.
+        where, name: for the message.
+        infinite: lets infinite ones pass, where they have a density, of 0.
+
+    Raises:
+        ValueError: saying how many.
+    """
+    if isinstance(value, jax.core.Tracer) or not jnp.issubdtype(value.dtype, jnp.floating):
+        return
+    bad = np.asarray(value)
+    bad = bad[np.isnan(bad) if infinite else ~np.isfinite(bad)]
+    if bad.size:
+        raise ValueError(
+            f"{where}: expected finite numbers for {name}, got {bad.size} of {value.size} NaN or "
+            f"infinite, the first {bad[0]}"
+        )
 
 
 def check_key(key: Any, where: str, name: str = "key") -> None:

@@ -109,6 +109,8 @@ def check_context(
     A context with fewer batch axes is broadcast, so one context can serve a whole batch. A real one
     is float32 or better.
     """
+    if context is not None:
+        context = check_array(context, where, "context")
     if context_shape is None:
         return None
     if context is None:
@@ -117,7 +119,7 @@ def check_context(
             f"{where}: this is a conditional model; expected a context of shape ({expected}), got "
             f"None"
         )
-    context = at_least_single(jnp.asarray(check_array(context, where, "context")))
+    context = at_least_single(jnp.asarray(context))
     own = batch_shape(context, context_shape, f"{where}, context")
     try:
         return jnp.broadcast_to(context, batch + context_shape)
@@ -141,7 +143,9 @@ def check_order(order: Any, size: int, where: str) -> Array:
             f"{where}: expected an order of {size} integers, got {order.dtype}{order.shape}"
         )
     if known is not None and sorted(known.tolist()) != list(range(size)):
-        raise ShapeError(f"{where}: the order is not a permutation of 0..{size - 1}")
+        raise ShapeError(
+            f"{where}: the order is not a permutation of 0..{size - 1}, got {known.tolist()}"
+        )
     return order
 
 

@@ -14,6 +14,7 @@ from jax import Array
 from jaxgen.core import (
     Shape,
     ShapeError,
+    batch_shape,
     check_array,
     check_params,
     read_as,
@@ -48,11 +49,14 @@ def _checked_sample(method: Callable[..., Array]) -> Callable[..., Array]:
         where = f"{type(self).__name__}.sample"
         position = read_as(shape_kind(0), position_shape, "position_shape", where)
         params, noise = check_array(params, where, "params"), check_array(noise, where, "noise")
-        if not params.ndim or params.shape[-1] != (expected := self.num_params(position)):
+        expected = self.num_params(position)
+        real = jnp.issubdtype(params.dtype, jnp.floating)
+        if not real or not params.ndim or params.shape[-1] != expected:
             raise ShapeError(
-                f"{where}: expected params (*grid, {expected}) for a position of shape {position}, "
-                f"got {params.shape}"
+                f"{where}: expected real params (*grid, {expected}) for a position of shape "
+                f"{position}, got {params.dtype}{params.shape}"
             )
+        batch_shape(params[..., 0], noise.shape[: params.ndim - 1], f"{where}, params")
         return method(self, jnp.asarray(params), jnp.asarray(noise), position)
 
     return checked

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Shape, checked_arguments
+from jaxgen.core import Shape, check_finite, checked_arguments
 from jaxgen.functional import likelihoods as f
 from jaxgen.functional.statistics import location_and_scale
 from jaxgen.likelihoods.base import Likelihood, position_shape_of, sum_position
@@ -27,6 +27,7 @@ class Real(Likelihood):
                 f"{type(self).__name__}: expected real values, got {value.dtype}; for integer "
                 f"levels use a Categorical head"
             )
+        check_finite(value, type(self).__name__, "the values")
 
 
 class Normal(Real):

@@ -246,6 +246,7 @@ class Model(nnx.Module):
 
         ``adapt`` is the one of the two that goes on, to be called on the parts.
         """
+        self._events(x, context, adapt.name)
         return self
 
     def check_data(self, x: Array | np.ndarray) -> None:
@@ -325,7 +326,7 @@ class Model(nnx.Module):
         if isinstance(value, jax.core.Tracer):
             return value
         try:
-            number = float(value)
+            number = np.nan if isinstance(value, str) else float(value)
         except (TypeError, ValueError):
             number = np.nan
         if not fits(number):

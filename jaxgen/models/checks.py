@@ -39,6 +39,7 @@ _METHODS = (
     "sample_and_log_prob",
     "complete",
     "conditional_log_prob",
+    "observed_log_prob",
     "conditions_exactly",
     "infer",
     "decode",

@@ -30,6 +30,7 @@ from jaxgen.core import (
     Key,
     Shape,
     adapt_once,
+    check_finite,
     check_labels,
     checked_arguments,
     float_dtype,
@@ -51,6 +52,7 @@ class Density(Model):
 
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         x, context = self._events(x, context, "log_prob")
+        check_finite(x, f"{type(self).__name__}.log_prob", infinite=True)
         return self._score(x.astype(float_dtype(x.dtype)), context)
 
     def initialize(self, x: Array, key: Array, context: Context = None) -> Self:

@@ -21,6 +21,7 @@ from jaxgen.core import (
     Shape,
     ShapeError,
     batch_shape,
+    check_finite,
     checked_arguments,
     common_context,
     map_modules,
@@ -93,6 +94,7 @@ class Flow(Model):
 
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         x, context = self._events(x, context, "log_prob")
+        check_finite(x, "Flow.log_prob")
         bijector_key, base_key = split_key(key, 2)
         event_ndims = self.bijector.side_ndims("data")
         seen = self._seen(context)
@@ -135,6 +137,7 @@ class Flow(Model):
         Of a flow on a flow they are those of the innermost one, ``(*batch, *latent_shape)``.
         """
         x, context = self._events(x, context, "infer")
+        check_finite(x, "Flow.infer")
         z = self.bijector.inverse(x, self._seen(context))
         if self.base.latent_shape is None:
             return z
@@ -144,6 +147,7 @@ class Flow(Model):
         """The data ``f(z)`` of a latent: the inverse of :meth:`infer`."""
         where = "Flow.decode"
         z = jnp.asarray(z)
+        check_finite(z, where, "z")
         context = self._context(context, batch_shape(z, self.latent_shape, where), where)
         if self.base.latent_shape is not None:
             z = self.base.decode(z, self._base_context(context))

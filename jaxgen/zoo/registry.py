@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from flax import nnx
 
+from jaxgen.bijectors.bounded import bounds_of_entries
 from jaxgen.core import Shape, checked_arguments, described, replace, unknown
 from jaxgen.models import Model
 from jaxgen.zoo.arguments import NEEDS, explained
@@ -35,6 +36,9 @@ def constructor(function: C) -> C:
         for name, needed in NEEDS.items():
             if name in kwargs and kwargs.get(needed) is None:
                 refuse_ignored(function.__name__, f"without {needed}", **{name: kwargs[name]})
+        event_shape = args[0] if args else kwargs.get("event_shape")
+        if event_shape is not None and "bounds" in kwargs:  # before anything is built
+            bounds_of_entries(kwargs["bounds"], event_shape[-1])
         try:
             model = function(*args, **kwargs)
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
