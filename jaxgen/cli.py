@@ -73,14 +73,14 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(run=_evaluate)
 
     sample = commands.add_parser(
-        "sample", help="draw samples from a run's model, as a picture or as sound"
+        "sample", help="draw samples from a run's model, as a picture, sound or text"
     )
     sample.add_argument("run_dir", metavar="RUN", help="the run directory")
-    sample.add_argument("--num", type=int, default=64, help="how many (default 64)")
+    sample.add_argument("--num", type=int, help="how many (default 64; 4 texts)")
     sample.add_argument(
         "--out",
-        default="samples.png",
-        help="the picture (default samples.png); for a run of sound also a .wav file",
+        help="the picture (default samples.png), for a run of sound also a .wav file; for a run of "
+        "text a .txt file (default: it is printed)",
     )
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument(
@@ -175,19 +175,22 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _sample(options: argparse.Namespace) -> int:
-    from jaxgen.runs import sample
+    from jaxgen.runs import Run, joined, sample, sample_text
 
-    sample(
-        options.run_dir,
-        options.out,
-        num=options.num,
-        seed=options.seed,
-        temperature=options.temperature,
-        top_p=options.top_p,
-        length=options.length,
-        file=options.file,
-    )
-    print(options.out)
+    how = {
+        "seed": options.seed,
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        "length": options.length,
+        "file": options.file,
+    }
+    if options.out is None and Run.read(options.run_dir).vocabulary is not None:
+        texts = sample_text(options.run_dir, num=4 if options.num is None else options.num, **how)
+        print(joined(texts), end="")
+        return 0
+    out = options.out or "samples.png"
+    sample(options.run_dir, out, num=64 if options.num is None else options.num, **how)
+    print(out)
     return 0
 
 

@@ -1,7 +1,7 @@
 """Floor 8: recipes, experiment files and run directories."""
 
 from jaxgen.runs.directory import Run
-from jaxgen.runs.draw import interpolate_run, sample
+from jaxgen.runs.draw import interpolate_run, joined, sample, sample_text
 from jaxgen.runs.files import ExperimentFile, load_recipe
 from jaxgen.runs.recipe import Recipe
 from jaxgen.runs.record import complete_run, evaluate_run
@@ -17,9 +17,11 @@ __all__ = [
     "complete_run",
     "evaluate_run",
     "interpolate_run",
+    "joined",
     "load",
     "load_recipe",
     "sample",
+    "sample_text",
     "save",
     "train",
 ]

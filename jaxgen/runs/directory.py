@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from jaxgen.core import Shape
-from jaxgen.data import Dataset
+from jaxgen.data import Dataset, Vocabulary
 from jaxgen.models import Model
 from jaxgen.runs.files import ExperimentFile
 from jaxgen.runs.recipe import Functions, Recipe
@@ -35,7 +35,7 @@ class Run:
     Args:
         path: the directory.
         recipe: what is trained there, with its name.
-        event_shape, levels, num_classes, rate: of the training data.
+        event_shape, levels, num_classes, rate, vocabulary: of the training data.
         file: the name of the experiment file, if the model is defined there.
     """
 
@@ -45,12 +45,13 @@ class Run:
     levels: int | None
     num_classes: int | None
     rate: int | None
+    vocabulary: Vocabulary | None = None
     file: str | None = None
 
     @classmethod
     def new(cls, path: Path, recipe: Recipe, data: Dataset, file: str | None) -> Self:
         """The run of a recipe on these training data, not yet written."""
-        about = (data.event_shape, data.levels, data.num_classes, data.rate)
+        about = (data.event_shape, data.levels, data.num_classes, data.rate, data.vocabulary)
         return cls(path, recipe, *about, file=file)
 
     @classmethod
@@ -72,10 +73,13 @@ class Run:
             for name, number in numbers.items():
                 if not isinstance(number, int | None):
                     raise TypeError(f"{name}: expected int or None, got {number!r}")
+            text = config.get("vocabulary")
+            vocabulary = None if text is None else Vocabulary(**text)
             recipe = dataclasses.replace(Recipe.from_dict(config["recipe"]), name=config["name"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise damaged(path, error) from error
-        return cls(path, recipe, tuple(shape), **numbers, file=config.get("file"))
+        file = config.get("file")
+        return cls(path, recipe, tuple(shape), **numbers, vocabulary=vocabulary, file=file)
 
     @property
     def name(self) -> str:
@@ -91,6 +95,7 @@ class Run:
             "levels": self.levels,
             "num_classes": self.num_classes,
             "rate": self.rate,
+            "vocabulary": None if self.vocabulary is None else dataclasses.asdict(self.vocabulary),
             "file": self.file,
         }
 

@@ -66,6 +66,7 @@ def train(
         per_unit = mean_size(model, batch) * math.log(2.0) if in_bits else 1.0
         curve = loss_curve(rows, per_unit, "bits/dim" if in_bits else "nats")
         curve.savefig(out / "loss.png", dpi=120)
-    sample(out, out / "samples.png", num=64, file=source)
+    samples = "samples.png" if run.vocabulary is None else "samples.txt"
+    sample(out, out / samples, num=64, file=source)
     print(evaluate_run(out, file=source))
     return result

@@ -1,0 +1,66 @@
+"""A run of text: its vocabulary is kept, its samples are text."""
+
+import json
+
+import pytest
+
+from jaxgen.cli import main
+from jaxgen.data import Vocabulary
+from jaxgen.runs import Run, sample_text
+
+FILE = """
+from jaxgen.runs import Recipe
+from jaxgen.training import TrainSettings
+
+recipe = Recipe(
+    "recurrent",
+    "text:{path}:6{unit}",
+    {{"levels": {levels}, "width": 4}},
+    train=TrainSettings(steps=2, batch_size=8),
+)
+"""
+
+
+@pytest.fixture(scope="module", params=["characters", "bytes"])
+def run(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("text")
+    (folder / "some.txt").write_text("abcd\n" * 80, encoding="utf-8")
+    unit, levels = ("", 6) if request.param == "characters" else (":bytes", 256)
+    text = FILE.format(path=folder / "some.txt", unit=unit, levels=levels)
+    text = text.replace('"fvsbn"', '"recurrent"').replace('{"levels', '{"width": 4, "levels')
+    (folder / "experiment.py").write_text(text)
+    assert main(["train", str(folder / "experiment.py"), "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def test_the_vocabulary_is_in_the_run(run):
+    vocabulary = Run.read(run).vocabulary
+    assert vocabulary in (Vocabulary("\nabcd"), Vocabulary())
+    config = json.loads((run / "config.json").read_text())
+    assert config["vocabulary"] == {"characters": vocabulary.characters}
+    assert (run / "samples.txt").is_file()
+    assert not (run / "samples.png").exists()
+
+
+def test_samples_are_printed_or_written(run, tmp_path, capsys):
+    assert main(["sample", str(run), "--num", "3", "--seed", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert printed == f"\n{'-' * 40}\n".join(sample_text(run, num=3, seed=1)) + "\n"
+    path = tmp_path / "texts.txt"
+    assert main(["sample", str(run), "--num", "3", "--seed", "1", "--out", str(path)]) == 0
+    assert path.read_text(encoding="utf-8") == printed
+
+
+def test_other_runs_have_no_text(tmp_path, capsys):
+    (tmp_path / "experiment.py").write_text(
+        """
+from jaxgen.runs import Recipe
+from jaxgen.training import TrainSettings
+
+recipe = Recipe("fvsbn", "digits", {"levels": 17}, train=TrainSettings(steps=1, batch_size=8))
+"""
+    )
+    run = str(tmp_path / "run")
+    assert main(["train", str(tmp_path / "experiment.py"), "--out", run]) == 0
+    assert main(["sample", run, "--out", str(tmp_path / "samples.txt")]) == 1
+    assert "expected a run of text for text" in capsys.readouterr().err
