@@ -95,25 +95,25 @@ def warn_of_columns(model: Model, x: np.ndarray | jax.Array, names: Sequence[str
     constant = columns.low == columns.high
     away = np.maximum(columns.high - columns.median, columns.median - columns.low)
     found = {
-        "no bound, for their columns are constant": (constant, "leave them out"),
-        "no bound, for their columns repeat values": (
+        "a density has no bound over constant columns": (constant, "leave them out"),
+        "a density has no bound over columns of repeated values": (
             columns.repeats & ~constant,
             "add noise of the size that they were rounded to, or model their levels "
             "(jaxgen.models.Dequantized)",
         ),
-        "heavy tails, so that one scale does not fit all of their columns": (
+        "one scale does not fit columns with outliers or heavy tails": (
             (columns.spread > 0) & (away > _FAR * columns.spread),
             "clip or transform them (numpy.arcsinh of standardised values), or use a base with "
             "such tails (jaxgen.models.StudentT)",
         ),
     }
     said = [
-        f"densities with {what}: {_names(which, x, names)}; {advice}"
+        f"{what}, here {_names(which, x, names)}: {advice}"
         for what, (which, advice) in found.items()
         if which.any()
     ]
     if said:
-        warnings.warn("fit: " + ". ".join(said), ColumnWarning, stacklevel=3)
+        warnings.warn("fit: " + "; ".join(said), ColumnWarning, stacklevel=3)
 
 
 def _numbers_of(x: np.ndarray | jax.Array) -> _Columns:
