@@ -5,7 +5,7 @@ r"""The map between the real line and what lies on one side of a number.
 Seen from the data it is a logarithm, which turns their unit into a shift. On the wrong side of the
 end ``a`` ``log|dz/dx|`` is ``-inf``, with the derivative 0, and ``z`` only holds the place of a
 value. The end itself, which a value may reach by rounding, counts as the number next to it, and
-what *forward* gives is never nearer than that.
+what *forward* gives is never nearer than that, nor beyond the floats.
 """
 
 import jax.numpy as jnp
@@ -28,7 +28,10 @@ def half_line_forward(
     ([4.0, 4.0], [0.0, 0.0])
     """
     first = _next_to(end, side, z.dtype)
-    x = jnp.asarray(end, z.dtype) + jnp.asarray(side, z.dtype) * jnp.exp(z)
+    # Not `minimum`, whose derivative at the largest number is a half.
+    largest = float(jnp.finfo(z.dtype).max) / 4
+    away = jnp.where(z > np.log(largest), largest, jnp.exp(z))
+    x = jnp.asarray(end, z.dtype) + jnp.asarray(side, z.dtype) * away
     beyond = (x - first) * jnp.asarray(side, z.dtype) < 0
     return jnp.where(beyond, first, x), z
 
