@@ -8,7 +8,7 @@ with :mod:`jaxgen.zoo` for the models of the literature, or compose :mod:`jaxgen
 import importlib
 from typing import Any
 
-from jaxgen.core import Buffer, ShapeError, compute_in, freeze, num_parameters
+from jaxgen.core import Buffer, ShapeError, compute_in, freeze, num_parameters, summary
 
 __version__ = "0.1.0"
 
@@ -37,6 +37,7 @@ __all__ = [
     "load",
     "num_parameters",
     "save",
+    "summary",
     *_SUBMODULES,
 ]
 

@@ -10,7 +10,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.checks import CHECKED, checked_adapt
-from jaxgen.core import Context, Key, Shape, ShapeError
+from jaxgen.core import Context, Key, Shape, ShapeError, brief
 
 B = TypeVar("B", bound="Bijector")
 
@@ -76,6 +76,12 @@ class Bijector(nnx.Module):
                 setattr(cls, name, checked(cls.__dict__[name]))
         cls.forward_takes_key = _takes_key(cls.forward_and_log_det)
         cls.inverse_takes_key = _takes_key(cls.inverse_and_log_det)
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def __str__(self) -> str:
+        return brief(self)
 
     def forward_and_log_det(self, z: Array, context: Context = None) -> tuple[Array, Array]:
         """``x = f(z)`` and ``log|det dx/dz|``.

@@ -140,6 +140,8 @@ class Scan(Bijector):
     (2, 3)
     """
 
+    stacked = ("steps",)  # along a leading axis, see jaxgen.summary
+
     @checked_arguments
     def __init__(
         self, make_step: Callable[[nnx.Rngs], Bijector], num_steps: int, *, rngs: nnx.Rngs

@@ -6,7 +6,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key
+from jaxgen.core import Context, Key, brief
 
 
 class Abilities(nnx.Module):
@@ -18,6 +18,12 @@ class Abilities(nnx.Module):
 
     order_agnostic: bool = False
     stationary: bool = False  # whether its parameters know of no positions, and of no length
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def __str__(self) -> str:
+        return brief(self)
 
     def initialize(self, x: Array, context: Context = None) -> Self:
         """The network adapted to a first batch of what it reads; most return themselves.

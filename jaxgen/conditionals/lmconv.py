@@ -122,6 +122,8 @@ class LMConv(Conditional):
     (5, 4, 4, 2)
     """
 
+    stacked = ("blocks",)  # along a leading axis, see jaxgen.summary
+
     @checked_arguments
     def __init__(
         self,

@@ -58,6 +58,8 @@ class PixelCNN(Conditional):
 
     fixed_order = True
 
+    stacked = ("blocks",)  # along a leading axis, see jaxgen.summary
+
     @checked_arguments
     def __init__(
         self,

@@ -63,6 +63,8 @@ class _PixelRNN(Conditional):
 
     fixed_order = True
 
+    stacked = ("layers",)  # along a leading axis, see jaxgen.summary
+
     @checked_arguments
     def __init__(
         self,

@@ -76,6 +76,11 @@ class Stage(nnx.Module):
         rngs: where the initial weights come from.
     """
 
+    stacked = (
+        "descent",
+        "ascent",
+    )  # along a leading axis, see jaxgen.summary
+
     def __init__(
         self, layer: MakeLayer, width: int, *, blocks: int, resolutions: int, rngs: nnx.Rngs
     ):

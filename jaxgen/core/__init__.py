@@ -37,6 +37,7 @@ from jaxgen.core.structure import (
     leaves_by_path,
     plain,
 )
+from jaxgen.core.summary import brief, summary
 from jaxgen.core.updates import M, compute_in, map_modules, replace, unstack
 from jaxgen.core.variables import (
     Buffer,
@@ -63,6 +64,7 @@ __all__ = [
     "at_least_single",
     "attributes",
     "batch_shape",
+    "brief",
     "check_array",
     "check_context",
     "check_event",
@@ -95,6 +97,7 @@ __all__ = [
     "shape_kind",
     "split_key",
     "spread",
+    "summary",
     "take_class",
     "unknown",
     "unpack_params",

@@ -17,6 +17,7 @@ from jaxgen.core import (
     ShapeError,
     at_least_single,
     batch_shape,
+    brief,
     check_context,
     is_concrete,
 )
@@ -61,6 +62,12 @@ class Model(nnx.Module):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         check_methods(cls)
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def __str__(self) -> str:
+        return brief(self)
 
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """``log p(x | context)`` in nats.

@@ -110,6 +110,8 @@ class GatedResNet(nnx.Module):
     (2, 6, 6, 4)
     """
 
+    stacked = ("blocks",)  # along a leading axis, see jaxgen.summary
+
     @checked_arguments
     def __init__(
         self,

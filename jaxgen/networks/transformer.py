@@ -157,6 +157,8 @@ class Transformer(nnx.Module):
     (5, 8)
     """
 
+    stacked = ("blocks",)  # along a leading axis, see jaxgen.summary
+
     @checked_arguments
     def __init__(
         self,

@@ -55,7 +55,7 @@ class NonFiniteLossError(FloatingPointError):
     """The loss or its gradient became NaN or infinite."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class FitResult:
     """What training gives back.
 
@@ -71,6 +71,13 @@ class FitResult:
     history: list[dict[str, Any]]
     best_step: int
     interrupted: bool
+
+    def __repr__(self) -> str:
+        last = self.history[-1] if self.history else None
+        return (
+            f"FitResult(best_step={self.best_step}, interrupted={self.interrupted}, "
+            f"model={self.model!r}, last of {len(self.history)} rows of history={last})"
+        )
 
 
 def fit(
