@@ -1,7 +1,7 @@
 """Autoregressive models: the chain rule over a conditional and a likelihood."""
 
 import math
-from typing import Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -291,7 +291,7 @@ class Autoregressive(Model):
             within = padding.within(self.conditional, lengths, batch, order).reshape(*batch, -1)
             x, observed = completion.hide_missing(self.conditional, x, within), observed & within
         self.likelihood.check(x)
-        return self.score_parts(x, observed, context, order, within)[1]
+        return self.score_parts(x, observed, context, order, within=within)[1]
 
     def observed_log_prob(
         self, x: Array, observed: Mask, context: Context = None, *, order: Order = None
@@ -324,11 +324,11 @@ class Autoregressive(Model):
         return x, context, observed
 
     def score_parts(
-        self, x: Array, observed: Mask, context: Context, order: Order, within: Array | None = None
+        self, x: Array, observed: Mask, context: Context, order: Order, **options: Any
     ) -> tuple[Array, Array]:
         """:func:`~jaxgen.models.completion.score_parts`, of arguments that have been checked."""
         parts = (self.network, self.likelihood, self.border.inwards(x), observed, context, order)
-        return completion.score_parts(*parts, within, self.border.log_volume())
+        return completion.score_parts(*parts, volume=self.border.log_volume(), **options)
 
     def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
         parts = (self.conditional, self.likelihood, x, context)

@@ -6,13 +6,11 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax import Array
 
 from jaxgen.core import (
     Context,
     Key,
-    Mask,
     Shape,
     ShapeError,
     at_least_single,
@@ -21,7 +19,8 @@ from jaxgen.core import (
     check_context,
     is_concrete,
 )
-from jaxgen.models.checks import ABILITIES, check_methods
+from jaxgen.models.abilities import Abilities
+from jaxgen.models.checks import check_methods
 
 
 class Sampling(NamedTuple):
@@ -32,7 +31,7 @@ class Sampling(NamedTuple):
 
 
 @check_methods
-class Model(nnx.Module):
+class Model(Abilities):
     r"""A probability distribution over events, possibly given a context.
 
     ``exactness`` says what the model knows about ``log p(x)``:
@@ -50,9 +49,6 @@ class Model(nnx.Module):
     event_shape: Shape
     context_shape: Shape | None = None
     exactness: str = "exact"
-    # What a model can do beyond this is said by attributes: None where it cannot.
-    latent_shape: Shape | None = None  # with infer, decode and reconstruct
-    grid_shape: Shape | None = None  # of positions, with complete and conditional_log_prob
     levels: float | None = None  # integers 0 .. levels - 1, which may be inf; None for reals
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
     # How it was built, in JSON, if by a constructor of the zoo or a recipe. It is one string, which
@@ -161,66 +157,6 @@ class Model(nnx.Module):
         x = self.sample(key, num_samples, context, method=method)
         return x, self.log_prob(x, context)
 
-    def complete(
-        self, key: Array, x: Array, observed: Mask, num_samples: int, context: Context = None
-    ) -> Array:
-        """Draws the missing part of events given the observed part.
-
-        See :meth:`Autoregressive.complete <jaxgen.models.Autoregressive.complete>`.
-
-        Raises:
-            TypeError: if the model is not autoregressive: its ``grid_shape`` is None.
-        """
-        raise self._lacks("complete", "grid_shape")
-
-    def conditional_log_prob(self, x: Array, observed: Mask, context: Context = None) -> Array:
-        """``log p(missing part | observed part)`` in nats; as for :meth:`complete`."""
-        raise self._lacks("conditional_log_prob", "grid_shape")
-
-    def observed_log_prob(self, x: Array, observed: Mask, context: Context = None) -> Array:
-        """``log p(observed part)`` in nats, whatever stands at missing positions, NaN too."""
-        raise self._lacks("observed_log_prob", "grid_shape")
-
-    def conditions_exactly(self, observed: Mask) -> bool:
-        """Whether these are exact for a mask of ``grid_shape``, or for many."""
-        raise self._lacks("conditions_exactly", "grid_shape")
-
-    def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
-        """The latent of data, array ``(*batch, *latent_shape)``.
-
-        Args:
-            x: array ``(*batch, *event_shape)``.
-            context: array ``(*batch, *context_shape)`` for a conditional model.
-            key: of the noise, for a model that has some between data and latents; None for the
-                middle of it.
-
-        Raises:
-            TypeError: if the model has no latents: its ``latent_shape`` is None.
-        """
-        raise self._lacks("infer", "latent_shape")
-
-    def decode(self, z: Array, context: Context = None) -> Array:
-        """The data of a latent, array ``(*batch, *event_shape)``: the way back of :meth:`infer`.
-
-        Raises:
-            TypeError: if the model has no latents: its ``latent_shape`` is None.
-        """
-        raise self._lacks("decode", "latent_shape")
-
-    def reconstruct(self, x: Array, context: Context = None) -> Array:
-        """Data taken to their latents and back, array ``(*batch, *event_shape)``.
-
-        Raises:
-            TypeError: if the model has no latents: its ``latent_shape`` is None.
-        """
-        if self.latent_shape is None:
-            raise self._lacks("reconstruct", "latent_shape")
-        return self.decode(self.infer(x, context), context)
-
-    def _lacks(self, method: str, ability: str) -> TypeError:
-        """The error of a method whose ability this model has not."""
-        return TypeError(f"{type(self).__name__}.{method}: {ABILITIES[ability]}")
-
     def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
         """The model with the location and scale of a whole data set, before :meth:`initialize`.
 
@@ -269,7 +205,7 @@ class Model(nnx.Module):
         if bad:
             raise ValueError(
                 f"{type(self).__name__}: the data hold {bad} NaN or infinite values; remove or "
-                f"fill them first"
+                f"fill them first, or say what is observed (fit with observed=~np.isnan(x))"
             )
 
     def check_context(self, context: Array | np.ndarray) -> None:

@@ -26,7 +26,7 @@ ABILITIES = {
     "Ensemble of its orders, and an Embedded one of these",
 }
 
-M = TypeVar("M", bound="type[Model]")
+M = TypeVar("M", bound=type)
 
 # (value, where, name) -> the value to go on with
 _Check = Callable[[Any, str, str], Any]
@@ -40,6 +40,7 @@ _METHODS = (
     "complete",
     "conditional_log_prob",
     "observed_log_prob",
+    "observed_elbo",
     "conditions_exactly",
     "infer",
     "decode",

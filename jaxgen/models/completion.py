@@ -236,6 +236,8 @@ def score_parts(
     order: Order = None,
     within: Array | None = None,
     volume: Array | float = 0.0,
+    *,
+    key: Key = None,
 ) -> tuple[Array, Array]:
     """The log-probabilities of what is observed and, given it, of what is missing, in nats.
 
@@ -246,16 +248,19 @@ def score_parts(
     """
 
     def score(
-        x: Array, observed: Array, context: Context, within: Array | None
+        x: Array, observed: Array, context: Context, within: Array | None, key: Key
     ) -> tuple[Array, Array]:
         first = observed_first(network, observed, order)
-        return _score_both(network, likelihood, x, observed, context, first, within, volume)
+        parts = (network, likelihood, x, observed, context, first, within, volume)
+        return _score_both(*parts, key=key)
 
     mask = jnp.asarray(observed)
     if mask.ndim == 1:
-        return score(x, mask, context, within)
+        return score(x, mask, context, within, key)
     batch = x.shape[: x.ndim - len(network.event_shape)]
-    there, missing = jax.vmap(score)(*one_by_one(batch, x, mask, context, within))
+    keys = None if key is None else jax.random.split(key, math.prod(batch))
+    parts = (*one_by_one(batch, x, mask, context, within), keys)
+    there, missing = jax.vmap(score)(*parts)
     return there.reshape(batch), missing.reshape(batch)
 
 

@@ -164,6 +164,19 @@ class Embedded(Model):
         """As :meth:`Model.observed_log_prob`; further options are the model's own."""
         return self.model.observed_log_prob(x, observed, self.embed(context), **options)
 
+    def observed_elbo(
+        self,
+        x: Array,
+        observed: Mask,
+        key: Array,
+        context: Context = None,
+        *,
+        dropout_key: Key = None,
+    ) -> Array:
+        network_key, dropout_key = split_key(dropout_key, 2)
+        embedded = self.embed(context, key=network_key)
+        return self.model.observed_elbo(x, observed, key, embedded, dropout_key=dropout_key)
+
     def conditions_exactly(self, observed: Mask, **options: Any) -> bool:
         return self.model.conditions_exactly(observed, **options)
 

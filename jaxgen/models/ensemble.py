@@ -14,7 +14,7 @@ from jaxgen.functional import support
 from jaxgen.models import completion
 from jaxgen.models.autoregressive import Autoregressive
 from jaxgen.models.base import Adapt, Model
-from jaxgen.models.order_agnostic import one_step
+from jaxgen.models.order_agnostic import in_groups, one_step
 from jaxgen.models.weighting import equal, weighting_named
 
 _DRAWN_AT_ONCE = 32
@@ -126,23 +126,53 @@ class Ensemble(Model):
             border = self.model.border
             parts = (self.model.network, self.model.likelihood, border.inwards(x), key, context)
             return one_step(*parts, dropout_key=dropout_key) + jnp.sum(border.log_volume())
-        batch = x.shape[: x.ndim - len(self.event_shape)]
-        rows = math.prod(batch)
-        groups = math.gcd(rows, min(self.orders_per_batch, self.num_members))
-        flat = x.reshape(groups, rows // groups, *self.event_shape)
-        contexts = (
-            None
-            if context is None
-            else context.reshape(groups, rows // groups, *context.shape[len(batch) :])
-        )
-        picks = jax.random.choice(key, self.num_members, (groups,), replace=False)
-        keys = None if dropout_key is None else jax.random.split(dropout_key, groups)
 
-        def group(x, context, pick, key):
+        def score(pick: Array, key: Key, x: Array, context: Context) -> Array:
             model, order = self._member(pick)
             return model.log_prob(x, context, order=order, key=key)
 
-        return jax.vmap(group)(flat, contexts, picks, keys).reshape(batch)
+        batch = x.shape[: x.ndim - len(self.event_shape)]
+        groups = (self.orders_per_batch, self.num_members)
+        return in_groups(score, batch, *groups, key, dropout_key, x, context)
+
+    def observed_elbo(
+        self,
+        x: Array,
+        observed: Mask,
+        key: Array,
+        context: Context = None,
+        *,
+        dropout_key: Key = None,
+    ) -> Array:
+        """As :meth:`elbo`, of the observed part, which goes first in every order that is drawn."""
+        x, context, mask = self._masked(x, observed, context, "observed_elbo")
+        if self.model.conditional.order_agnostic:
+            border, there = self.model.border, jnp.asarray(mask)
+            parts = (self.model.network, self.model.likelihood, border.inwards(x), key, context)
+            estimate = one_step(*parts, there, dropout_key=dropout_key)
+            volume = jnp.broadcast_to(border.log_volume(), self.grid_shape).reshape(-1)
+            return estimate + jnp.sum(jnp.where(there, volume, 0.0), axis=-1)
+
+        def score(pick: Array, key: Key, x: Array, context: Context, mask: Array) -> Array:
+            model, order = self._member(pick)
+            return model.score_parts(x, mask, context, order, key=key)[0]
+
+        batch = x.shape[: x.ndim - len(self.event_shape)]
+        masks = jnp.broadcast_to(jnp.asarray(mask), (*batch, mask.shape[-1]))
+        groups = (self.orders_per_batch, self.num_members)
+        return in_groups(score, batch, *groups, key, dropout_key, x, context, masks)
+
+    def _masked(
+        self, x: Array, observed: Mask, context: Context, name: str
+    ) -> tuple[Array, Array | None, Mask]:
+        """The checked arguments of a method: of the events the observed part, and a mask of
+        positions."""
+        x, context = self._events(x, context, name)
+        network, batch = self.model.conditional, x.shape[: x.ndim - len(self.event_shape)]
+        mask = completion.flat_mask(network, observed, batch, f"Ensemble.{name}")
+        x = completion.hide_missing(network, x, mask)
+        self.model.check_data(x)
+        return x, context, mask
 
     def complete(
         self,
@@ -166,11 +196,8 @@ class Ensemble(Model):
             ValueError: for an unknown ``weighting``.
         """
         weigh = weighting_named(weighting)
-        x, context = self._events(x, context, "complete")
-        network, batch = self.model.conditional, x.shape[: x.ndim - len(self.event_shape)]
-        mask = completion.flat_mask(network, observed, batch, "Ensemble.complete")
-        x = completion.hide_missing(network, x, mask)
-        self.model.check_data(x)
+        x, context, mask = self._masked(x, observed, context, "complete")
+        batch = x.shape[: x.ndim - len(self.event_shape)]
         order_key, sample_key = jax.random.split(key)
 
         def fill(key: Array, picks: Array, x: Array, observed: Mask, context: Context) -> Array:
@@ -254,11 +281,7 @@ class Ensemble(Model):
 
     def observed_log_prob(self, x: Array, observed: Mask, context: Context = None) -> Array:
         """As :meth:`Autoregressive.observed_log_prob`, averaged in probability over the orders."""
-        x, context = self._events(x, context, "observed_log_prob")
-        network, batch = self.model.conditional, x.shape[: x.ndim - len(self.event_shape)]
-        mask = completion.flat_mask(network, observed, batch, "Ensemble.observed_log_prob")
-        x = completion.hide_missing(network, x, mask)
-        self.model.check_data(x)
+        x, context, mask = self._masked(x, observed, context, "observed_log_prob")
         seen, _ = self._parts(x, mask, context)
         return support.logsumexp(seen, 0) - math.log(self.num_members)
 

@@ -24,6 +24,7 @@ def score(
     *,
     lengths: np.ndarray | None = None,
     observed: np.ndarray | None = None,
+    known: np.ndarray | None = None,
     key: Key = None,
     num_samples: int = 1,
     batch_size: int = 500,
@@ -43,6 +44,8 @@ def score(
         observed: boolean array of an autoregressive model's ``grid_shape``, or of
             ``(n, *grid_shape)``: what is not observed of an example is scored, given the rest; with
             lengths, up to the example's end.
+        known: booleans ``(n, *grid_shape)`` of examples of which some positions are missing: the
+            density of what is known of each is scored, whatever stands at the others.
         key: the noise of a model without an exact likelihood; every chunk gets its own.
         num_samples: 1 for the ELBO, more for the importance-weighted estimate; an exact model
             ignores it.
@@ -57,6 +60,8 @@ def score(
             support, a key is needed and missing, or the model takes no lengths.
         TypeError: for a key that is none, or data that are no numbers.
     """
+    if known is not None:
+        x = _hidden(model, np.asarray(x), np.asarray(known))
     x, context, lengths, observed = _checked(model, x, context, lengths, observed)
     for name, value in (("num_samples", num_samples), ("batch_size", batch_size)):
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
@@ -81,9 +86,23 @@ def score(
         mask = observed
         if observed is not None and observed.ndim > len(model.grid_shape or ()):
             mask = observed[rows]
-        values = _score(model, x[rows], part, ends, mask, chunk_key, num_samples=num_samples)
+        there = None if known is None else known[rows]
+        parts = (model, x[rows], part, ends, mask, there, chunk_key)
+        values = _score(*parts, num_samples=num_samples)
         scores.append(np.asarray(values, np.float64))
     return np.concatenate(scores)[:total]
+
+
+def _hidden(model: Model, x: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Examples with zeros where they are not known."""
+    grid = model.grid_shape or ()
+    if known.dtype != bool or known.shape != (len(x), *grid):
+        raise ShapeError(
+            f"score: expected known to be booleans of shape {(len(x), *grid)}, got {known.dtype} "
+            f"of {known.shape}"
+        )
+    there = known.reshape(*known.shape, *(1,) * (len(model.event_shape) - len(grid)))
+    return np.where(there, x, np.zeros_like(x))
 
 
 def _checked(
@@ -127,8 +146,10 @@ def _checked(
 
 @functools.partial(jax.jit, static_argnames="num_samples")
 @jax.default_matmul_precision("float32")
-def _score(model, x, context, lengths, observed, key, *, num_samples):
+def _score(model, x, context, lengths, observed, known, key, *, num_samples):
     x = jnp.asarray(x)
+    if known is not None:
+        return model.observed_log_prob(x, known, context)
     if observed is not None and lengths is not None:
         return model.conditional_log_prob(x, observed, context, lengths=lengths)
     if observed is not None:

@@ -9,10 +9,11 @@ import numpy as np
 from jaxgen.core import unknown
 from jaxgen.data import Dataset
 from jaxgen.models import Model
+from jaxgen.training.missing import fill_in
 from jaxgen.training.objectives import Batch
 
 # The keys of a dictionary, in the order of a tuple; labels stand for a context.
-_PARTS = ("x", "context", "lengths", "weights")
+_PARTS = ("x", "context", "lengths", "weights", "observed")
 
 
 class Given(NamedTuple):
@@ -39,15 +40,22 @@ def as_given(data: Any, model: Model, what: str) -> Given | None:
     if data is None:
         return None
     parts = _parts(data, model, what)
-    x, context, lengths, weights = (parts.get(name) for name in _PARTS)
+    x, context, lengths, weights, observed = (parts.get(name) for name in _PARTS)
     where = f"the {what} data"
     names = _column_names(x)
+    if observed is not None:
+        if x is None or lengths is not None:
+            has = "no examples" if x is None else "lengths too"
+            raise ValueError(f"{where}: expected observed to go with whole examples, got {has}")
+        observed = np.asarray(observed)
+        x = fill_in(as_numbers(x, where), observed, model, where)
     return Given(
         Batch(
             None if x is None else as_numbers(x, where),
             None if context is None else _context(context, model, what),
             None if lengths is None else as_numbers(lengths, f"the lengths of {where}"),
             None if weights is None else _weights(weights, where),
+            observed,
         ),
         names,
     )

@@ -109,10 +109,12 @@ def fit(
         model: what to train; it is left as it is.
         train: examples ``(n, *event_shape)``: an array, or a table with ``columns`` (a data frame);
             with more to each, a tuple ``(x, context)``, a dictionary of ``x``, ``context`` or
-            ``labels``, ``lengths`` and ``weights``, a :class:`Batch`, or a
+            ``labels``, ``lengths``, ``weights`` and ``observed``, a :class:`Batch`, or a
             :class:`~jaxgen.data.Dataset`. Integer labels ``(n,)`` become their one-hot where that
             is what the model takes. Weights, of any scale, say how much each example counts: in
-            the likelihood, in validation, and in what layers are initialised from. An objective
+            the likelihood, in validation, and in what layers are initialised from. Booleans
+            ``observed``, such as ``~np.isnan(x)``, say what is known of rows with missing values,
+            for a model that knows the density of any part of an event. An objective
             that looks at no data (:func:`reverse_kl`) takes None, or the contexts alone as
             ``Batch(context=contexts)``; nothing is initialised from data then.
         valid: the same for validation; a fraction between 0 and 1 of the training data, which
@@ -164,7 +166,9 @@ def fit(
         )
     # Before anything is written.
     check_inputs(model, train, valid, settings, optimizer, given.columns)
-    if train.x is not None and objective is negative_log_likelihood:
+    # Rows with missing values are filled with those of others, which therefore are repeated.
+    whole_rows = train.x is not None and train.observed is None
+    if whole_rows and objective is negative_log_likelihood:
         warn_of_columns(model, train.x, given.columns)
     count = num_examples(train, settings)
     seed = settings.seed
@@ -253,6 +257,7 @@ def fit(
                         valid.x,
                         valid.context,
                         lengths=valid.lengths,
+                        known=valid.observed,
                         key=valid_key,
                     )
                     row["valid_loss"] = -float(np.average(scores, weights=valid.weights))

@@ -21,13 +21,15 @@ class Batch(NamedTuple):
     An objective that looks at no examples gets None for them. ``lengths``, integers ``(batch,)``,
     are those of examples which are padded: so many leading values are data. ``weights``, numbers
     ``(batch,)``, say how much each example counts; :func:`~jaxgen.training.fit` scales them to a
-    mean of 1 over the data.
+    mean of 1 over the data. ``observed``, booleans ``(batch, *grid_shape)``, say which positions
+    are known of examples of which some are missing; what stands at the others is not read.
     """
 
     x: Array | np.ndarray | None = None
     context: Array | np.ndarray | None = None
     lengths: Array | np.ndarray | None = None
     weights: Array | np.ndarray | None = None
+    observed: Array | np.ndarray | None = None
 
 
 Objective = Callable[[Model, Batch, Array], Array]
@@ -37,7 +39,10 @@ def negative_log_likelihood(model: Model, batch: Batch, key: Array) -> Array:
     """``-mean log p(x)`` in nats, or of the model's lower bound: maximum likelihood.
 
     ``key`` feeds dropout, dequantization and random orders. Padding does not count: with lengths
-    it is the mean over the examples of the nats of their data. With weights of mean 1 it is
+    it is the mean over the examples of the nats of their data. With masks of what is observed it is
+    the likelihood of that part, exact or bounded as that of whole examples
+    (:meth:`~jaxgen.models.Model.observed_elbo`); for values that are missing at random, to leave
+    the others out is what maximum likelihood is. With weights of mean 1 it is
     ``-mean w log p(x)``. Any function of this signature can be an objective.
 
     >>> from jaxgen.models import StandardNormal
@@ -47,7 +52,10 @@ def negative_log_likelihood(model: Model, batch: Batch, key: Array) -> Array:
     """
     noise_key, dropout_key = jax.random.split(key)
     x, context, lengths = jax.tree.map(jnp.asarray, (batch.x, batch.context, batch.lengths))
-    if lengths is not None:
+    if batch.observed is not None:
+        part = (x, jnp.asarray(batch.observed), noise_key, context)
+        values = model.observed_elbo(*part, dropout_key=dropout_key)
+    elif lengths is not None:
         log_prob: Callable[..., Array] = model.log_prob  # only some models take lengths
         values = log_prob(x, context, lengths=lengths, key=dropout_key)
     else:

@@ -30,7 +30,10 @@ def without_padding(data: Batch) -> Batch:
 
 
 def mean_size(model: Model, data: Batch) -> float:
-    """The mean number of values that an example holds, padding left out."""
+    """The mean number of values that an example holds, padding and what is missing left out."""
+    if data.observed is not None:
+        share = float(np.mean(data.observed))
+        return share * math.prod(model.event_shape)
     if data.lengths is None:
         return math.prod(model.event_shape)
     return float(np.mean(data.lengths)) * math.prod(model.event_shape[1:])

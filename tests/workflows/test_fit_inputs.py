@@ -307,8 +307,8 @@ REFUSED = {
         "expected a context or labels, got both",
     ),
     "too many parts": (
-        lambda: trained(plain(), (X,) * 5),
-        r"expected a tuple \(x, context, lengths, weights\) or the beginning of one, got 5 parts",
+        lambda: trained(plain(), (X,) * 6),
+        r"expected a tuple \(x, context, lengths, weights, observed\) or the beginning of",
     ),
     "labels beyond the one-hot": (
         lambda: trained(conditional(), (X, LABELS + 1)),

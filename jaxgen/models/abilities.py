@@ -1,0 +1,94 @@
+"""What some models can do beyond the contract of all."""
+
+from flax import nnx
+from jax import Array
+
+from jaxgen.core import Context, Key, Mask, Shape
+from jaxgen.models.checks import ABILITIES, check_methods
+
+
+@check_methods
+class Abilities(nnx.Module):
+    """Optional abilities of a :class:`~jaxgen.models.Model`, as one that lacks them.
+
+    They are said by attributes, which are None where it does.
+    """
+
+    latent_shape: Shape | None = None  # with infer, decode and reconstruct
+    grid_shape: Shape | None = None  # of positions, with complete and conditional_log_prob
+
+    def complete(
+        self, key: Array, x: Array, observed: Mask, num_samples: int, context: Context = None
+    ) -> Array:
+        """Draws the missing part of events given the observed part.
+
+        See :meth:`Autoregressive.complete <jaxgen.models.Autoregressive.complete>`.
+
+        Raises:
+            TypeError: if the model is not autoregressive: its ``grid_shape`` is None.
+        """
+        raise self._lacks("complete", "grid_shape")
+
+    def conditional_log_prob(self, x: Array, observed: Mask, context: Context = None) -> Array:
+        """``log p(missing part | observed part)`` in nats; as for :meth:`complete`."""
+        raise self._lacks("conditional_log_prob", "grid_shape")
+
+    def observed_log_prob(self, x: Array, observed: Mask, context: Context = None) -> Array:
+        """``log p(observed part)`` in nats, whatever stands at missing positions, NaN too."""
+        raise self._lacks("observed_log_prob", "grid_shape")
+
+    def observed_elbo(
+        self,
+        x: Array,
+        observed: Mask,
+        key: Array,
+        context: Context = None,
+        *,
+        dropout_key: Key = None,
+    ) -> Array:
+        """A lower bound of :meth:`observed_log_prob` in expectation over ``key``, to train on.
+
+        A model that conditions in one way only needs no bound: this is that method, and has no
+        dropout.
+        """
+        return self.observed_log_prob(x, observed, context)
+
+    def conditions_exactly(self, observed: Mask) -> bool:
+        """Whether these are exact for a mask of ``grid_shape``, or for many."""
+        raise self._lacks("conditions_exactly", "grid_shape")
+
+    def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
+        """The latent of data, array ``(*batch, *latent_shape)``.
+
+        Args:
+            x: array ``(*batch, *event_shape)``.
+            context: array ``(*batch, *context_shape)`` for a conditional model.
+            key: of the noise, for a model that has some between data and latents; None for the
+                middle of it.
+
+        Raises:
+            TypeError: if the model has no latents: its ``latent_shape`` is None.
+        """
+        raise self._lacks("infer", "latent_shape")
+
+    def decode(self, z: Array, context: Context = None) -> Array:
+        """The data of a latent, array ``(*batch, *event_shape)``: the way back of :meth:`infer`.
+
+        Raises:
+            TypeError: if the model has no latents: its ``latent_shape`` is None.
+        """
+        raise self._lacks("decode", "latent_shape")
+
+    def reconstruct(self, x: Array, context: Context = None) -> Array:
+        """Data taken to their latents and back, array ``(*batch, *event_shape)``.
+
+        Raises:
+            TypeError: if the model has no latents: its ``latent_shape`` is None.
+        """
+        if self.latent_shape is None:
+            raise self._lacks("reconstruct", "latent_shape")
+        return self.decode(self.infer(x, context), context)
+
+    def _lacks(self, method: str, ability: str) -> TypeError:
+        """The error of a method whose ability this model has not."""
+        return TypeError(f"{type(self).__name__}.{method}: {ABILITIES[ability]}")
