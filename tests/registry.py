@@ -22,6 +22,7 @@ from jaxgen.bijectors import (
     Chain,
     Channels,
     Checkerboard,
+    Circle,
     Conv1x1,
     Coupling,
     DenseMatrix,
@@ -34,6 +35,7 @@ from jaxgen.bijectors import (
     Permutation,
     Random,
     Reshape,
+    Rotation,
     Scan,
     Split,
     Squeeze,
@@ -53,6 +55,7 @@ from jaxgen.conditionals import (
     Growing,
     LMConv,
     Markov,
+    PeriodicConditional,
     PixelCNN,
     PixelCNNPP,
     Recurrent,
@@ -76,7 +79,15 @@ from jaxgen.models import (
     Uniform,
     VonMises,
 )
-from jaxgen.networks import MLP, ConvResNet, Embedding, GatedResNet, Upsampling, VisionTransformer
+from jaxgen.networks import (
+    MLP,
+    ConvResNet,
+    Embedding,
+    GatedResNet,
+    Periodic,
+    Upsampling,
+    VisionTransformer,
+)
 
 
 class Example(NamedTuple):
@@ -244,6 +255,19 @@ BIJECTORS: dict[str, Example] = {
         lambda r: Bounded((2, 1, 2), [(0.0, None), (None, None)]),
         (2, 1, 2),
         [(0.0, np.inf), (-np.inf, np.inf)],
+    ),
+    "circle": Example(
+        lambda r: Circle((2,), [(0.0, 360.0), (-1.0, 1.0)]), (2,), [(0.0, 360.0), (-1.0, 1.0)]
+    ),
+    "rotation": Example(lambda r: Rotation((3,), rngs=r), (3,), (-np.pi, np.pi)),
+    "coupling periodic": Example(
+        lambda r: Coupling(
+            (3,),
+            lambda n, m: Periodic(n, m, mlp(r)),
+            transforms.RationalQuadraticSpline(3, float(np.pi), circular=True),
+        ),
+        (3,),
+        (-np.pi, np.pi),
     ),
     "tanh": Example(lambda r: Tanh(), (3,), (-1.0, 1.0)),
     "inverse of logit": Example(lambda r: Inverse(Logit()), (2,)),
@@ -435,6 +459,9 @@ CONDITIONALS: dict[str, Example] = {
     ),
     "made no hidden, context": Example(
         lambda r: made((3,), 1, (), direct=True, context_features=2, rngs=r), (3,)
+    ),
+    "periodic made": Example(
+        lambda r: PeriodicConditional(made((3, 2), 2, (7,), context_features=2, rngs=r)), (3,)
     ),
     "made image grid": Example(lambda r: made((2, 2, 1), 3, rngs=r), (2, 2, 1)),
     "made dropout": Example(lambda r: made((3,), 1, dropout=0.5, rngs=r), (3,)),
@@ -864,6 +891,27 @@ MODELS: dict[str, Example] = {
         (4, 4, 1),
         (0.0, 1.0),
         FEW,
+    ),
+    "torus": Example(
+        lambda r: zoo.torus((2,), steps=1, bins=3, width=4, blocks=1, rngs=r),
+        (2,),
+        (-np.pi, np.pi),
+        options={"unused": ("bijector.layers.0.steps.layers.0",)},
+    ),
+    "torus autoregressive, degrees, context": slow(
+        lambda r: zoo.torus(
+            (2,),
+            structure="autoregressive",
+            steps=2,
+            bins=3,
+            hidden=(6,),
+            base="von_mises",
+            bounds=[(0, 360), (-1, 1)],
+            context_features=2,
+            rngs=r,
+        ),
+        (2,),
+        [(0.0, 360.0), (-1.0, 1.0)],
     ),
     "markov": Example(lambda r: zoo.markov((5,), parents=2, rngs=r), (5,)),
     "markov normal": Example(lambda r: zoo.markov((2,), levels=None, rngs=r), (2,)),

@@ -3,6 +3,7 @@
 from jaxgen.bijectors.autoregressive import MaskedAutoregressive
 from jaxgen.bijectors.base import Bijector
 from jaxgen.bijectors.bounded import Bounded
+from jaxgen.bijectors.circle import Circle, Rotation
 from jaxgen.bijectors.composition import Chain, Inverse, Scan
 from jaxgen.bijectors.coupling import Alternating, Channels, Checkerboard, Coupling, Random, Tokens
 from jaxgen.bijectors.distrax import as_distrax, from_distrax
@@ -20,6 +21,7 @@ __all__ = [
     "Chain",
     "Channels",
     "Checkerboard",
+    "Circle",
     "Conv1x1",
     "Coupling",
     "DenseMatrix",
@@ -34,6 +36,7 @@ __all__ = [
     "Permutation",
     "Random",
     "Reshape",
+    "Rotation",
     "Scan",
     "Split",
     "Squeeze",

@@ -184,6 +184,11 @@ class _Kinds(NamedTuple):
 
 def _ends(pair: Any) -> Ends:
     """The checked bounds of an entry."""
+    if isinstance(pair, str) and pair.startswith("circ"):
+        raise ValueError(
+            f"bounds: expected a pair (low, high) for an entry, got {pair!r}; values on circles "
+            f"need maps of circles, which jaxgen.zoo.torus has"
+        )
     if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
         raise ValueError(f"bounds: expected a pair (low, high) for an entry, got {pair!r}")
     for end in pair:
@@ -215,7 +220,9 @@ def bounds_of_entries(bounds: Bounds, entries: int) -> tuple[Ends, ...]:
     if bounds is None:
         return ((None, None),) * entries
     bounds = bounds.tolist() if isinstance(bounds, np.ndarray) else bounds
-    if isinstance(bounds, str) or not isinstance(bounds, Sequence):
+    if isinstance(bounds, str):
+        return (_ends(bounds),) * entries  # which refuses it
+    if not isinstance(bounds, Sequence):
         raise ValueError(
             f"bounds: expected a pair (low, high), or one for each entry, got {bounds!r}"
         )

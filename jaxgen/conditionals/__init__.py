@@ -10,6 +10,7 @@ from jaxgen.conditionals.lmconv import LMConv
 from jaxgen.conditionals.made import MADE
 from jaxgen.conditionals.markov import Markov
 from jaxgen.conditionals.nade import NADE
+from jaxgen.conditionals.periodic import PeriodicConditional
 from jaxgen.conditionals.pixelcnn import PixelCNN
 from jaxgen.conditionals.pixelcnnpp import PixelCNNPP
 from jaxgen.conditionals.pixelrnn import DiagonalBiLSTM, RowLSTM
@@ -28,6 +29,7 @@ __all__ = [
     "Growing",
     "LMConv",
     "Markov",
+    "PeriodicConditional",
     "PixelCNN",
     "PixelCNNPP",
     "Recurrent",

@@ -8,6 +8,7 @@ from jaxgen.networks.conv_resnet import ConvResNet
 from jaxgen.networks.embedding import Embedding
 from jaxgen.networks.gated_resnet import GatedResNet
 from jaxgen.networks.mlp import MLP
+from jaxgen.networks.periodic import Periodic
 from jaxgen.networks.residual_mlp import ResidualMLP
 from jaxgen.networks.upsampling import Upsampling
 from jaxgen.networks.vit import VisionTransformer
@@ -17,6 +18,7 @@ __all__ = [
     "ConvResNet",
     "Embedding",
     "GatedResNet",
+    "Periodic",
     "ResidualMLP",
     "Upsampling",
     "VisionTransformer",

@@ -31,6 +31,7 @@ from jaxgen.zoo.realnvp import realnvp
 from jaxgen.zoo.recurrent import recurrent
 from jaxgen.zoo.registry import build, hyperparameters, names
 from jaxgen.zoo.tarflow import tarflow
+from jaxgen.zoo.torus import torus
 from jaxgen.zoo.wavenet import wavenet
 
 __all__ = [
@@ -63,5 +64,6 @@ __all__ = [
     "realnvp",
     "recurrent",
     "tarflow",
+    "torus",
     "wavenet",
 ]
