@@ -1039,8 +1039,8 @@ MODELS: dict[str, Example] = {
     "made of counts": Example(
         lambda r: Autoregressive(made((2,), 1, rngs=r), likelihoods.Poisson()), (2,)
     ),
-    "fvsbn of dispersed counts": slow(
-        lambda r: Autoregressive(FVSBN((2,), 2, rngs=r), likelihoods.NegativeBinomial()), (2,)
+    "mixture of dispersed counts": Example(
+        lambda r: Mixture((1,), likelihoods.NegativeBinomial(), 2, rngs=r), (1,)
     ),
     "made mixture": Example(
         lambda r: zoo.made((2,), levels=None, components=3, hidden=(5,), rngs=r), (2,)
