@@ -49,7 +49,8 @@ def counted(pytestconfig):
     reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and COUNTS:
         said = ", ".join(f"{count} {what}" for what, count in sorted(COUNTS.items()))
-        reporter.write_line(f"\n{said}")
+        with pytestconfig.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
+            reporter.write_line(f"\n{said}")
 
 
 def clear_error(error):

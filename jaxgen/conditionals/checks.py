@@ -113,8 +113,21 @@ def checked_step(step: Callable[..., tuple[Array, Cache]]) -> Callable[..., tupl
             raise ShapeError(f"{name}: expected an integer for t, got {described(t)}")
         if is_concrete(t) and not 0 <= int(t) < size:
             raise ValueError(f"{name}: expected a step t from 0 to {size - 1}, got {t}")
-        batch_shape(x_previous, self.position_shape, f"{name}, x_previous")
-        return step(self, cache, t, x_previous)
+        batch = batch_shape(x_previous, self.position_shape, f"{name}, x_previous")
+        returned = step(self, cache, t, x_previous)
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise TypeError(
+                f"{name}: expected it to return (params, cache), got {described(returned)}"
+            )
+        params, cache = returned
+        if not isinstance(cache, Cache):
+            raise TypeError(_no_cache(name, cache))
+        if jnp.shape(params) != (*batch, self.num_params):
+            raise ShapeError(
+                f"{name}: expected it to return params of shape {(*batch, self.num_params)}, got "
+                f"{jnp.shape(params)}"
+            )
+        return params, cache
 
     return checked
 

@@ -56,16 +56,31 @@ def expand(y: Arrays) -> Any:
 def encode(x: Arrays) -> Any:
     """The codes 0..255 of samples; one outside ``[-1, 1]`` gets that of the nearer end.
 
+    Filters overshoot a little; a number beyond ten times the interval is in another unit, and
+    refused where it can be seen, as NaN is.
+
     Args:
         x: real array of any shape.
 
     Returns:
         uint8 array of the same shape.
 
+    Raises:
+        TypeError: for anything but real numbers.
+        ValueError: for NaN, or a finite sample outside ``(-10, 10)``.
+
     >>> encode(np.array([-1.0, -0.1, 0.0, 0.1, 1.0])).tolist()
     [0, 52, 128, 203, 255]
     """
     xp, x = _namespace(x)
+    advice = "; 16-bit sound goes to from_pcm, which scales it"
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"encode: expected real samples from -1 to 1, got {x.dtype}{advice}")
+    if not isinstance(x, jax.core.Tracer):
+        known = np.asarray(x)
+        wrong = known[~(np.abs(known) < 10) & ~np.isinf(known)]  # NaN, too
+        if wrong.size:
+            raise ValueError(f"encode: expected samples from -1 to 1, got {wrong[0]}{advice}")
     return xp.floor((compress(xp.clip(x, -1.0, 1.0)) + 1.0) * (MU / 2) + 0.5).astype(xp.uint8)
 
 
@@ -78,10 +93,21 @@ def decode(codes: Arrays) -> Any:
     Returns:
         Real array of the same shape: float64 from numpy, else jax's default float.
 
+    Raises:
+        TypeError: for anything but integers.
+        ValueError: for integers that are no codes, where they can be seen.
+
     >>> decode(np.array([0, 127, 128, 255])).round(6).tolist()
     [-1.0, -8.6e-05, 8.6e-05, 1.0]
     """
     _, codes = _namespace(codes)
+    if not jnp.issubdtype(codes.dtype, jnp.integer):
+        raise TypeError(f"decode: expected integer codes 0..{MU}, got {codes.dtype}")
+    if not isinstance(codes, jax.core.Tracer):
+        wrong = np.asarray(codes)
+        wrong = wrong[(wrong < 0) | (wrong > MU)]
+        if wrong.size:
+            raise ValueError(f"decode: expected codes 0..{MU}, got {wrong[0]}")
     return expand(codes * (2.0 / MU) - 1.0)
 
 
@@ -96,7 +122,9 @@ def from_pcm(pcm: np.ndarray) -> np.ndarray:
     """
     pcm = np.asarray(pcm)
     if pcm.dtype != np.int16:
-        raise TypeError(f"from_pcm: expected int16, got {pcm.dtype}")
+        raise TypeError(
+            f"from_pcm: expected int16, got {pcm.dtype}; real samples from -1 to 1 go to encode"
+        )
     table = encode(np.arange(-(2**15), 2**15) / 2**15)
     return table[pcm.astype(np.int32) + 2**15]
 

@@ -144,7 +144,7 @@ class Model(Abilities):
             context: array ``(*batch, *context_shape)``, or None.
             how: the method and the temperature.
         """
-        raise NotImplementedError(f"{type(self).__name__} defines no sample")
+        raise NotImplementedError(f"{type(self).__name__} defines neither sample nor _draw")
 
     def sample_and_log_prob(
         self, key: Array, num_samples: int, context: Context = None, *, method: str = "auto"

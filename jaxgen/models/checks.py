@@ -103,6 +103,8 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def checked(self: "Model", *args: Any, **kwargs: Any) -> Any:
         where = f"{type(self).__name__}.{method.__name__}"
+        if not hasattr(self, "event_shape"):
+            raise TypeError(f"{where}: expected a model that sets event_shape, got one without")
 
         def read(name: str, value: Any) -> Any:
             if name not in checks or (value is None and name in optional):
