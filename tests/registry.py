@@ -1143,7 +1143,9 @@ MODELS: dict[str, Example] = {
         (0.0, 1.0),
     ),
     "flowpp image": slow(
-        lambda r: zoo.flowpp((2, 4, 1), steps=(1, 1, 1), attention=False, **FLOWPP, rngs=r),
+        lambda r: zoo.flowpp(
+            (2, 4, 1), steps=(1, 1, 1), attention=False, **(FLOWPP | {"heads": 4}), rngs=r
+        ),
         (2, 4, 1),
         options=FEW,
     ),

@@ -342,10 +342,11 @@ def no_masks(grid):
     ]
 
 
-def no_contexts(good):
+def no_contexts(good, *, any_batch=False):
     if good is None:
         return [np.zeros(2), np.zeros(()), "x", {}]
-    wrong = [np.zeros((*good.shape, 7)), np.zeros((9, *good.shape))]
+    wrong = [np.zeros((*good.shape, 7))]
+    wrong += [] if any_batch else [np.zeros((9, *good.shape))]
     if good.dtype.kind == "i":
         wrong += [good + 0.5, good - 5, good + 100, np.full(good.shape, 10**12)]
     return no_arrays(good) + wrong
@@ -376,8 +377,10 @@ def calls_of_model(model, example):
     yield Call("elbo", {"x": x, "key": KEY, **given}, bad | {"dropout_key": bad["optional key"]})
     yield Call("importance_log_prob", {"x": x, "key": KEY, "num_samples": 2, **given}, bad)
     one = {} if context is None else {"context": context[0]}
-    yield Call("sample", {"key": KEY, "num_samples": 2, **one}, bad)
-    bad_pairs = {name: bad[name] for name in ("key", "num_samples", "context", "method")}
+    # Samples may be given any batch of contexts.
+    bad_here = bad | {"context": no_contexts(context, any_batch=True)}
+    yield Call("sample", {"key": KEY, "num_samples": 2, **one}, bad_here)
+    bad_pairs = {name: bad_here[name] for name in ("key", "num_samples", "context", "method")}
     if model.exactness == "exact":
         yield Call("sample_and_log_prob", {"key": KEY, "num_samples": 2, **one}, bad_pairs)
     yield Call("initialize", {"x": x, "key": KEY, **given}, shapes)

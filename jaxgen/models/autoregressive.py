@@ -24,6 +24,7 @@ from jaxgen.likelihoods import Likelihood
 from jaxgen.models import completion, padding
 from jaxgen.models.base import Model
 from jaxgen.models.border import Border, Bordered
+from jaxgen.models.checks import checked_number, checked_temperature
 from jaxgen.models.completion import Check
 
 # Up to so many numbers, the noise of all steps is drawn before the first.
@@ -154,8 +155,8 @@ class Autoregressive(Model):
             temperature, top_p: as in :meth:`sample`.
             copies: how many such draws are mapped side by side.
         """
-        temperature = self._temperature(temperature)
-        top_p = self._number(top_p, lambda value: 0.0 < value <= 1.0, "0 < top_p <= 1")
+        temperature = checked_temperature(temperature, self)
+        top_p = checked_number(top_p, lambda value: 0.0 < value <= 1.0, "0 < top_p <= 1", self)
         tempered = not all(isinstance(t, float) and t == 1.0 for t in (temperature, top_p))
         position_shape = self.conditional.position_shape
         # Not the parameters' dtype, which may differ between one pass and many steps.

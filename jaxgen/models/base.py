@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -20,7 +19,7 @@ from jaxgen.core import (
     is_concrete,
 )
 from jaxgen.models.abilities import Abilities
-from jaxgen.models.checks import check_methods
+from jaxgen.models.checks import check_methods, checked_temperature
 
 
 class Sampling(NamedTuple):
@@ -133,7 +132,9 @@ class Model(Abilities):
         """
         batch = self._sample_batch(num_samples, context)
         context = self._context(context, batch, f"{type(self).__name__}.sample")
-        return self._draw(key, batch, context, Sampling(method, self._temperature(temperature)))
+        return self._draw(
+            key, batch, context, Sampling(method, checked_temperature(temperature, self))
+        )
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         """What :meth:`sample` returns, of arguments that have been checked.
@@ -241,7 +242,10 @@ class Model(Abilities):
     def _context(self, context: Context, batch: Shape, where: str) -> Array | None:
         if context is not None:
             self._require_conditional(where)
-        return check_context(context, self.context_shape, batch, where)
+        checked = check_context(context, self.context_shape, batch, where)
+        if context is not None and is_concrete(context):
+            self.check_context(context)  # labels, too
+        return checked
 
     def _require_conditional(self, where: str) -> Shape:
         if self.context_shape is None:
@@ -254,27 +258,6 @@ class Model(Abilities):
             return (num_samples,)
         where = f"{type(self).__name__}.sample"
         return (num_samples, *batch_shape(jnp.asarray(context), self.context_shape, where))
-
-    def _temperature(self, temperature: float | Array) -> float | Array:
-        """The temperature as a Python number, which leaves the dtype of what it multiplies."""
-        # Beyond single precision, it would be 0 or infinite where it is used.
-        low, high = float(jnp.finfo(jnp.float32).tiny), float(jnp.finfo(jnp.float32).max)
-        expected = f"a positive, finite temperature, from {low:.3g} to {high:.3g}"
-        return self._number(temperature, lambda value: low <= value <= high, expected)
-
-    def _number(
-        self, value: float | Array, fits: Callable[[float], bool], expected: str
-    ) -> float | Array:
-        """An argument of :meth:`sample` as a checked Python number, where it is known."""
-        if isinstance(value, jax.core.Tracer):
-            return value
-        try:
-            number = np.nan if isinstance(value, str) else float(value)
-        except (TypeError, ValueError):
-            number = np.nan
-        if not fits(number):
-            raise ValueError(f"{type(self).__name__}.sample: expected {expected}, got {value!r}")
-        return number
 
 
 class Adapt(NamedTuple):

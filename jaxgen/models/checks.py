@@ -11,7 +11,10 @@ import typing
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from jaxgen.core import check_array, check_key, check_method, described
 
@@ -68,6 +71,29 @@ def count(num_samples: Any, where: str, name: str = "num_samples") -> int:
     if not 0 <= number < 2**31:
         expected = ">= 0" if number < 0 else "< 2**31"
         raise ValueError(f"{where}: expected {name} {expected}, got {described(num_samples)}")
+    return number
+
+
+def checked_temperature(temperature: float | Array, model: "Model") -> float | Array:
+    """The temperature as a Python number, which leaves the dtype of what it multiplies."""
+    # Beyond single precision, it would be 0 or infinite where it is used.
+    low, high = float(jnp.finfo(jnp.float32).tiny), float(jnp.finfo(jnp.float32).max)
+    expected = f"a positive, finite temperature, from {low:.3g} to {high:.3g}"
+    return checked_number(temperature, lambda value: low <= value <= high, expected, model)
+
+
+def checked_number(
+    value: float | Array, fits: Callable[[float], bool], expected: str, model: "Model"
+) -> float | Array:
+    """An argument of ``sample`` as a checked Python number, where it is known."""
+    if isinstance(value, jax.core.Tracer):
+        return value
+    try:
+        number = np.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not fits(number):
+        raise ValueError(f"{type(model).__name__}.sample: expected {expected}, got {value!r}")
     return number
 
 
