@@ -27,6 +27,9 @@ from flax import nnx
 
 import jaxgen
 from jaxgen import bijectors, conditionals, likelihoods, models, networks, transforms, zoo
+from jaxgen.data import Dataset, load
+from jaxgen.data.toy import draw
+from jaxgen.functional import companding
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.models.densities import Density
 
@@ -508,6 +511,76 @@ def test_calls_with_parameters(name):
         own = {each: good.get(each, values) for each in names}
         calls.append(Call(method, own, {each: bad[each] for each in names}, len(names)))
     report(problems_of(member, calls))
+
+
+# --- data ---
+
+REALS, LEVELS = np.zeros((6, 4), np.float32), np.zeros((6, 4), int)
+NO_WORDS = (None, 5, {}, "no such", NAN)
+NO_TABLES = [*no_arrays(REALS), 5, NAN, np.zeros((0, 4)), np.zeros(())]
+NO_LABELS = ("x", 5, {}, [1, 2], np.zeros(6), np.zeros((6, 1), int), np.full(6, 10**12))
+NO_LEVELS = (0, 1, -1, 1.5, "x", {}, NAN, True, 10**30)
+SMALL = Dataset("small", "train", LEVELS, levels=4)
+
+DATA = {
+    "real data": (
+        Dataset,
+        {"name": "any", "split": "train", "x": REALS},
+        {
+            "x": [*NO_TABLES, np.full((6, 4), NAN), LEVELS, REALS > 0],
+            "split": NO_WORDS,
+            "y": NO_LABELS,
+            "levels": NO_LEVELS,
+        },
+    ),
+    "levels": (
+        Dataset,
+        {"name": "any", "split": "train", "x": LEVELS, "levels": 4},
+        {
+            "x": [*NO_TABLES, LEVELS - 1, LEVELS + 4, LEVELS + 0.5],
+            "levels": NO_LEVELS,
+            "lengths": ("x", 5, {}, [1, 2], np.zeros(6), np.zeros(6, int), np.full(6, 9)),
+            "rate": (-1, 0, "x", NAN, {}, 1.5),
+        },
+    ),
+    "crops": (SMALL.crops, {}, {"size": (0, -1, 1.5, "x", None, {}, 10**12, NAN, True, 5)}),
+    "reshaped": (
+        SMALL.reshaped,
+        {},
+        {"event_shape": ((3,), 5, "x", None, (2.0, 2.0), (-1, -4), {}, NAN, (2, -1), ())},
+    ),
+    "load": (load, {"spec": "toy:rings"}, {"spec": (*NO_WORDS, "toy:no", ""), "split": NO_WORDS}),
+    "draw": (
+        draw,
+        {"name": "rings", "rng": np.random.default_rng(0), "num_examples": 3},
+        {
+            "name": NO_WORDS,
+            "rng": (None, 0, "x", KEY),
+            "num_examples": (-1, 1.5, "x", None, NAN, 10**15, True),
+        },
+    ),
+    **{
+        f"mu-law {function.__name__}": (function, {}, {name: no_arrays(REALS)[:-5] + more})
+        for function, name, more in (
+            (companding.encode, "x", [LEVELS, REALS + NAN, REALS - 1000]),
+            (companding.decode, "codes", [REALS, LEVELS - 1, LEVELS + 256]),
+            (companding.from_pcm, "pcm", [REALS, LEVELS]),
+            (companding.to_pcm, "codes", [REALS, LEVELS - 1, LEVELS + 256]),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_data(name):
+    function, good, bad = DATA[name]
+    problems = []
+    for argument, values in bad.items():
+        for value in values:
+            problem = wrong(functools.partial(function, **good | {argument: value}))
+            if problem is not None:
+                problems.append((f"{name}({argument}={reprlib.repr(value)})", problem))
+    report(problems)
 
 
 # --- what is as good as an array ---

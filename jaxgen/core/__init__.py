@@ -1,6 +1,14 @@
 """Floor 1: what every module shares, a file a purpose."""
 
-from jaxgen.core.arguments import FUNCTION, Shape, checked_arguments, described, read_as, shape_kind
+from jaxgen.core.arguments import (
+    FUNCTION,
+    Shape,
+    checked_arguments,
+    described,
+    read_as,
+    read_number,
+    shape_kind,
+)
 from jaxgen.core.arrays import check_array, check_finite, check_key, spread
 from jaxgen.core.shapes import (
     METHODS,
@@ -93,6 +101,7 @@ __all__ = [
     "partition",
     "plain",
     "read_as",
+    "read_number",
     "replace",
     "shape_kind",
     "split_key",

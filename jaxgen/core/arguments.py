@@ -32,6 +32,7 @@ _LEAST = {
     "encoder_blocks": 0,
     "event_ndims": 0,
     "num_blocks": 0,
+    "num_examples": 0,
     "upsampling_blocks": 0,
 }
 _MOST = 2**24  # units, layers, levels: beyond it nothing can be held, and float32 cannot count
@@ -74,7 +75,7 @@ def checked_arguments(function: F, *, least_axes: int = 1) -> F:
     """Wraps a constructor, a function or ``__init__``, with the checks of its arguments.
 
     Args:
-        function: the constructor.
+        function: the constructor, or any other function or method of such arguments.
         least_axes: of an event: 0 where it may be a scalar.
 
     Raises:
@@ -90,7 +91,8 @@ def checked_arguments(function: F, *, least_axes: int = 1) -> F:
     Traceback (most recent call last):
     ValueError: model: expected an integer from 1 to 2**24 for width, got 0
     """
-    method = function.__name__ == "__init__"
+    method = next(iter(inspect.signature(function).parameters), None) == "self"
+    suffix = "" if function.__name__ == "__init__" else f".{function.__name__}"
 
     @functools.cache
     def kinds() -> dict[str, Kind | None]:
@@ -101,7 +103,7 @@ def checked_arguments(function: F, *, least_axes: int = 1) -> F:
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
         own, given = args[:method], args[method:]
-        where = type(own[0]).__name__ if method else function.__name__
+        where = type(own[0]).__name__ + suffix if method else function.__name__
 
         def read(name: str, value: Any) -> Any:
             kind = kinds().get(name)
@@ -127,6 +129,16 @@ def read_as(kind: Kind, value: Any, name: str, where: str) -> Any:
         raise refused(
             f"{where}: expected {kind.expected} for {name}, got {described(value)}"
         ) from None
+
+
+def read_number(value: Any, annotation: Any, name: str, where: str) -> Any:
+    """A number, or None, refused unless it is what its name and this annotation say.
+
+    >>> read_number(np.int64(4), int | None, "levels", "Dataset")
+    4
+    """
+    kind = kind_of(name, annotation)
+    return value if kind is None else read_as(kind, value, name, where)
 
 
 def described(value: Any) -> str:
@@ -172,7 +184,7 @@ def kind_of(name: str, annotation: Any) -> Kind | None:
         return Kind("a string", lambda value: _instance(value, str))
     if annotation is nnx.Rngs:
         return Kind("flax.nnx.Rngs, as in rngs=nnx.Rngs(0),", lambda v: _instance(v, nnx.Rngs))
-    if issubclass(annotation, nnx.Pytree):
+    if issubclass(annotation, nnx.Pytree | np.random.Generator):
         return Kind(f"a {annotation.__name__}", lambda value: _instance(value, annotation))
     return None
 

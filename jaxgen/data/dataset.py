@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.core import unknown
+from jaxgen.core import check_array, checked_arguments, read_number, unknown
 from jaxgen.data.arrays import Loaded
 from jaxgen.data.audio import load_audio
 from jaxgen.data.digits import load_digits
@@ -61,7 +61,12 @@ class Dataset:
         where = f"data set {self.name!r}, split {self.split!r}"
         if self.split not in SPLITS:
             raise unknown("split", self.split, SPLITS)
-        x = np.asarray(self.x)
+        for name, value in (("levels", self.levels), ("rate", self.rate)):
+            object.__setattr__(self, name, read_number(value, int | None, name, where))
+        try:
+            x = np.asarray(check_array(self.x, where))
+        except TypeError as error:  # of a file as often as of a program
+            raise ValueError(str(error)) from None
         if x.ndim == 0 or x.size == 0:
             raise ValueError(
                 f"{where}: expected x of shape (n, *event_shape) with at least one row, got shape "
@@ -107,6 +112,7 @@ class Dataset:
             digest.update(self.lengths.astype("<i4").data.cast("B"))
         return digest.hexdigest()
 
+    @checked_arguments
     def reshaped(self, event_shape: tuple[int, ...]) -> "Dataset":
         """The same data with examples of another shape of the same size.
 
@@ -130,6 +136,7 @@ class Dataset:
             )
         return replace(self, x=self.x.reshape(len(self), *event_shape))
 
+    @checked_arguments
     def crops(self, size: int) -> "Dataset":
         """The same values in shorter examples: every one is cut into consecutive crops.
 
@@ -275,6 +282,7 @@ _LOADERS: dict[str, Callable[[str, str], tuple[Any, ...]]] = {
 }
 
 
+@checked_arguments
 def load(spec: str, split: str = "train") -> Dataset:
     """One split of a data set, by its spec.
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jaxgen.core import unknown
+from jaxgen.core import checked_arguments, unknown
 from jaxgen.data.arrays import Loaded
 
 SEEDS = {"train": 0, "valid": 1, "test": 2}
@@ -79,6 +79,7 @@ TOYS: dict[str, Callable[[np.random.Generator, int], Draw]] = {
 }
 
 
+@checked_arguments
 def draw(name: str, rng: np.random.Generator, num_examples: int) -> Draw:
     """Fresh independent draws from one of the densities.
 

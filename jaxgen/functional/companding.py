@@ -120,7 +120,7 @@ def from_pcm(pcm: np.ndarray) -> np.ndarray:
     >>> from_pcm(np.array([-32768, -1, 0, 1, 32767], np.int16)).tolist()
     [0, 127, 128, 128, 255]
     """
-    pcm = np.asarray(pcm)
+    pcm = np.asarray(_namespace(pcm)[1])
     if pcm.dtype != np.int16:
         raise TypeError(
             f"from_pcm: expected int16, got {pcm.dtype}; real samples from -1 to 1 go to encode"
@@ -135,10 +135,18 @@ def to_pcm(codes: np.ndarray) -> np.ndarray:
     >>> to_pcm(np.array([0, 127, 128, 255])).tolist()
     [-32768, -3, 3, 32767]
     """
-    scaled = np.round(decode(np.asarray(codes)) * 2**15)
+    scaled = np.round(decode(np.asarray(_namespace(codes)[1])) * 2**15)
     return np.minimum(scaled, 2**15 - 1).astype(np.int16)
 
 
 def _namespace(x: Arrays) -> tuple[Any, Any]:
     """The array library of ``x``, and ``x`` as an array of it."""
-    return (jnp, x) if isinstance(x, jax.Array) else (np, np.asarray(x))
+    if isinstance(x, jax.Array):
+        return jnp, x
+    try:
+        array = np.asarray(x)
+    except ValueError:
+        array = np.asarray(None)  # lists of different lengths: no numbers
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"companding: expected an array of numbers, got {type(x).__name__}")
+    return np, array

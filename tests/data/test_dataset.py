@@ -97,7 +97,7 @@ REFUSED = {
     "integers, no levels": ({"x": BITS}, ["floats", "uint8", "give levels"]),
     "floats with levels": ({"x": REAL, "levels": 2}, ["integers", "float32", "levels=None"]),
     "bool with levels": ({"x": BITS.astype(bool), "levels": 2}, ["integers", "bool", "uint8"]),
-    "text": ({"x": np.array(["a"])}, ["floats", "<U1"]),
+    "text": ({"x": np.array(["a"])}, ["an array of numbers", "<U1"]),
     "too high": ({"x": 3 * BITS, "levels": 3}, ["from 0 to 2", "0 to 3", "correct levels"]),
     "negative": ({"x": BITS.astype(int) - 1, "levels": 2}, ["from 0 to 1", "-1 to 0", "shift"]),
     "one level": ({"x": 0 * BITS, "levels": 1}, ["at least 2 levels", "got 1"]),
