@@ -71,7 +71,7 @@ def into_interval(
     """Values moved into an open interval, and which were in the closed one.
 
     In floating-point numbers an end may be hit by what was inside before rounding. So an end, and
-    what is not further than a few roundings beyond it, become the nearest number at which the
+    what is not further beyond it than roundings explain, become the nearest number at which the
     logarithm of the distance to that end has a finite value and slope. What is really outside
     becomes the middle of the interval, to give whatever formula comes next a number it can bear.
 
@@ -128,5 +128,9 @@ def _at_least_single(value: Array) -> Array:
 
 
 def _roundings(dtype: DTypeLike) -> float:
-    """So much, of a number of size 1, is a few roundings, of float32 in half precision."""
-    return 4.0 * float(jnp.finfo(jnp.promote_types(dtype, jnp.float32)).eps)
+    """So much, of a number of size 1, may come of roundings, of float32 in half precision.
+
+    Not a few: a layer between the interval and the data that shifts by hundreds of its scales
+    rounds hundreds of times coarser.
+    """
+    return 256.0 * float(jnp.finfo(jnp.promote_types(dtype, jnp.float32)).eps)
