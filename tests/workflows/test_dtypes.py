@@ -33,20 +33,22 @@ def real(array, dtype):
     return array.astype(dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array
 
 
-def dtypes(x64):
-    return (*HALF, jnp.float32, jnp.float64) if x64 else (*HALF, jnp.float32)
+# Of the data and of contexts.
+PAIRS = (
+    (jnp.float32, jnp.float16),
+    (jnp.float16, jnp.float32),
+    (jnp.bfloat16, jnp.bfloat16),
+    (jnp.float32, jnp.float64),
+    (jnp.float64, jnp.float32),
+)
 
 
 def combinations(member, example, levels, x64):
-    """The example's data and contexts, in all the dtypes that they can have."""
+    """The example's data and contexts, in pairs of dtypes."""
     x, context = example.data(levels), example.context(member)
-    of_x = dtypes(x64) if levels is None else (jnp.int32,)
-    of_context = (jnp.float32,)
-    if context is not None and jnp.issubdtype(context.dtype, jnp.floating):
-        of_context = dtypes(x64)
-    for x_dtype in of_x:
-        for context_dtype in of_context:
-            yield real(x, x_dtype), real(context, context_dtype)
+    for of_x, of_context in PAIRS[: None if x64 else 3]:
+        if levels is None or of_x == jnp.float32:
+            yield real(x, of_x), real(context, of_context)
 
 
 def assert_single_or_better(found, case):
@@ -54,8 +56,18 @@ def assert_single_or_better(found, case):
         assert leaf.dtype in (jnp.float32, jnp.float64, jnp.int32), (leaf.dtype, *case)
 
 
+# Costly to trace, and made of what has cheaper examples.
+BIJECTORS, MODELS = (
+    [
+        pytest.param(name, marks=pytest.mark.slow if example.slow else ())
+        for name, example in examples.items()
+    ]
+    for examples in (registry.BIJECTORS, registry.MODELS)
+)
+
+
 @pytest.mark.parametrize("x64", X64)
-@pytest.mark.parametrize("name", registry.BIJECTORS)
+@pytest.mark.parametrize("name", BIJECTORS)
 def test_bijectors_in_all_dtypes(name, x64):
     example = registry.BIJECTORS[name]
     bijector = example.make(rngs())
@@ -74,13 +86,6 @@ def test_bijectors_in_all_dtypes(name, x64):
         for x, context in combinations(bijector, example, None, x64):
             found = jax.eval_shape(both_ways, bijector, x, context)
             assert_single_or_better(found, (x.dtype, getattr(context, "dtype", None)))
-
-
-# Costly to trace, and made of what has cheaper examples.
-MODELS = [
-    pytest.param(name, marks=pytest.mark.slow if example.slow else ())
-    for name, example in registry.MODELS.items()
-]
 
 
 @pytest.mark.parametrize("x64", X64)
