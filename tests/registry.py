@@ -473,6 +473,19 @@ CONDITIONALS: dict[str, Example] = {
     "fvsbn": Example(lambda r: FVSBN((4,), 2, rngs=r), (4,)),
     "fvsbn context": Example(lambda r: FVSBN((2, 2), 1, context_features=2, rngs=r), (2, 2)),
     "growing": Example(lambda r: Growing((4,), 2, width=3, rngs=r), (4,)),
+    "made of vectors, direct": Example(
+        lambda r: made((3,), 2, direct=True, position_shape=(2,), rngs=r), (3, 2)
+    ),
+    "growing of vectors": slow(
+        lambda r: Growing((3,), 2, width=3, position_shape=(2,), rngs=r), (3, 2)
+    ),
+    "nade of vectors": Example(
+        lambda r: NADE((3,), 2, width=3, position_shape=(2,), rngs=r), (3, 2)
+    ),
+    "eonade of vectors": slow(
+        lambda r: EoNADE((3,), 2, hidden=(5,), activation="tanh", position_shape=(2,), rngs=r),
+        (3, 2),
+    ),
     "growing context, dropout": Example(
         lambda r: Growing((2, 2), 1, width=3, context_features=2, dropout=0.5, rngs=r), (2, 2)
     ),
@@ -517,10 +530,13 @@ CONDITIONALS: dict[str, Example] = {
         (5, 2),
     ),
     "wavenet of levels, global context": slow(
-        lambda r: wavenet((4,), 1, levels=3, context_features=2, rngs=r), (4,), (-1.0, 1.0)
+        lambda r: wavenet((4,), 1, (3,), context_features=2, rngs=r), (4, 3)
     ),
     "pixelcnn": Example(
         lambda r: pixelcnn((2, 5, 1), 2, depth=1, rngs=r), (2, 5, 1), options=SPARSE
+    ),
+    "pixelcnn of vectors": slow(
+        lambda r: pixelcnn((2, 2, 2), 1, depth=1, position_shape=(3,), rngs=r), (2, 2, 2, 3)
     ),
     "pixelcnn of channels, context, dropout": slow(
         lambda r: pixelcnn((2, 2, 3), 1, depth=2, context_features=2, dropout=0.5, rngs=r),

@@ -35,7 +35,8 @@ class Conditional(Abilities):
     """Parameters for every position of a grid, each from the positions before it in an order.
 
     The event is a grid of positions, ``event_shape = grid_shape + position_shape``; a position is
-    what one generation step emits: a scalar, or a vector of channels. A subclass gives these two,
+    what one generation step emits: a scalar, or a vector of channels, as the network reads it (of a
+    level, the vector that stands for it). A subclass gives these two,
     ``num_params`` and ``context_shape`` to this constructor, or sets them, and defines
     :meth:`init_cache` and :meth:`step`; one that can do all positions in parallel also defines
     ``__call__``, whose default is a scan of steps. What only some can do has a default in
@@ -174,7 +175,7 @@ class Conditional(Abilities):
             outputs = autoregressive.wavefront(network, emit, initial, self.parallel_depth(order))
         else:
             outputs = self.run(self.init_cache(batch, context, order), emit, initial[0])
-        return jax.tree.map(lambda output: self.from_sequence(output, resolved), outputs)
+        return self._outputs(outputs, resolved, len(batch))
 
     def generate_with_certificate(
         self,
@@ -204,7 +205,14 @@ class Conditional(Abilities):
         order = self.resolve_order(order)
         network, initial = self._full_pass(batch, context, order, dtype)
         outputs, report = autoregressive.jacobi(network, emit, initial, tolerance)
-        return jax.tree.map(lambda output: self.from_sequence(output, order), outputs), report
+        return self._outputs(outputs, order, len(batch)), report
+
+    def _outputs(self, outputs: Any, order: Array, batch_ndims: int) -> Any:
+        """What steps put out, which may have another shape than what they read, on the grid."""
+        return jax.tree.map(
+            lambda each: self.from_sequence(each, order, entries=each.ndim - 1 - batch_ndims),
+            outputs,
+        )
 
     def _full_pass(
         self, batch: Shape, context: Context, order: Array, dtype: Any
@@ -276,18 +284,26 @@ class Conditional(Abilities):
             raise ShapeError(f"{name}: its generation order is fixed, but an order was given")
         return check_order(order, self.num_positions, name)
 
-    def to_sequence(self, value: Array, order: Array, *, params: bool = False) -> Array:
+    def to_sequence(
+        self, value: Array, order: Array, *, params: bool = False, entries: int | None = None
+    ) -> Array:
         """Grid to time: ``(*batch, *grid, ...)`` as ``(D, *batch, ...)`` in generation order.
 
-        ``params`` says that the axes behind the grid are the parameters, not a position's value.
+        ``params`` says that the axes behind the grid are the parameters, not what a position reads;
+        ``entries``, that there are so many.
         """
-        stop = value.ndim - (1 if params else len(self.position_shape))
+        stop = value.ndim - (1 if params else self._behind(entries))
         start = stop - len(self.grid_shape)
         flat = value.reshape(*value.shape[:start], self.num_positions, *value.shape[stop:])
         return jnp.moveaxis(flat, start, 0)[order]
 
-    def from_sequence(self, sequence: Array, order: Array, *, params: bool = False) -> Array:
+    def _behind(self, entries: int | None) -> int:
+        return len(self.position_shape) if entries is None else entries
+
+    def from_sequence(
+        self, sequence: Array, order: Array, *, params: bool = False, entries: int | None = None
+    ) -> Array:
         """Time to grid, the inverse of :meth:`to_sequence`."""
-        start = sequence.ndim - 1 - (1 if params else len(self.position_shape))
+        start = sequence.ndim - 1 - (1 if params else self._behind(entries))
         flat = jnp.moveaxis(sequence[autoregressive.rank_of(order)], 0, start)
         return flat.reshape(*flat.shape[:start], *self.grid_shape, *flat.shape[start + 1 :])

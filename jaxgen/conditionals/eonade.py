@@ -43,7 +43,7 @@ class EoNADE(Conditional):
     of them, and sampling the same.
 
     Args:
-        grid_shape, num_params, activation, context_features, rngs: see
+        grid_shape, num_params, activation, context_features, position_shape, rngs: see
             :class:`~jaxgen.conditionals.MADE`.
         hidden: widths of the hidden layers, one or more.
         dropout: rate of the hidden units, in effect when a key is given; a unit is dropped for all
@@ -69,19 +69,22 @@ class EoNADE(Conditional):
         activation: str = "relu",
         context_features: int | None = None,
         dropout: float = 0.0,
+        position_shape: Shape = (),
         rngs: nnx.Rngs,
     ):
         check_activation(activation)
         if not hidden:
             raise ValueError("EoNADE: expected one hidden layer or more, got none")
-        super().__init__(grid_shape, num_params, context_shape=shape_of_context(context_features))
+        context_shape = shape_of_context(context_features)
+        super().__init__(grid_shape, num_params, position_shape, context_shape)
         self.activation = activation
         self.dropout = dropout
         self.dtype: Any = None  # of the products; see jaxgen.compute_in
         size = math.prod(self.grid_shape)
         # About half of the values are seen in training, so the variance is that of half the fan-in.
         init = nnx.initializers.variance_scaling(4.0, "fan_in", "normal")
-        self.kernel = nnx.Param(init(rngs.params(), (size, hidden[0])))
+        self.entries = math.prod(self.position_shape)
+        self.kernel = nnx.Param(init(rngs.params(), (size * self.entries, hidden[0])))
         self.seen_kernel = nnx.Param(jnp.zeros((size, hidden[0])))
         self.bias = nnx.Param(jnp.zeros(hidden[0]))
         he = nnx.initializers.he_normal()
@@ -97,6 +100,11 @@ class EoNADE(Conditional):
 
     def _cast(self, value: Array) -> Array:
         return value if self.dtype is None else value.astype(self.dtype)
+
+    def _flat(self, values: Array) -> Array:
+        """Values of positions with their entries as the last axis, ``(..., entries)``."""
+        shape = values.shape[: values.ndim - len(self.position_shape)]
+        return self._cast(values.reshape(*shape, self.entries))
 
     def _start(self, batch: Shape, context: Context) -> Array:
         """The first pre-activations before any value is seen."""
@@ -115,10 +123,12 @@ class EoNADE(Conditional):
         return h
 
     def predict(self, x: Array, seen: Array, context: Context = None, *, key: Key = None) -> Array:
-        batch = x.shape[: x.ndim - len(self.grid_shape)]
-        flat = (*batch, self.num_positions)
-        values = self._cast(jnp.where(seen, x, 0).reshape(flat))
-        mask = jnp.broadcast_to(seen, x.shape).reshape(flat).astype(values.dtype)
+        batch = x.shape[: x.ndim - len(self.event_shape)]
+        there = seen.reshape(*seen.shape, *(1 for _ in self.position_shape))
+        values = jnp.where(there, x, 0)
+        values = self._cast(values.reshape(*batch, self.num_positions * self.entries))
+        mask = jnp.broadcast_to(seen, (*batch, *self.grid_shape))
+        mask = mask.reshape(*batch, self.num_positions).astype(values.dtype)
         pre = self._start(batch, context)
         pre = pre + values @ self._cast(self.kernel[...]) + mask @ self._cast(self.seen_kernel[...])
         h = self._hidden(pre, key)
@@ -128,26 +138,26 @@ class EoNADE(Conditional):
 
     def _weights(self, order: Array) -> dict[str, Array]:
         """What each step uses, in the order of the steps."""
-        weights = (self.kernel, self.seen_kernel, self.out_kernel, self.out_bias)
-        names = ("kernel", "seen", "out_kernel", "out_bias")
-        return {
-            name: self._cast(weight[...][order])
-            for name, weight in zip(names, weights, strict=True)
+        weights = {
+            "kernel": self.kernel[...].reshape(self.num_positions, self.entries, -1),
+            "seen": self.seen_kernel[...],
+            "out_kernel": self.out_kernel[...],
+            "out_bias": self.out_bias[...],
         }
+        return {name: self._cast(weight[order]) for name, weight in weights.items()}
 
     def __call__(
         self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
     ) -> Array:
         order = self.resolve_order(order)
-        sequence = self._cast(self.to_sequence(x, order))
+        sequence = self._flat(self.to_sequence(x, order))
 
         def body(pre: Array, step: Any) -> tuple[Array, Array]:
             value, weights = step
             params = self._hidden(pre, key) @ weights["out_kernel"] + weights["out_bias"]
-            value = value[..., None].astype(pre.dtype)
-            return pre + value * weights["kernel"] + weights["seen"], params
+            return pre + value.astype(pre.dtype) @ weights["kernel"] + weights["seen"], params
 
-        start = self._start(sequence.shape[1:], context)
+        start = self._start(sequence.shape[1:-1], context)
         steps = (sequence, self._weights(order))
         params = scan_in_segments(body, start, steps, self.num_positions)
         return self.from_sequence(params, order, params=True)
@@ -159,16 +169,17 @@ class EoNADE(Conditional):
         weights = cache.fixed
         now = jax.tree.map(lambda weight: weight[t], weights)
         before = jax.tree.map(lambda weight: weight[jnp.maximum(t - 1, 0)], weights)
-        value = x_previous[..., None].astype(cache.state.dtype)
-        change = value * before["kernel"] + before["seen"]
+        value = self._flat(x_previous).astype(cache.state.dtype)
+        change = value @ before["kernel"] + before["seen"]
         pre = cache.state + jnp.where(t > 0, change, jnp.zeros_like(change))
         params = self._hidden(pre) @ now["out_kernel"] + now["out_bias"]
         return params, Cache(weights, pre)
 
     def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
-        batch = x.shape[: x.ndim - len(self.grid_shape)]
+        batch = x.shape[: x.ndim - len(self.event_shape)]
         order = self.resolve_order(order)
         weights, pre = self.init_cache(batch, context, order)
-        known = self._cast(self.to_sequence(x, order)[: max(n - 1, 0)])
-        pre = pre + jnp.tensordot(known, weights["kernel"][: len(known)], ((0,), (0,)))
+        known = self._flat(self.to_sequence(x, order)[: max(n - 1, 0)])
+        kernel = weights["kernel"][: len(known)]
+        pre = pre + jnp.tensordot(known, kernel, ((0, known.ndim - 1), (0, 1)))
         return Cache(weights, pre + jnp.sum(weights["seen"][: len(known)], axis=0))

@@ -19,7 +19,8 @@ class FVSBN(MADE):
     """A linear map of the earlier values for each position; starts at zero.
 
     Args:
-        grid_shape, num_params, context_features, rngs: see :class:`~jaxgen.conditionals.MADE`.
+        grid_shape, num_params, context_features, position_shape, rngs: see
+            :class:`~jaxgen.conditionals.MADE`.
 
     >>> import jax.numpy as jnp
     >>> fvsbn = FVSBN((6,), 1, rngs=nnx.Rngs(0))
@@ -34,6 +35,7 @@ class FVSBN(MADE):
         num_params: int,
         *,
         context_features: int | None = None,
+        position_shape: Shape = (),
         rngs: nnx.Rngs,
     ):
         super().__init__(
@@ -42,5 +44,6 @@ class FVSBN(MADE):
             hidden=(),
             direct=True,
             context_features=context_features,
+            position_shape=position_shape,
             rngs=rngs,
         )

@@ -27,7 +27,7 @@ class Growing(Conditional):
     """One small network for each position, over the positions before it.
 
     Args:
-        grid_shape, num_params, activation, context_features, dropout, rngs: see
+        grid_shape, num_params, activation, context_features, dropout, position_shape, rngs: see
             :class:`~jaxgen.conditionals.MADE`.
         width: hidden units of each position.
 
@@ -46,19 +46,27 @@ class Growing(Conditional):
         activation: str = "tanh",
         context_features: int | None = None,
         dropout: float = 0.0,
+        position_shape: Shape = (),
         rngs: nnx.Rngs,
     ):
         check_activation(activation)
         # The hidden units' pre-activations are a linear model of the values before.
-        self.hidden = FVSBN(grid_shape, width, context_features=context_features, rngs=rngs)
-        super().__init__(grid_shape, num_params, context_shape=self.hidden.context_shape)
+        self.hidden = FVSBN(
+            grid_shape,
+            width,
+            context_features=context_features,
+            position_shape=position_shape,
+            rngs=rngs,
+        )
+        context_shape = self.hidden.context_shape
+        super().__init__(grid_shape, num_params, position_shape, context_shape)
         self.activation = activation
         self.dropout = dropout
         size = math.prod(self.grid_shape)
         # Half of the weights are masked on average, so the variance is that of half the fan-in.
         init = nnx.initializers.variance_scaling(2.0, "fan_in", "normal", out_axis=(1, 2))
         assert self.hidden.direct_kernel is not None
-        self.hidden.direct_kernel[...] = init(rngs.params(), (size, size, width))
+        self.hidden.direct_kernel[...] = init(rngs.params(), self.hidden.direct_kernel.shape)
         if self.hidden.context_out_kernel is not None:
             shape = self.hidden.context_out_kernel.shape
             self.hidden.context_out_kernel[...] = nnx.initializers.lecun_normal()(

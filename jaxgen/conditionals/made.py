@@ -50,6 +50,7 @@ class MADE(Conditional):
             sees (section 4.2 of the paper); useful when orders change during training.
         context_features: the size of a context vector, seen by all units; None for none.
         dropout: rate after every hidden layer, in effect when a key is given.
+        position_shape: what the network reads of a position, ``()`` for a number.
         rngs: where the initial weights come from.
 
     >>> made = MADE((6,), 1, hidden=(16,), rngs=nnx.Rngs(0))
@@ -69,16 +70,19 @@ class MADE(Conditional):
         order_features: bool = False,
         context_features: int | None = None,
         dropout: float = 0.0,
+        position_shape: Shape = (),
         rngs: nnx.Rngs,
     ):
         check_activation(activation)
-        super().__init__(grid_shape, num_params, context_shape=shape_of_context(context_features))
+        super().__init__(grid_shape, num_params, position_shape, shape_of_context(context_features))
         self.hidden = tuple(hidden)
         self.activation = activation
         self.dropout = dropout
         self.dtype: Any = None  # of the matrix products; see jaxgen.compute_in
         size = math.prod(self.grid_shape)
-        widths = (size, *self.hidden)
+        self.entries = math.prod(self.position_shape)
+        inputs = size * self.entries
+        widths = (inputs, *self.hidden)
         # Half of the weights are masked on average, so the variance is that of half the fan-in.
         init = nnx.initializers.variance_scaling(4.0, "fan_in", "normal")
         self.kernels = nnx.List(
@@ -87,7 +91,7 @@ class MADE(Conditional):
         self.biases = nnx.List(nnx.Param(jnp.zeros(width)) for width in self.hidden)
         self.out_bias = nnx.Param(jnp.zeros((size, num_params)))
         self.out_kernel = nnx.Param(jnp.zeros((widths[-1], size, num_params))) if hidden else None
-        self.direct_kernel = nnx.Param(jnp.zeros((size, size, num_params))) if direct else None
+        self.direct_kernel = nnx.Param(jnp.zeros((inputs, size, num_params))) if direct else None
         self.order_kernel = (
             nnx.Param(jnp.zeros((size, self.hidden[0]))) if order_features and hidden else None
         )
@@ -110,12 +114,14 @@ class MADE(Conditional):
     def _masked(self, order: Array) -> dict[str, Any]:
         """All weights with their masks applied; inputs and outputs at their positions."""
         rank = rank_of(order)
-        degrees: list[Array | np.ndarray] = [rank + 1, *self._degrees()]  # an output's is its rank
+        # All entries of a position have its degree; an output's is its rank.
+        degrees: list[Any] = [jnp.repeat(rank + 1, self.entries), *self._degrees()]
         may_feed = [masks.mask(below, above) for below, above in itertools.pairwise(degrees)]
         kernels = [w[...] * mask for w, mask in zip(self.kernels, may_feed, strict=True)]
         biases = [bias[...] for bias in self.biases]
         if self.order_kernel is not None:
-            biases[0] = biases[0] + jnp.sum(self.order_kernel[...] * may_feed[0], axis=0)
+            may_see = masks.mask(rank + 1, degrees[1])
+            biases[0] = biases[0] + jnp.sum(self.order_kernel[...] * may_see, axis=0)
         out = direct = None
         if self.out_kernel is not None:
             out = self.out_kernel[...] * masks.mask(degrees[-1], rank)[..., None]
@@ -141,7 +147,7 @@ class MADE(Conditional):
             return super().rewired(key)  # which refuses: there is nothing to deal out
         keys = jax.random.split(key, len(self.hidden))
         places = [jax.random.permutation(*each) for each in zip(keys, self.hidden, strict=True)]
-        new, below = replace(self), jnp.arange(self.num_positions)
+        new, below = replace(self), jnp.arange(self.num_positions * self.entries)
         for kernel, bias, above in zip(new.kernels, new.biases, places, strict=True):
             kernel[...] = kernel[...][below][:, above]
             bias[...] = bias[...][above]
@@ -163,8 +169,8 @@ class MADE(Conditional):
     def __call__(
         self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
     ) -> Array:
-        batch = x.shape[: x.ndim - len(self.grid_shape)]
-        x = self._cast(x.reshape(*batch, self.num_positions))
+        batch = x.shape[: x.ndim - len(self.event_shape)]
+        x = self._cast(x.reshape(*batch, self.num_positions * self.entries))
         weights = self._masked(self.resolve_order(order))
         act = activation(self.activation)
         keys = split_key(key, len(self.hidden))
@@ -192,7 +198,8 @@ class MADE(Conditional):
     # rows, whose pre-activations are a block of rows of the transposed kernel times everything
     # below. Blocks have one padded height; the rows beyond a step's own units belong to later
     # steps, come out wrong, reach no output of this step (the masks see to it) and are computed
-    # again when their turn comes. Row t of the inputs is the value of step t - 1.
+    # again when their turn comes. Row t of the inputs, or as many as a value has entries, is the
+    # value of step t - 1.
     #
     # Where D is large, reading all activations at every step takes longer than computing with them.
     # There stretches of sqrt(D) steps are cut out of weights and activations, in the same layout,
@@ -220,10 +227,11 @@ class MADE(Conditional):
         flat, size = math.prod(batch), self.num_positions
         span, heights = self._span(), self._padding()
         fixed: dict[str, Any] = {"kernels": [], "biases": [], "direct": None, "out": None}
-        inputs_padding = (1, span - 1)  # the first is the value before the first step
+        # The first is the value before the first step.
+        inputs_padding = (self.entries, (span - 1) * self.entries)
         below = inputs_padding
         for i, (kernel, bias) in enumerate(zip(weights["kernels"], weights["biases"], strict=True)):
-            kernel = kernel[order] if i == 0 else kernel
+            kernel = self._in_order(kernel, order) if i == 0 else kernel
             above = (0, heights[i])
             fixed["kernels"].append(jnp.pad(kernel.T, (above, below)))
             bias = bias[:, None]
@@ -238,25 +246,31 @@ class MADE(Conditional):
             out = jnp.moveaxis(weights["out"], 0, -1)[order]  # (D, num_params, units)
             fixed["out"] = jnp.pad(out, (*rows, below))
         if weights["direct"] is not None:
-            direct = jnp.moveaxis(weights["direct"][order][:, order], 0, -1)
+            direct = jnp.moveaxis(self._in_order(weights["direct"], order)[:, order], 0, -1)
             fixed["direct"] = jnp.pad(direct, (*rows, inputs_padding))
         bias = self._cast(self.out_bias[...][:, :, None])
         if self.context_out_kernel is not None and context is not None:
             shift = self._project(context, self.context_out_kernel).reshape(flat, *bias.shape[:2])
             bias = bias + jnp.moveaxis(shift, 0, -1)
         fixed["out_bias"] = jnp.pad(bias[order], (*rows, (0, 0)))
-        inputs = jnp.zeros((size + span, flat), bias.dtype)
+        inputs = jnp.zeros(((size + span) * self.entries, flat), bias.dtype)
         units = tuple(
             jnp.zeros((width + height, flat), bias.dtype)
             for width, height in zip(self.hidden, heights, strict=True)
         )
         return Cache(fixed, (inputs, units))
 
+    def _in_order(self, kernel: Array, order: Array) -> Array:
+        """The rows of a kernel that belong to the inputs, in the order of the steps."""
+        of_positions = kernel.reshape(self.num_positions, self.entries, *kernel.shape[1:])
+        return of_positions[order].reshape(kernel.shape)
+
     def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
         fixed, (inputs, units) = cache
         act = activation(self.activation)
-        row = x_previous.reshape(1, inputs.shape[1]).astype(inputs.dtype)
-        inputs = jax.lax.dynamic_update_slice(inputs, row, (t, 0))
+        batch = x_previous.shape[: x_previous.ndim - len(self.position_shape)]
+        rows = x_previous.reshape(inputs.shape[1], self.entries).T.astype(inputs.dtype)
+        inputs = jax.lax.dynamic_update_slice(inputs, rows, (t * self.entries, 0))
         below, new_units = inputs, []
         for i, (layer, height) in enumerate(zip(units, self._block_heights(1), strict=True)):
             start = fixed["starts"][i][t]
@@ -269,7 +283,7 @@ class MADE(Conditional):
             params = params + fixed["out"][t] @ below
         if fixed["direct"] is not None:
             params = params + fixed["direct"][t] @ inputs
-        params = params.T.reshape(*x_previous.shape, self.num_params)
+        params = params.T.reshape(*batch, self.num_params)
         return params, Cache(fixed, (inputs, tuple(new_units)))
 
     def stretch(self) -> Stretch | None:
@@ -286,7 +300,8 @@ class MADE(Conditional):
         starts = [cut(all_starts, t, span) for all_starts in fixed["starts"]]
         cutout: dict[str, Any] = {"kernels": [], "biases": [], "direct": None, "out": None}
         cutout["starts"] = [each - each[0] for each in starts]
-        below, place = inputs, (t, span)  # the layer below, and the cutout's rows of it
+        of_inputs = (t * self.entries, span * self.entries)
+        below, place = inputs, of_inputs  # the layer below, and the cutout's rows of it
         for i, height in enumerate(self._padding()):
             here = (starts[i][0], height)
             kernel = cut(fixed["kernels"][i], *here)
@@ -294,20 +309,20 @@ class MADE(Conditional):
             cutout["biases"].append(cut(fixed["biases"][i], *here) + kernel @ below)
             below, place = units[i], here
         cutout["out_bias"] = cut(fixed["out_bias"], t, span)
-        for name, seen, rows in (("out", below, place), ("direct", inputs, (t, span))):
+        for name, seen, rows in (("out", below, place), ("direct", inputs, of_inputs)):
             if fixed[name] is not None:
                 kernel = cut(fixed[name], t, span)
                 cutout[name] = cut(kernel, *rows, axis=2)
                 cutout["out_bias"] = cutout["out_bias"] + kernel @ seen
         flat = inputs.shape[1]
         state = [jnp.zeros((height, flat), inputs.dtype) for height in self._padding()]
-        return Cache(cutout, (jnp.zeros((span, flat), inputs.dtype), tuple(state)))
+        return Cache(cutout, (jnp.zeros((span * self.entries, flat), inputs.dtype), tuple(state)))
 
     def _close(self, cache: Cache, t: Array, state: Any) -> Cache:
         """The whole cache with what a stretch's steps computed in its place."""
         fixed, (inputs, units) = cache
         new_inputs, new_units = state
-        inputs = jax.lax.dynamic_update_slice(inputs, new_inputs, (t, 0))
+        inputs = jax.lax.dynamic_update_slice(inputs, new_inputs, (t * self.entries, 0))
         later = []
         for layer, new, starts in zip(units, new_units, fixed["starts"], strict=True):
             start, stop = starts[t], starts[t + self._span()]
@@ -317,12 +332,13 @@ class MADE(Conditional):
         return Cache(fixed, (inputs, tuple(later)))
 
     def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
-        batch = x.shape[: x.ndim - len(self.grid_shape)]
+        batch = x.shape[: x.ndim - len(self.event_shape)]
         order = self.resolve_order(order)
         fixed, (zeros, _) = self.init_cache(batch, context, order)
         sequence = self.to_sequence(x, order).astype(zeros.dtype)
-        sequence = sequence.reshape(self.num_positions, zeros.shape[1])
-        inputs = jax.lax.dynamic_update_slice(zeros, sequence, (1, 0))
+        rows = sequence.reshape(self.num_positions, zeros.shape[1], self.entries)
+        rows = jnp.concatenate(jnp.swapaxes(rows, 1, 2))
+        inputs = jax.lax.dynamic_update_slice(zeros, rows, (self.entries, 0))
         act = activation(self.activation)
         below, new_units = inputs, []
         for kernel, bias, starts in zip(

@@ -33,8 +33,8 @@ class NADE(Conditional):
     """One hidden layer whose weights all positions share.
 
     Args:
-        grid_shape, num_params, activation (``"sigmoid"`` in the paper), context_features, rngs: see
-            :class:`~jaxgen.conditionals.MADE`.
+        grid_shape, num_params, activation (``"sigmoid"`` in the paper), context_features,
+            position_shape, rngs: see :class:`~jaxgen.conditionals.MADE`.
         width: hidden units.
         rescale: RNADE's factors ``rho``.
         dropout: rate of the hidden units, in effect when a key is given; a unit is dropped for all
@@ -56,16 +56,19 @@ class NADE(Conditional):
         rescale: bool = False,
         context_features: int | None = None,
         dropout: float = 0.0,
+        position_shape: Shape = (),
         rngs: nnx.Rngs,
     ):
         check_activation(activation)
-        super().__init__(grid_shape, num_params, context_shape=shape_of_context(context_features))
+        context_shape = shape_of_context(context_features)
+        super().__init__(grid_shape, num_params, position_shape, context_shape)
         self.activation = activation
         self.dropout = dropout
         self.dtype: Any = None  # of the products; see jaxgen.compute_in
         size = math.prod(self.grid_shape)
         init = nnx.initializers.lecun_normal()
-        self.kernel = nnx.Param(init(rngs.params(), (size, width)))
+        self.entries = math.prod(self.position_shape)
+        self.kernel = nnx.Param(init(rngs.params(), (size * self.entries, width)))
         self.bias = nnx.Param(jnp.zeros(width))
         self.rho = nnx.Param(jnp.ones(size)) if rescale else None
         self.out_kernel = nnx.Param(jnp.zeros((size, width, num_params)))
@@ -84,7 +87,7 @@ class NADE(Conditional):
     def _weights(self, order: Array) -> dict[str, Array | None]:
         """What each step uses, in the order of the steps."""
         weights = {
-            "kernel": self.kernel[...][order],
+            "kernel": self.kernel[...].reshape(self.num_positions, self.entries, -1)[order],
             "rho": None if self.rho is None else self.rho[...],
             "out_kernel": self.out_kernel[...][order],
             "out_bias": self.out_bias[...][order],
@@ -93,6 +96,11 @@ class NADE(Conditional):
 
     def _cast(self, value: Array) -> Array:
         return value if self.dtype is None else value.astype(self.dtype)
+
+    def _flat(self, values: Array) -> Array:
+        """Values of positions with their entries as the last axis, ``(..., entries)``."""
+        shape = values.shape[: values.ndim - len(self.position_shape)]
+        return self._cast(values.reshape(*shape, self.entries))
 
     def _start(self, batch: Shape, context: Context, order: Array) -> tuple[Array, Array]:
         """The pre-activations before any value, and what a context adds to the parameters."""
@@ -116,15 +124,14 @@ class NADE(Conditional):
         self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
     ) -> Array:
         order = self.resolve_order(order)
-        sequence = self._cast(self.to_sequence(x, order))
-        pre, shift = self._start(sequence.shape[1:], context, order)
+        sequence = self._flat(self.to_sequence(x, order))
+        pre, shift = self._start(sequence.shape[1:-1], context, order)
         keep = None if key is None else dropout(jnp.ones_like(pre), self.dropout, key)
 
         def body(pre: Array, step: Any) -> tuple[Array, Array]:
             value, weights, shift = step
             params = self._params(pre, weights, shift, keep)
-            value = value[..., None].astype(pre.dtype)
-            return pre + value * weights["kernel"], params
+            return pre + value.astype(pre.dtype) @ weights["kernel"], params
 
         # The weights of the steps are scanned over, and not looked up by step, because the gradient
         # of a lookup is an array of all weights, once for every step.
@@ -141,17 +148,17 @@ class NADE(Conditional):
         weights, shift = cache.fixed
         # At t = 0 the previous value is the driver's zero, and adds nothing.
         previous = weights["kernel"][jnp.maximum(t - 1, 0)]
-        pre = cache.state + x_previous[..., None].astype(cache.state.dtype) * previous
+        pre = cache.state + self._flat(x_previous).astype(cache.state.dtype) @ previous
         now = jax.tree.map(lambda weight: weight[t], weights)
         return self._params(pre, now, shift[t]), Cache(cache.fixed, pre)
 
     def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
-        batch = x.shape[: x.ndim - len(self.grid_shape)]
+        batch = x.shape[: x.ndim - len(self.event_shape)]
         order = self.resolve_order(order)
         fixed, pre = self.init_cache(batch, context, order)
-        known = self._cast(self.to_sequence(x, order)[: max(n - 1, 0)])
+        known = self._flat(self.to_sequence(x, order)[: max(n - 1, 0)])
         kernel = fixed[0]["kernel"][: len(known)]
-        return Cache(fixed, pre + jnp.tensordot(known, kernel, ((0,), (0,))))
+        return Cache(fixed, pre + jnp.tensordot(known, kernel, ((0, known.ndim - 1), (0, 1))))
 
 
 def scan_in_segments(body: Any, carry: Array, steps: Any, length: int) -> Array:

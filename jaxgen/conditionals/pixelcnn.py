@@ -15,6 +15,7 @@ Deviations: the windows hold their visible half only, so nothing is multiplied b
 the blind spot to the right of a pixel is the paper's.
 """
 
+import math
 from typing import Any
 
 import jax
@@ -45,6 +46,7 @@ class PixelCNN(Conditional):
         out_width: features of each group in the last layer but one.
         context_features: the size of a context vector, seen by all positions; None for none.
         dropout: rate in every block, in effect when a key is given.
+        position_shape: what the network reads of an entry, ``()`` for a number.
         rngs: where the initial weights come from.
 
     Raises:
@@ -73,14 +75,19 @@ class PixelCNN(Conditional):
         out_width: int = 64,
         context_features: int | None = None,
         dropout: float = 0.0,
+        position_shape: Shape = (),
         rngs: nnx.Rngs,
     ):
         check_sizes("PixelCNN", first_size, kernel_size)
         grid_shape = check_grid(grid_shape, ("height", "width", "channels"), "PixelCNN")
-        super().__init__(grid_shape, num_params, context_shape=shape_of_context(context_features))
+        context_shape = shape_of_context(context_features)
+        super().__init__(grid_shape, num_params, position_shape, context_shape)
         self.depth = depth
         groups = self.grid_shape[-1]
-        self.first = MaskedWindow(1, width, groups=groups, size=first_size, strict=True, rngs=rngs)
+        self.entries = math.prod(self.position_shape)
+        self.first = MaskedWindow(
+            self.entries, width, groups=groups, size=first_size, strict=True, rngs=rngs
+        )
 
         def block(key: Array) -> PixelBlock:
             return PixelBlock(
@@ -101,7 +108,7 @@ class PixelCNN(Conditional):
     ) -> tuple[Array, tuple[Array, Array, Array]]:
         """The last features ``(*batch, height, width, features)``, and of every block the features
         it starts from, what its window sees and what its last map reads, stacked."""
-        h = self.first(self.first.window.everywhere(x))
+        h = self.first(self.first.window.everywhere(self._pixels(x)))
         if context is not None:
             context = context[..., None, None, :]
 
@@ -116,6 +123,11 @@ class PixelCNN(Conditional):
 
         keys = None if key is None else jax.random.split(key, self.depth)
         return jax.lax.scan(body, h, (self.blocks, keys))
+
+    def _pixels(self, x: Array) -> Array:
+        """The image with all that is read of a pixel as the last axis."""
+        batch = x.shape[: x.ndim - len(self.event_shape)]
+        return x.reshape(*batch, *self.grid_shape[:2], self.grid_shape[2] * self.entries)
 
     def _mixed(self, h: Array, group: Array | None = None) -> Array:
         """The last layer but one."""
@@ -139,7 +151,7 @@ class PixelCNN(Conditional):
     def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:
         height, width, channels = self.grid_shape
         dtype = self.last.dtype or self.last.bias[...].dtype
-        values = empty_rows((height, width), batch, channels, dtype)
+        values = empty_rows((height, width), batch, channels * self.entries, dtype)
         half = channels * self.blocks.up.widths[0]
         read = (empty_rows((height, width), batch, half, dtype),) * self.depth
         single = np.arange(height * width)[:, None]
@@ -189,8 +201,9 @@ class PixelCNN(Conditional):
         slots = len(x_previous)
         # At t = 0 the driver's zeros land where the first values will.
         wave, group = jnp.divmod(jnp.maximum(t - 1, 0), self.grid_shape[-1])
-        begin = [wave * slots, *[jnp.zeros_like(wave)] * (values.ndim - 2), group]
-        emitted = x_previous[..., None].astype(values.dtype)
+        between = [jnp.zeros_like(wave)] * (values.ndim - 2)
+        begin = [wave * slots, *between, group * self.entries]
+        emitted = x_previous.reshape(slots, *values.shape[1:-1], self.entries).astype(values.dtype)
         values = jax.lax.dynamic_update_slice(values, emitted, begin)
         wave, group = jnp.divmod(t, self.grid_shape[-1])
 
@@ -222,7 +235,8 @@ class PixelCNN(Conditional):
         waves = self._waves(begin)
         slots = waves.shape[1]
         if begin:
-            values = values.at[begin - 1, ..., -1].set(first.astype(values.dtype))
+            last = first.reshape(*values.shape[1:-1], self.entries).astype(values.dtype)
+            values = values.at[begin - 1, ..., -self.entries :].set(last)
 
         def laid_out(rows: Array) -> Array:
             to_come = jnp.zeros((waves.size, *rows.shape[1:]), rows.dtype)
@@ -273,7 +287,7 @@ class PixelCNN(Conditional):
         pixels = tuple((at_pixel(a), at_pixel(b)) for a, b in zip(started, ended, strict=True))
         kept = tuple(position_rows(each, values.dtype) for each in read)
         wave = pixels, at_pixel(h), at_pixel(self._mixed(h))
-        return Cache(fixed, (position_rows(x, values.dtype), kept, wave))
+        return Cache(fixed, (position_rows(self._pixels(x), values.dtype), kept, wave))
 
     def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray:
         grid = self.grid_shape[:2]

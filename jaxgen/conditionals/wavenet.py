@@ -28,7 +28,6 @@ from jax import Array
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Context, Key, Order, Shape, check_grid, checked_arguments
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.functional.windows import flat
 from jaxgen.networks.blocks import dropout, shape_of_context, zero_linear
 
 
@@ -84,9 +83,6 @@ class WaveNet(Conditional):
         width: features of a position.
         skip_width: features of the sum of the skip connections.
         dilations: of the layers, as a rule 1, 2, 4, ... several times over.
-        levels: how many levels the values are, for an embedding of each level in place of a linear
-            map, as befits mu-law codes; None for the linear map. A value between two levels gets
-            the interpolation of their embeddings.
         context_features: the size of a context vector; None for none.
         local: whether there is a context vector for each step, ``(length, features)``, instead of
             one for the signal.
@@ -115,7 +111,6 @@ class WaveNet(Conditional):
         width: int = 32,
         skip_width: int = 128,
         dilations: Sequence[int] = (1, 2, 4, 8, 16, 32, 64, 128, 256),
-        levels: int | None = None,
         context_features: int | None = None,
         local: bool = False,
         dropout: float = 0.0,
@@ -131,12 +126,9 @@ class WaveNet(Conditional):
             context_shape = grid_shape + context_shape
         super().__init__(grid_shape, num_params, position_shape, context_shape)
         self.dilations = tuple(dilations)
-        self.levels = levels
         self.dropout = dropout
         self.local = local
-        entries = math.prod(self.position_shape)
-        features = entries if levels is None else entries * levels
-        self.embed = nnx.Linear(features, width, rngs=rngs)
+        self.embed = nnx.Linear(math.prod(self.position_shape), width, rngs=rngs)
         self.blocks = nnx.List(
             DilatedBlock(
                 width,
@@ -155,15 +147,6 @@ class WaveNet(Conditional):
         """How many of the values before it a position sees."""
         return sum(self.dilations) + 1
 
-    def _embedded(self, values: Array) -> Array:
-        """Values ``(..., entries)`` as features ``(..., width)``."""
-        if self.levels is None:
-            return self.embed(values)
-        place = (jnp.clip(values, -1.0, 1.0) + 1.0) * ((self.levels - 1) / 2.0)
-        distance = jnp.abs(place[..., None] - jnp.arange(self.levels, dtype=values.dtype))
-        shares = jnp.maximum(1.0 - distance, 0.0)
-        return self.embed(flat(shares))
-
     def _params(self, skips: Array) -> Array:
         return self.last(jax.nn.relu(self.mix(jax.nn.relu(skips))))
 
@@ -171,7 +154,7 @@ class WaveNet(Conditional):
         """The sum of the skips ``(*batch, length, skip_width)``, and what every layer reads."""
         batch = x.shape[: x.ndim - len(self.event_shape)]
         values = x.reshape(*batch, self.num_positions, math.prod(self.position_shape))
-        h = _delayed(self._embedded(values), 1)
+        h = _delayed(self.embed(values), 1)
         if context is not None and not self.local:
             context = context[..., None, :]
         keys = [None] * len(self.blocks) if key is None else jax.random.split(key, len(self.blocks))
@@ -204,7 +187,7 @@ class WaveNet(Conditional):
         context = cache.fixed[t] if self.local else cache.fixed
         batch = x_previous.shape[: x_previous.ndim - len(self.position_shape)]
         values = x_previous.reshape(*batch, math.prod(self.position_shape))
-        embedded = self._embedded(values.astype(self.embed.kernel[...].dtype))
+        embedded = self.embed(values.astype(self.embed.kernel[...].dtype))
         h = jnp.where(t > 0, embedded, jnp.zeros_like(embedded))
         skips, rings = jnp.zeros((), h.dtype), []
         for block, ring in zip(self.blocks, cache.state, strict=True):

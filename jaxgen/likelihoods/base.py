@@ -107,8 +107,24 @@ class Likelihood(nnx.Pytree):
         return unpack_params(params, position_shape, self.params_per_value)
 
     def encode(self, value: Array) -> Array:
-        """Values as the real numbers that a network reads."""
+        """What a network reads of values, real numbers ``(..., *input_shape)`` of a position."""
+        return self.numbers(value)
+
+    def numbers(self, value: Array) -> Array:
+        """Values as real numbers, one for each."""
         return value
+
+    def input_shape(self, position_shape: Shape) -> Shape:
+        """What :meth:`encode` makes of a position of this shape."""
+        return position_shape
+
+    def position_shape(self, input_shape: Shape) -> Shape:
+        """The shape of a position of which a network reads this much: the way back.
+
+        Raises:
+            ShapeError: if there is none.
+        """
+        return input_shape
 
     def marginal(self, value: Array | np.ndarray, position_shape: Shape, grid_ndims: int) -> Array:
         """Parameters under which every position has the distribution that data have there.

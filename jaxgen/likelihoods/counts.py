@@ -29,7 +29,7 @@ class Counts(Likelihood):
 
     levels = math.inf
 
-    def encode(self, value: Array) -> Array:
+    def numbers(self, value: Array) -> Array:
         return jnp.log1p(value.astype(jnp.result_type(float)))
 
     def check(self, value: Array | np.ndarray) -> None:

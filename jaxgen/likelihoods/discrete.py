@@ -8,12 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Shape, check_levels, checked_arguments, is_concrete, unpack_params
+from jaxgen.core import (
+    Shape,
+    checked_arguments,
+    is_concrete,
+    unpack_params,
+)
 from jaxgen.functional import likelihoods as f
 from jaxgen.functional import support
 from jaxgen.functional.statistics import level_frequencies, location_and_scale
 from jaxgen.likelihoods.base import Likelihood, Scalar, position_shape_of, sum_position
 from jaxgen.likelihoods.continuous import GaussianMixture, Normal
+from jaxgen.likelihoods.levels import Levels
 
 if TYPE_CHECKING:
     import distrax
@@ -34,7 +40,7 @@ class Bernoulli(Likelihood):
     params_per_value = 1
     levels = 2
 
-    def encode(self, value: Array) -> Array:
+    def numbers(self, value: Array) -> Array:
         return value.astype(jnp.result_type(float))
 
     def marginal(self, value: Array | np.ndarray, position_shape: Shape, grid_ndims: int) -> Array:
@@ -80,52 +86,26 @@ class Bernoulli(Likelihood):
         return distrax.Bernoulli(logits=self.unpack(params, position_shape)[..., 0])
 
 
-class Levels(Likelihood):
-    """Integer levels ``0 .. levels - 1``, which a network reads scaled to ``[-1, 1]``.
-
-    Args:
-        levels: the number of levels, at least 2.
-
-    Raises:
-        ValueError: for fewer than 2 levels.
-    """
-
-    levels: int
-
-    @checked_arguments
-    def __init__(self, levels: int):
-        if levels < 2:
-            raise ValueError(f"{type(self).__name__}: expected at least 2 levels, got {levels}")
-        self.levels = levels
-
-    def encode(self, value: Array) -> Array:
-        return value.astype(jnp.result_type(float)) * (2.0 / (self.levels - 1)) - 1.0
-
-    def check(self, value: Array | np.ndarray) -> None:
-        check_levels(value, self.levels, type(self).__name__)
-
-    def contains(self, value: Array) -> Array:
-        return support.is_level(value, self.levels)
-
-
 class Categorical(Levels):
     """Integer levels ``0 .. levels - 1`` with a logit for each level.
 
-    The network reads a level scaled to ``[-1, 1]``.
-
     Args:
         levels: the number of levels, at least 2.
+        inputs: how a network reads a level: ``"scalar"``, ``"one_hot"`` or ``"both"``, see
+            :class:`~jaxgen.likelihoods.levels.Levels`.
 
     Raises:
-        ValueError: for fewer than 2 levels.
+        ValueError: for fewer than 2 levels, or unknown inputs.
 
     >>> round(float(Categorical(4).log_prob(jnp.array(3), jnp.zeros(4))), 4)
     -1.3863
+    >>> Categorical(3, "one_hot").encode(jnp.array([2, 0])).tolist()
+    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
 
     @checked_arguments
-    def __init__(self, levels: int):
-        super().__init__(levels)
+    def __init__(self, levels: int, inputs: str = "scalar"):
+        super().__init__(levels, inputs)
         self.params_per_value = levels
 
     def marginal(self, value: Array | np.ndarray, position_shape: Shape, grid_ndims: int) -> Array:
@@ -179,9 +159,10 @@ class DiscretizedLogisticMixture(Levels):
         components: how many logistics, ``K``.
         min_log_scale: where the log-scales end, in units of half the range; None for -7, or an
             eighth of a level (which -7 is at 256 levels) where there are more of them.
+        inputs: how a network reads a level, as in :class:`Categorical`.
 
     Raises:
-        ValueError: for fewer than 2 levels, or no component.
+        ValueError: for fewer than 2 levels, no component, or unknown inputs.
 
     >>> head = DiscretizedLogisticMixture(256, components=5)
     >>> head.num_params(()), head.num_params((3,))
@@ -189,8 +170,14 @@ class DiscretizedLogisticMixture(Levels):
     """
 
     @checked_arguments
-    def __init__(self, levels: int, components: int = 10, min_log_scale: float | None = None):
-        super().__init__(levels)
+    def __init__(
+        self,
+        levels: int,
+        components: int = 10,
+        min_log_scale: float | None = None,
+        inputs: str = "scalar",
+    ):
+        super().__init__(levels, inputs)
         self.components = components
         floor = -7.0 - max(0.0, math.log((levels - 1) / 255.0))
         self.min_log_scale = floor if min_log_scale is None else min_log_scale
@@ -236,7 +223,7 @@ class DiscretizedLogisticMixture(Levels):
         shape = (*value.shape[: params.ndim - 1], entries)
         flat, inside = value.reshape(shape), inside.reshape(shape)
         logits, means, log_scales, coefficients = self._mixture(params, entries)
-        x = self.encode(flat)
+        x = self.numbers(flat)
         total = jax.nn.log_softmax(logits)
         coefficient = iter(coefficients)
         for c in range(entries):
@@ -266,7 +253,7 @@ class DiscretizedLogisticMixture(Levels):
         for c in range(entries):
             mean = of_pick(means[..., c, :])
             for before in values:
-                mean = mean + of_pick(next(coefficient)) * self.encode(before)
+                mean = mean + of_pick(next(coefficient)) * self.numbers(before)
             log_scale = of_pick(log_scales[..., c, :])
             values.append(
                 f.discretized_logistic_sample(mean, log_scale, noise[..., c, -1], self.levels)
@@ -292,11 +279,14 @@ class DiscretizedLogisticMixture(Levels):
         return distrax.Categorical(logits=logits.reshape(*shape, self.levels))
 
 
-def for_levels(levels: int | None, components: int | None = None) -> Likelihood:
+def for_levels(
+    levels: int | None, components: int | None = None, inputs: str = "scalar"
+) -> Likelihood:
     """The usual likelihood of data with this many levels, None for real values.
 
     Without components: Bernoulli for 2 levels, categorical for more, normal for real values. With
-    components: a mixture of discretized logistics for levels, of normals for real values.
+    components: a mixture of discretized logistics for levels, of normals for real values. How
+    a network reads more than 2 levels is ``inputs``, as in :class:`Categorical`.
 
     >>> type(for_levels(17)).__name__, type(for_levels(17, components=5)).__name__
     ('Categorical', 'DiscretizedLogisticMixture')
@@ -304,7 +294,7 @@ def for_levels(levels: int | None, components: int | None = None) -> Likelihood:
     if components is not None:
         if levels is None:
             return GaussianMixture(components)
-        return DiscretizedLogisticMixture(levels, components)
+        return DiscretizedLogisticMixture(levels, components, inputs=inputs)
     if levels is None:
         return Normal()
-    return Bernoulli() if levels == 2 else Categorical(levels)
+    return Bernoulli() if levels == 2 else Categorical(levels, inputs)

@@ -10,7 +10,7 @@ from jax import Array
 from jaxgen.core import Shape
 from jaxgen.functional import ordinal as f
 from jaxgen.likelihoods.base import position_shape_of, sum_position
-from jaxgen.likelihoods.discrete import Levels
+from jaxgen.likelihoods.levels import Levels
 
 if TYPE_CHECKING:
     import distrax

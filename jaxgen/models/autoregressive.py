@@ -3,7 +3,6 @@
 import math
 from typing import Any, Self
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -26,9 +25,7 @@ from jaxgen.models.base import Model
 from jaxgen.models.border import Border, Bordered
 from jaxgen.models.checks import checked_number, checked_temperature
 from jaxgen.models.completion import Check
-
-# Up to so many numbers, the noise of all steps is drawn before the first.
-_NOISE_AT_ONCE = 2**24
+from jaxgen.models.noise import noise_of_positions
 
 
 class Autoregressive(Model):
@@ -55,17 +52,18 @@ class Autoregressive(Model):
 
     @checked_arguments
     def __init__(self, conditional: Conditional, likelihood: Likelihood):
-        expected = likelihood.num_params(conditional.position_shape)
+        position = likelihood.position_shape(conditional.position_shape)
+        expected = likelihood.num_params(position)
         if conditional.num_params != expected:
             raise ShapeError(
                 f"Autoregressive: {type(likelihood).__name__} needs {expected} parameters for a "
-                f"position of shape {conditional.position_shape}, {type(conditional).__name__} "
+                f"position of shape {position}, {type(conditional).__name__} "
                 f"gives {conditional.num_params}"
             )
         self.conditional = conditional
         self.likelihood = likelihood
         self.border = Border(conditional, likelihood)
-        self.event_shape = conditional.event_shape
+        self.event_shape = conditional.grid_shape + position
         self.grid_shape = conditional.grid_shape
         self.context_shape = conditional.context_shape
         self.levels = likelihood.levels
@@ -158,20 +156,12 @@ class Autoregressive(Model):
         temperature = checked_temperature(temperature, self)
         top_p = checked_number(top_p, lambda value: 0.0 < value <= 1.0, "0 < top_p <= 1", self)
         tempered = not all(isinstance(t, float) and t == 1.0 for t in (temperature, top_p))
-        position_shape = self.conditional.position_shape
-        # Not the parameters' dtype, which may differ between one pass and many steps.
-        shape, dtype = (*batch, *position_shape), jnp.result_type(float)
-
-        def noise(position: Array) -> Array:
-            return self.likelihood.noise(jax.random.fold_in(key, position), shape, dtype)
-
-        # One draw for all steps is cheaper than one for each, which a small step would wait for.
-        positions, every = jnp.arange(self.conditional.num_positions), jax.vmap(noise)
-        at_once = copies * jax.eval_shape(every, positions).size <= _NOISE_AT_ONCE
-        drawn = every(positions) if at_once else None
+        position_shape = self.event_shape[len(self.conditional.grid_shape) :]
+        shape, count = (*batch, *position_shape), self.conditional.num_positions
+        noise = noise_of_positions(self.likelihood, key, shape, count, copies)
 
         def draw(position: Array, params: Array) -> Array:
-            now = noise(position) if drawn is None else drawn[position]
+            now = noise(position)
             if tempered:
                 temper = self.likelihood.temper
                 params, now = temper(params, now, position_shape, temperature, top_p)
@@ -238,7 +228,7 @@ class Autoregressive(Model):
         check = completion.warn_unless_exact
         x, context, observed = self._completion(x, observed, context, order, "complete", check)
         network = self.network
-        x = completion.hide_missing(network, x, observed)
+        x = completion.hide_missing(self.event_shape, network, x, observed)
         self.check_data(x)
         known = completion.num_leading(network, observed, order)
         # As the noise of a sample, and as the levels that are drawn.
@@ -258,7 +248,7 @@ class Autoregressive(Model):
             parts = (network, self.likelihood, draw, u, observed, context, order)
             filled = self.border.outwards(completion.draw_missing(*parts, known=known))
             # What is observed stays what it is, to the bit.
-            return jnp.where(completion.of_entries(network, observed), x, filled)
+            return jnp.where(completion.of_entries(self.event_shape, network, observed), x, filled)
 
         return completion.fill_each(fill, key, x, observed, context, num_samples)
 
@@ -290,7 +280,10 @@ class Autoregressive(Model):
         if lengths is not None:
             batch = x.shape[: x.ndim - len(self.event_shape)]
             within = padding.within(self.conditional, lengths, batch, order).reshape(*batch, -1)
-            x, observed = completion.hide_missing(self.conditional, x, within), observed & within
+            x, observed = (
+                completion.hide_missing(self.event_shape, self.conditional, x, within),
+                observed & within,
+            )
         self.likelihood.check(x)
         return self.score_parts(x, observed, context, order, within=within)[1]
 
@@ -300,7 +293,7 @@ class Autoregressive(Model):
         """As there, with ``order`` as in :meth:`complete`; a TypeError where that is not exact."""
         name, check = "observed_log_prob", completion.require_exact
         x, context, observed = self._completion(x, observed, context, order, name, check)
-        x = completion.hide_missing(self.conditional, x, observed)
+        x = completion.hide_missing(self.event_shape, self.conditional, x, observed)
         self.check_data(x)
         return self.score_parts(x, observed, context, order)[0]
 

@@ -61,9 +61,10 @@ class Border(nnx.Module):
     """
 
     def __init__(self, network: Conditional, likelihood: Likelihood):
-        self.event_shape = network.event_shape
+        position = likelihood.position_shape(network.position_shape)
+        self.event_shape = network.grid_shape + position
         self.grid_ndims = len(network.grid_shape)
-        own = network.position_shape if network.stationary else self.event_shape[-1:]
+        own = position if network.stationary else self.event_shape[-1:]
         self.units = (
             Standardize(self.event_shape, statistics_shape=own) if likelihood.has_units else None
         )
@@ -139,7 +140,7 @@ class Border(nnx.Module):
             return new
         batch_shape(x, self.event_shape, "Autoregressive.standardize")
         x = x.reshape(-1, *self.event_shape)
-        position, grid_ndims = network.position_shape, self.grid_ndims
+        position, grid_ndims = self.event_shape[self.grid_ndims :], self.grid_ndims
         rows = x
         if within is not None or network.stationary:
             # Positions of one kind are examples of it.

@@ -106,15 +106,15 @@ def require_exact(
         )
 
 
-def hide_missing(network: Conditional, x: Array, observed: Mask) -> Array:
+def hide_missing(event: Shape, network: Conditional, x: Array, observed: Mask) -> Array:
     """Events with zeros for what is missing, which must not be read, were it NaN."""
-    return jnp.where(of_entries(network, observed), x, jnp.zeros_like(x))
+    return jnp.where(of_entries(event, network, observed), x, jnp.zeros_like(x))
 
 
-def of_entries(network: Conditional, observed: Mask) -> Array:
+def of_entries(event: Shape, network: Conditional, observed: Mask) -> Array:
     """A mask over positions ``(*batch, D)`` as one over entries, to be broadcast against events."""
     mask = jnp.asarray(observed)
-    entries = (1,) * len(network.position_shape)
+    entries = (1,) * (len(event) - len(network.grid_shape))
     return mask.reshape(*mask.shape[:-1], *network.grid_shape, *entries)
 
 
@@ -147,13 +147,15 @@ def draw_missing(
     order = observed_first(network, observed, order)
     positions = network.resolve_order(order)
     emit, values = keep_observed(network, likelihood, draw, x, observed, positions)
+    entries = _entries(network, likelihood)
     if known == network.num_positions:
-        return network.from_sequence(values, positions)
+        return network.from_sequence(values, positions, entries=entries)
     inputs = likelihood.encode(values)
     cache = network.prefill(network.from_sequence(inputs, positions), known, context, order)
     first = inputs[known - 1] if known else jnp.zeros_like(inputs[0])
     drawn = network.run(cache, emit, first, known)
-    return network.from_sequence(jnp.concatenate([values[:known], drawn]), positions)
+    filled = jnp.concatenate([values[:known], drawn])
+    return network.from_sequence(filled, positions, entries=entries)
 
 
 def fill_each(
@@ -195,7 +197,7 @@ def keep_observed(
 
     With it come the events as a sequence in the order of ``positions``.
     """
-    values = network.to_sequence(x, positions)
+    values = network.to_sequence(x, positions, entries=_entries(network, likelihood))
     there = jnp.asarray(observed)[positions]
 
     def emit(t: Array, params: Array) -> tuple[Array, Array]:
@@ -257,7 +259,7 @@ def score_parts(
     mask = jnp.asarray(observed)
     if mask.ndim == 1:
         return score(x, mask, context, within, key)
-    batch = x.shape[: x.ndim - len(network.event_shape)]
+    batch = x.shape[: x.ndim - len(network.grid_shape) - _entries(network, likelihood)]
     keys = None if key is None else jax.random.split(key, math.prod(batch))
     parts = (*one_by_one(batch, x, mask, context, within), keys)
     there, missing = jax.vmap(score)(*parts)
@@ -289,6 +291,11 @@ def _score_both(
     observed_sum = jnp.sum(jnp.where(there, each, 0.0), positions)
     missing_sum = jnp.sum(jnp.where(there, 0.0, each), positions)
     return support.restrict(observed_sum, inside), support.restrict(missing_sum, inside)
+
+
+def _entries(network: Conditional, likelihood: Likelihood) -> int:
+    """How many axes a position's value has, of which the network may read more."""
+    return len(likelihood.position_shape(network.position_shape))
 
 
 def num_leading(

@@ -170,7 +170,7 @@ class Ensemble(Model):
         x, context = self._events(x, context, name)
         network, batch = self.model.conditional, x.shape[: x.ndim - len(self.event_shape)]
         mask = completion.flat_mask(network, observed, batch, f"Ensemble.{name}")
-        x = completion.hide_missing(network, x, mask)
+        x = completion.hide_missing(self.event_shape, network, x, mask)
         self.model.check_data(x)
         return x, context, mask
 

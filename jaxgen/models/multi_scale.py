@@ -90,12 +90,16 @@ class MultiScale(Model):
         """The small image of an image ``(*batch, *event_shape)``: every ``f``-th pixel."""
         return x[..., :: self.factor, :: self.factor, :]
 
+    def _read(self, small: Array) -> Array:
+        """Small images as what embeds them reads them: as numbers, in the large model's unit."""
+        likelihood, border = self._network.likelihood, self._network.border
+        return likelihood.numbers(likelihood.restricted(border.inwards(small))[0])
+
     def _rest(self, small: Array, key: Key = None) -> tuple[Autoregressive, Array, Array]:
         """The model of the image, its context from small images, and what they are of the image,
         a mask over its positions."""
         model = self._network
-        small, _ = model.likelihood.restricted(model.border.inwards(small))
-        context = self.large.embed(model.likelihood.encode(small), key=key)
+        context = self.large.embed(self._read(small), key=key)
         observed = np.zeros(model.conditional.grid_shape, bool)
         observed[:: self.factor, :: self.factor] = True
         return model, context, jnp.asarray(observed.reshape(-1))
@@ -123,12 +127,12 @@ class MultiScale(Model):
         u, order = model.border.inwards(known), network.resolve_order(None)
         emit, _ = completion.keep_observed(network, model.likelihood, draw, u, observed, order)
         drawn = model.border.outwards(network.generate(emit, batch, context, method=how.method))
-        return jnp.where(completion.of_entries(network, observed), known, drawn)
+        return jnp.where(completion.of_entries(self.event_shape, network, observed), known, drawn)
 
     def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
         x, _ = self._events(x, context, adapt.name)
         images = self.subsample(x)
-        read = self._network.likelihood.encode(images)
+        read = self._read(images)
         small = adapt.model(self.small, images, key, None)
         large = adapt.model(self.large, x, jax.random.fold_in(key, 1), read)
         return replace(self, small=small, large=large)

@@ -47,7 +47,8 @@ def one_step(
         dropout_key: turns dropout on.
     """
     x, inside = likelihood.restricted(x)
-    batch, size = x.shape[: x.ndim - len(network.event_shape)], network.num_positions
+    event = network.grid_shape + likelihood.position_shape(network.position_shape)
+    batch, size = x.shape[: x.ndim - len(event)], network.num_positions
     rate_key, seen_key = jax.random.split(key)
     # Each position is seen with probability r, and r is uniform. Then the number of positions
     # seen is uniform on 0, ..., D and they are any, as in a random order, without a sort. The

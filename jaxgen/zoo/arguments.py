@@ -17,6 +17,9 @@ MEANINGS: dict[str, str] = {
     "heads make them independent given the positions before.",
     "components": "of a mixture for each position, of normals for real values and of discretized "
     "logistics for levels; None for no mixture.",
+    "inputs": 'how the network reads one of more than 2 levels: ``"scalar"``, a number; '
+    '``"one_hot"``, a vector of its own, as befits names (characters, categories); ``"both"``. '
+    "None: one-hot under a categorical head, but for images a scalar.",
     "hidden": "widths of the hidden layers of every network.",
     "activation": "of the hidden layers.",
     "orders_per_batch": "how many of the orders a training batch meets.",

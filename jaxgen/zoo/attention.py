@@ -11,8 +11,8 @@ from flax import nnx
 
 from jaxgen.conditionals import CausalTransformer
 from jaxgen.core import Shape
-from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.heads import head_of
 from jaxgen.zoo.registry import constructor
 
 
@@ -22,6 +22,7 @@ def attention(
     *,
     levels: int | None = 256,
     components: int | None = None,
+    inputs: str | None = None,
     width: int = 128,
     depth: int = 4,
     heads: int = 4,
@@ -42,12 +43,12 @@ def attention(
     >>> round(float(model.log_prob(jnp.zeros(8, int))), 4)  # eight fair coins at first
     -5.5452
     """
-    likelihood = for_levels(levels, components)
+    likelihood = head_of(event_shape, levels, components, inputs)
     steps = max(len(event_shape) - 1, 1)
     grid, position = tuple(event_shape[:steps]), tuple(event_shape[steps:])
     conditional = CausalTransformer(
         grid,
-        position,
+        likelihood.input_shape(position),
         likelihood.num_params(position),
         width=width,
         depth=depth,

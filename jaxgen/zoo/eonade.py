@@ -13,8 +13,8 @@ from flax import nnx
 from jaxgen.conditionals import EoNADE
 from jaxgen.core import Shape
 from jaxgen.functional.masks import random_orders
-from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive, Ensemble
+from jaxgen.zoo.heads import head_of
 from jaxgen.zoo.registry import constructor
 
 
@@ -24,6 +24,7 @@ def eonade(
     *,
     levels: int | None = 2,
     components: int | None = None,
+    inputs: str | None = None,
     hidden: Sequence[int] = (500, 500),
     activation: str = "relu",
     num_orders: int = 8,
@@ -42,7 +43,7 @@ def eonade(
     >>> round(float(model.log_prob(jnp.zeros(8, int))), 4)  # eight fair coins at first
     -5.5452
     """
-    likelihood = for_levels(levels, components)
+    likelihood = head_of(event_shape, levels, components, inputs)
     conditional = EoNADE(
         event_shape,
         likelihood.num_params(()),
@@ -50,6 +51,7 @@ def eonade(
         activation=activation,
         context_features=context_features,
         dropout=dropout,
+        position_shape=likelihood.input_shape(()),
         rngs=rngs,
     )
     orders = random_orders(rngs.params(), num_orders, conditional.num_positions)

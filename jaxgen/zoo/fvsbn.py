@@ -9,8 +9,8 @@ from flax import nnx
 
 from jaxgen.conditionals import FVSBN
 from jaxgen.core import Shape
-from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.heads import head_of
 from jaxgen.zoo.registry import constructor
 
 
@@ -20,6 +20,7 @@ def fvsbn(
     *,
     levels: int | None = 2,
     components: int | None = None,
+    inputs: str | None = None,
     context_features: int | None = None,
     rngs: nnx.Rngs,
 ) -> Autoregressive:
@@ -30,8 +31,12 @@ def fvsbn(
     >>> round(float(model.log_prob(jnp.zeros(8, int))), 4)  # eight fair coins at first
     -5.5452
     """
-    likelihood = for_levels(levels, components)
+    likelihood = head_of(event_shape, levels, components, inputs)
     conditional = FVSBN(
-        event_shape, likelihood.num_params(()), context_features=context_features, rngs=rngs
+        event_shape,
+        likelihood.num_params(()),
+        context_features=context_features,
+        position_shape=likelihood.input_shape(()),
+        rngs=rngs,
     )
     return Autoregressive(conditional, likelihood)

@@ -10,8 +10,8 @@ from flax import nnx
 
 from jaxgen.conditionals import GatedPixelCNN
 from jaxgen.core import Shape, check_event
-from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.heads import head_of
 from jaxgen.zoo.registry import constructor
 
 
@@ -21,6 +21,7 @@ def gated_pixelcnn(
     *,
     levels: int | None = 256,
     components: int | None = None,
+    inputs: str | None = None,
     width: int = 64,
     depth: int = 8,
     first_size: int = 7,
@@ -48,10 +49,10 @@ def gated_pixelcnn(
     """
     event_shape = check_event(event_shape, (3,), "gated_pixelcnn")
     grid, position = event_shape[:2], event_shape[2:]
-    likelihood = for_levels(levels, components)
+    likelihood = head_of(event_shape, levels, components, inputs)
     conditional = GatedPixelCNN(
         grid,
-        position,
+        likelihood.input_shape(position),
         likelihood.num_params(position),
         width=width,
         depth=depth,

@@ -9,8 +9,8 @@ from flax import nnx
 
 from jaxgen.conditionals import Growing
 from jaxgen.core import Shape
-from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.heads import head_of
 from jaxgen.zoo.registry import constructor
 
 
@@ -20,6 +20,7 @@ def growing(
     *,
     levels: int | None = 2,
     components: int | None = None,
+    inputs: str | None = None,
     width: int = 16,
     activation: str = "tanh",
     dropout: float = 0.0,
@@ -36,7 +37,7 @@ def growing(
     >>> round(float(model.log_prob(jnp.zeros(8, int))), 4)  # eight fair coins at first
     -5.5452
     """
-    likelihood = for_levels(levels, components)
+    likelihood = head_of(event_shape, levels, components, inputs)
     conditional = Growing(
         event_shape,
         likelihood.num_params(()),
@@ -44,6 +45,7 @@ def growing(
         activation=activation,
         dropout=dropout,
         context_features=context_features,
+        position_shape=likelihood.input_shape(()),
         rngs=rngs,
     )
     return Autoregressive(conditional, likelihood)

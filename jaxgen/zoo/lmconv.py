@@ -16,8 +16,8 @@ from flax import nnx
 from jaxgen.conditionals import LMConv
 from jaxgen.core import Shape, check_event, unknown
 from jaxgen.functional import masks
-from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive, Ensemble
+from jaxgen.zoo.heads import head_of
 from jaxgen.zoo.registry import constructor, refuse_ignored
 
 _ORDERS = ("raster", "s_curve", "hilbert", "random")
@@ -29,6 +29,7 @@ def lmconv(
     *,
     levels: int | None = 256,
     components: int | None = None,
+    inputs: str | None = None,
     orders: str = "s_curve",
     num_orders: int | None = None,
     orders_per_batch: int = 4,
@@ -63,10 +64,10 @@ def lmconv(
     """
     event_shape = check_event(event_shape, (3,), "lmconv")
     grid, position = event_shape[:2], event_shape[2:]
-    likelihood = for_levels(levels, components)
+    likelihood = head_of(event_shape, levels, components, inputs)
     conditional = LMConv(
         grid,
-        position,
+        likelihood.input_shape(position),
         likelihood.num_params(position),
         width=width,
         depth=depth,

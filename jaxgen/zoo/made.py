@@ -19,9 +19,9 @@ from jaxgen.bijectors.bounded import Bounds
 from jaxgen.conditionals import MADE
 from jaxgen.core import Shape
 from jaxgen.functional.masks import random_orders
-from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive, Ensemble, Flow
 from jaxgen.models.flow import flow_on
+from jaxgen.zoo.heads import head_of
 from jaxgen.zoo.registry import constructor, refuse_ignored
 
 
@@ -31,6 +31,7 @@ def made(
     *,
     levels: int | None = 2,
     components: int | None = None,
+    inputs: str | None = None,
     hidden: Sequence[int] = (500,),
     activation: str = "relu",
     direct: bool = True,
@@ -69,7 +70,7 @@ def made(
         raise ValueError("made: connectivity_agnostic needs several orders, got num_orders=1")
     if num_orders == 1:
         refuse_ignored("made", "with one order", orders_per_batch=orders_per_batch)
-    likelihood = for_levels(levels, components)
+    likelihood = head_of(event_shape, levels, components, inputs)
     conditional = MADE(
         event_shape,
         likelihood.num_params(()),
@@ -79,6 +80,7 @@ def made(
         order_features=num_orders > 1,
         dropout=dropout,
         context_features=context_features,
+        position_shape=likelihood.input_shape(()),
         rngs=rngs,
     )
     single = Autoregressive(conditional, likelihood)

@@ -10,8 +10,8 @@ from flax import nnx
 
 from jaxgen.conditionals import NADE
 from jaxgen.core import Shape
-from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.heads import head_of
 from jaxgen.zoo.registry import constructor
 
 
@@ -21,6 +21,7 @@ def nade(
     *,
     levels: int | None = 2,
     components: int | None = None,
+    inputs: str | None = None,
     width: int = 500,
     activation: str = "sigmoid",
     dropout: float = 0.0,
@@ -37,7 +38,7 @@ def nade(
     >>> round(float(model.log_prob(jnp.zeros(8, int))), 4)  # eight fair coins at first
     -5.5452
     """
-    likelihood = for_levels(levels, components)
+    likelihood = head_of(event_shape, levels, components, inputs)
     conditional = NADE(
         event_shape,
         likelihood.num_params(()),
@@ -46,6 +47,7 @@ def nade(
         rescale=levels is None,
         dropout=dropout,
         context_features=context_features,
+        position_shape=likelihood.input_shape(()),
         rngs=rngs,
     )
     return Autoregressive(conditional, likelihood)

@@ -10,8 +10,8 @@ from flax import nnx
 
 from jaxgen.conditionals import PixelCNN
 from jaxgen.core import Shape
-from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.heads import head_of
 from jaxgen.zoo.registry import constructor
 
 
@@ -21,6 +21,7 @@ def pixelcnn(
     *,
     levels: int | None = 256,
     components: int | None = None,
+    inputs: str | None = None,
     width: int = 64,
     depth: int = 7,
     first_size: int = 7,
@@ -44,7 +45,7 @@ def pixelcnn(
     >>> round(float(model.log_prob(jnp.zeros((4, 4, 1), int))), 4)  # sixteen fair coins at first
     -11.0904
     """
-    likelihood = for_levels(levels, components)
+    likelihood = head_of(event_shape, levels, components, inputs)
     conditional = PixelCNN(
         event_shape,
         likelihood.num_params(()),
@@ -55,6 +56,7 @@ def pixelcnn(
         out_width=out_width,
         context_features=context_features,
         dropout=dropout,
+        position_shape=likelihood.input_shape(()),
         rngs=rngs,
     )
     return Autoregressive(conditional, likelihood)

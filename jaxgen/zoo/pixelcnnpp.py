@@ -15,8 +15,8 @@ from flax import nnx
 
 from jaxgen.conditionals import PixelCNNPP
 from jaxgen.core import Shape, check_event
-from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.heads import head_of
 from jaxgen.zoo.registry import constructor
 
 
@@ -26,6 +26,7 @@ def pixelcnnpp(
     *,
     levels: int | None = 256,
     components: int | None = 10,
+    inputs: str | None = None,
     blocks: int = 5,
     width: int = 160,
     resolutions: int = 3,
@@ -62,10 +63,10 @@ def pixelcnnpp(
     """
     event_shape = check_event(event_shape, (3,), "pixelcnnpp")
     grid, position = event_shape[:2], event_shape[2:]
-    likelihood = for_levels(levels, components)
+    likelihood = head_of(event_shape, levels, components, inputs)
     conditional = PixelCNNPP(
         grid,
-        position,
+        likelihood.input_shape(position),
         likelihood.num_params(position),
         width=width,
         blocks=blocks,

@@ -22,9 +22,9 @@ from flax import nnx
 
 from jaxgen.conditionals import Conditional, DiagonalBiLSTM, RowLSTM
 from jaxgen.core import Shape, ShapeError, check_event, unknown
-from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive, Embedded, MultiScale
 from jaxgen.networks import Upsampling
+from jaxgen.zoo.heads import head_of
 from jaxgen.zoo.registry import constructor
 
 
@@ -34,6 +34,7 @@ def pixelrnn(
     *,
     levels: int | None = 256,
     components: int | None = None,
+    inputs: str | None = None,
     layer: str = "diagonal",
     width: int = 64,
     depth: int = 6,
@@ -70,7 +71,7 @@ def pixelrnn(
     """
     event_shape = check_event(event_shape, (3,), "pixelrnn")
     grid, position = event_shape[:2], event_shape[2:]
-    likelihood = for_levels(levels, components)
+    likelihood = head_of(event_shape, levels, components, inputs)
     layers: dict[str, Callable[..., Conditional]] = {
         "diagonal": DiagonalBiLSTM,
         "row": partial(RowLSTM, kernel_size=kernel_size),
@@ -79,7 +80,7 @@ def pixelrnn(
         raise unknown("layer", layer, layers)
     conditional = layers[layer](
         grid,
-        position,
+        likelihood.input_shape(position),
         likelihood.num_params(position),
         width=width,
         depth=depth,
@@ -100,6 +101,7 @@ def multiscale_pixelrnn(
     factor: int = 2,
     levels: int | None = 256,
     components: int | None = None,
+    inputs: str | None = None,
     layer: str = "diagonal",
     width: int = 64,
     depth: int = 6,
@@ -118,8 +120,8 @@ def multiscale_pixelrnn(
     Args:
         event_shape: ``(height, width, channels)``.
         factor: ``f``: every ``f``-th pixel of every ``f``-th row is one of the small image.
-        levels, components, layer, width, depth, first_size, kernel_size, out_width, dropout: see
-            :func:`pixelrnn`.
+        levels, components, inputs, layer, width, depth: see :func:`pixelrnn`.
+        first_size, kernel_size, out_width, dropout: see :func:`pixelrnn`.
         upsampled: features of each pixel in the map that is made of the small image.
         upsampling_blocks: residual blocks of the network that makes it.
 
@@ -145,6 +147,7 @@ def multiscale_pixelrnn(
         pixelrnn,
         levels=levels,
         components=components,
+        inputs=inputs,
         layer=layer,
         width=width,
         depth=depth,

@@ -11,8 +11,8 @@ from flax import nnx
 
 from jaxgen.conditionals import WaveNet
 from jaxgen.core import Shape, ShapeError
-from jaxgen.likelihoods import for_levels
 from jaxgen.models import Autoregressive
+from jaxgen.zoo.heads import head_of
 from jaxgen.zoo.registry import constructor
 
 
@@ -22,6 +22,7 @@ def wavenet(
     *,
     levels: int | None = 256,
     components: int | None = None,
+    inputs: str | None = None,
     width: int = 32,
     skip_width: int = 128,
     dilations: Sequence[int] = (1, 2, 4, 8, 16, 32, 64, 128, 256),
@@ -56,16 +57,15 @@ def wavenet(
         raise ShapeError(
             f"wavenet: expected a signal (length,) or (length, channels), got {tuple(event_shape)}"
         )
-    likelihood = for_levels(levels, components)
+    likelihood = head_of(event_shape, levels, components, inputs)
     position = tuple(event_shape[1:])
     conditional = WaveNet(
         tuple(event_shape[:1]),
-        position,
+        likelihood.input_shape(position),
         likelihood.num_params(position),
         width=width,
         skip_width=skip_width,
         dilations=dilations,
-        levels=levels if components is None and levels != 2 else None,
         context_features=context_features,
         local=local,
         dropout=dropout,

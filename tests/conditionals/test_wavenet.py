@@ -1,7 +1,6 @@
 """WaveNet: its receptive field, its embeddings, contexts that are one for the signal or many."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -28,15 +27,6 @@ def test_the_receptive_field_is_the_sum_of_the_dilations(dilations, x64):
     expected = (distance >= 1) & (distance <= wavenet.receptive_field)
     np.testing.assert_array_equal(jacobian > 0, expected)
     assert wavenet.receptive_field == sum(dilations) + 1
-
-
-def test_a_level_has_an_embedding_of_its_own_and_between_two_their_mixture(x64):
-    wavenet = network(levels=5)
-    kernel, bias = wavenet.embed.kernel[...], wavenet.embed.bias[...]
-    levels = jnp.linspace(-1.0, 1.0, 5)
-    np.testing.assert_allclose(wavenet._embedded(levels[:, None]), kernel + bias, atol=1e-12)
-    between = wavenet._embedded(jnp.array([[0.25 * levels[1] + 0.75 * levels[2]]]))
-    np.testing.assert_allclose(between[0], 0.25 * kernel[1] + 0.75 * kernel[2] + bias, atol=1e-12)
 
 
 def test_a_local_context_is_seen_from_its_step_on(x64):
