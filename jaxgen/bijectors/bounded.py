@@ -93,11 +93,11 @@ class Bounded(Bijector):
 
     def standardize(self, x: Array | np.ndarray) -> Self:
         rows = x.reshape(-1, *self.event_shape)
-        to_line = jax.jit(lambda part: self._to_line(part)[0])
+        to_line = jax.jit(type(self)._to_line)  # compiled once for all of this structure
         y: Array | np.ndarray
         if isinstance(rows, np.ndarray):
             parts = [rows[i : i + _ROWS] for i in range(0, len(rows), _ROWS)]
-            y = np.concatenate([np.asarray(to_line(jnp.asarray(part, float))) for part in parts])
+            y = np.concatenate([np.asarray(to_line(self, jnp.asarray(p, float))[0]) for p in parts])
         else:
             y = self._to_line(rows.astype(float_dtype(rows.dtype)))[0]
         mean, scale = location_and_scale(y.reshape(-1, self.event_shape[-1]), 1)

@@ -14,6 +14,7 @@ the training data, taken once; before that they are 0 and 1.
 
 from typing import Any, Self
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -159,7 +160,9 @@ class Border(nnx.Module):
             none = jnp.zeros((1, *network.context_shape))
             first = none if context is None else context.reshape(-1, *network.context_shape)[:1]
             first = new.seen(jnp.asarray(first))
-        says = network(likelihood.encode(new.inwards(jnp.asarray(x[:1]))), first)
+        encoded = likelihood.encode(new.inwards(jnp.asarray(x[:1])))
+        # Compiled once for all of this structure, where loops are compiled at every call.
+        says = jax.jit(type(network).__call__)(network, encoded, first)
         start = jnp.where(jnp.any(says != 0), 0.0, start)
         return adapt_once(new, start=jnp.broadcast_to(start, self.start[...].shape))
 

@@ -59,16 +59,11 @@ MEMBERS = [
 def test_a_second_fit_of_the_same_kind_compiles_nothing(example, compilations):
     """Of a new model of the same structure; with validation, and a last dispatch that is short."""
     models = [example.make(nnx.Rngs(seed)) for seed in (0, 1)]
-    rng = np.random.default_rng(0)
-    shape = (12, *models[0].event_shape)
+    context = example.context(models[0])
+    x = np.concatenate([example.data(models[0].levels)] * 3)
     if models[0].levels is None:
-        x = rng.uniform(0.1, 0.9, size=shape).astype(np.float32)
-    else:
-        x = rng.integers(0, models[0].levels, shape)
-    data = x
-    if models[0].context_shape is not None:
-        context = rng.normal(size=(12, *models[0].context_shape)).astype(np.float32)
-        data = (x, rng.integers(0, example.labels, 12) if example.labels else context)
+        x = x.astype(np.float32)
+    data = x if context is None else (x, np.concatenate([context] * 3))
     trained(models[0], data, data)
     compilations.clear()
     result = trained(models[1], data, data)
