@@ -19,11 +19,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return options.run(options)
         except (ValueError, OSError, FloatingPointError) as error:
-            print(f"jaxgen: {error}", file=sys.stderr)
+            print(f"jaxgen: {_said(error, options)}", file=sys.stderr)
+            return 1
+        except (MemoryError, RecursionError) as error:
+            print(f"jaxgen: {type(error).__name__}: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             print("jaxgen: interrupted", file=sys.stderr)
             return 130
+
+
+def _said(error: Exception, options: argparse.Namespace) -> str:
+    """What went wrong, in a line; of what an experiment file raised, where in it."""
+    given = vars(options).get("experiment") or vars(options).get("file")
+    text = " ".join(str(error).split())
+    if given is None:
+        return text
+    from jaxgen.runs.files import experiment_path, line_of
+
+    path = experiment_path(given)
+    line = line_of(error, path)
+    return text if line is None else f"{path}: line {line}: {type(error).__name__}: {text}"
 
 
 def _warn(message: Warning | str, *where: Any, **more: Any) -> None:
@@ -46,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "experiment",
         metavar="FILE[:NAME]",
+        nargs="?",  # missing where --set took it, which _train says
         help="a Python file that defines a Recipe, or several by name",
     )
     train.add_argument("--out", required=True, metavar="RUN", help="the run directory")
@@ -61,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         help="override the configuration: learning_rate=1e-3, model_args.steps=4, ...",
     )
     train.add_argument("--quiet", action="store_true", help="no progress bar")
-    train.set_defaults(run=_train)
+    train.set_defaults(run=_train, refuse=train.error)
 
     evaluate = commands.add_parser("evaluate", help="score the trained model of a run")
     evaluate.add_argument("run_dir", metavar="RUN", help="the run directory")
@@ -146,6 +163,10 @@ def _add_file(command: argparse.ArgumentParser) -> None:
 def _train(options: argparse.Namespace) -> int:
     from jaxgen.runs import load_recipe, train
 
+    if options.experiment is None:
+        taken = [text for text in options.assignments if "=" not in text]
+        why = f"; --set took {taken[-1]}, so give it first" if taken else ""
+        options.refuse(f"expected FILE[:NAME]{why}")
     recipe, file = load_recipe(options.experiment)
     assignments = list(options.assignments)
     if options.steps is not None:
@@ -227,10 +248,11 @@ def _complete(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace) -> int:
     from jaxgen import data, zoo
+    from jaxgen.zoo.registry import PARTS
 
     paths = sorted(Path("experiments").glob("*.py"))
     for title, rows in (
-        ("models", zoo.names()),
+        ("models", [row for row in zoo.names() if row[0] not in PARTS]),
         ("data sets", data.names()),
         ("experiments", [row for path in paths for row in _recipes(path)]),
     ):

@@ -4,7 +4,11 @@ import json
 import re
 import runpy
 import shutil
+import struct
+import subprocess
 import sys
+import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -33,11 +37,37 @@ recipe = Recipe(
 '''
 
 
+OWN = """from jaxgen.runs import Recipe
+from jaxgen.training import TrainSettings
+
+def build(event_shape, levels, num_classes, rngs):
+    raise ValueError("no such model")
+
+def objective(model, batch, key):
+    raise ValueError("no such loss")
+
+train = TrainSettings(steps=2, batch_size=16)
+model = Recipe("build", "toy:rings", train=train)
+loss = Recipe("maf", "toy:rings", {"layers": 1, "hidden": [4]}, objective="objective", train=train)
+"""
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     """A folder with an experiment."""
     folder = tmp_path_factory.mktemp("work")
     (folder / "maf_rings.py").write_text(EXPERIMENT)
+    (folder / "own.py").write_text(OWN)
+    (folder / "notes.py").write_text("text = 'no experiment'\n")
+    headers = {
+        "claims": "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 1000000), }",
+        "header": "{'descr': " + "(" * 50,
+    }
+    for name, header in headers.items():
+        text = header.ljust(118) + "\n"
+        with zipfile.ZipFile(folder / f"{name}.npz", "w") as archive:
+            start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text))
+            archive.writestr("x.npy", start + text.encode())
     return folder
 
 
@@ -124,7 +154,8 @@ def test_list(tmp_path, capsys):
     (experiments / "c.py").write_text(f"from jaxgen.runs import Recipe\n{several}\n")
     assert main(["list"]) == 0
     models, data, listed = re.split(r"^\S.*:\n", capsys.readouterr().out, flags=re.M)[1:]
-    assert [line.split()[0] for line in models.splitlines()] == [name for name, _ in zoo.names()]
+    models_of_data = [name for name, _ in zoo.names() if name != "dequantizer"]
+    assert [line.split()[0] for line in models.splitlines()] == models_of_data
     assert [line.split()[0] for line in data.splitlines()] == [name for name, _ in names()]
     assert [line.split(maxsplit=1) for line in listed.splitlines()] == [
         ["experiments/a.py", "cannot be loaded: line 1: RuntimeError: broken"],
@@ -186,6 +217,54 @@ WRONG = {
         ["train", "{work}/maf_rings.py", "--seed", "-1"],
         "not negative, and below 2**32, got -1",
     ),
+    "a seed of 70 bits": (
+        ["train", "{work}/maf_rings.py", "--seed", str(2**70)],
+        "seed: expected one that is not negative, and below 2**32, got 1180591620717411303424",
+    ),
+    "lists in lists": (
+        ["train", "{work}/maf_rings.py", "--set", "hidden=" + "[" * 100_000],
+        "expected a value less deeply nested, got [[[[",
+    ),
+    "signs before signs": (
+        ["train", "{work}/maf_rings.py", "--set", "hidden=" + "-" * 100_000 + "1"],
+        "expected a value less deeply nested, got ----",
+    ),
+    "a negative side": (
+        ["train", "{work}/maf_rings.py", "--set", "data=digits", "event_shape=[-1,8,1]"],
+        "expected an event shape of 64 entries, as (8, 8, 1) has, got (-1, 8, 1)",
+    ),
+    "two negative sides": (
+        ["train", "{work}/maf_rings.py", "--set", "data=digits", "event_shape=[-8,-8,1]"],
+        "expected an event shape of 64 entries, as (8, 8, 1) has, got (-8, -8, 1)",
+    ),
+    "half a side": (
+        ["train", "{work}/maf_rings.py", "--set", "data=digits", "event_shape=[8,8.0,1]"],
+        "expected an event shape of 64 entries, as (8, 8, 1) has, got (8, 8.0, 1)",
+    ),
+    "an archive that claims petabytes": (
+        ["train", "{work}/maf_rings.py", "--set", "data=npz:{work}/claims.npz"],
+        "claims.npz: expected an .npz archive of plain arrays",
+    ),
+    "an archive whose header is no literal": (
+        ["train", "{work}/maf_rings.py", "--set", "data=npz:{work}/header.npz"],
+        "header.npz: expected an .npz archive of plain arrays",
+    ),
+    "an argument that counting has not": (
+        ["train", "{work}/maf_rings.py", "--set", "procedure=counting", "procedure_args.counts=1"],
+        "procedure_args: counting takes pseudo_counts, got counts",
+    ),
+    "an argument that adam has not": (
+        ["train", "{work}/maf_rings.py", "--set", "optimizer_args.beta=1"],
+        "optimizer_args: adam has no argument 'beta'",
+    ),
+    "a part of a model": (
+        ["train", "{work}/maf_rings.py", "--set", "model=dequantizer"],
+        "unknown model 'dequantizer': Available: attention, eonade,",
+    ),
+    "a mistake in a model's own function": (
+        ["train", "{work}/own.py:model"],
+        "{work}/own.py: line 5: ValueError: no such model",
+    ),
     "dequantized real values": (
         ["train", "{work}/maf_rings.py", "--set", "dequantize=true"],
         "toy:rings has real values",
@@ -212,6 +291,14 @@ def test_a_mistake_ends_in_one_line_and_makes_no_run(name, work, tmp_path, capsy
         (["evaluate", "absent"], "absent is not a run directory"),
         (["sample", "absent"], "absent is not a run directory"),
         (["sample", "{run}", "--num", "0"], "expected at least 1 sample, got 0"),
+        (["sample", "{run}", "--num", str(2**70)], "expected num_samples < 2**31"),
+        (["sample", "{run}", "--seed", str(2**70)], "seed: expected one from 0 to 2**32 - 1"),
+        (["sample", "{run}", "--seed", "-1"], "seed: expected one from 0 to 2**32 - 1, got -1"),
+        (["sample", "{run}", "--out", "/"], "cannot write /: "),
+        (["evaluate", "{run}", "--samples", "0"], "expected from 1 to 2**31 - 1 samples, got 0"),
+        (["evaluate", "{run}", "--samples", str(2**70)], "expected from 1 to 2**31 - 1 samples"),
+        (["interpolate", "{run}", "--num", str(10**12)], "expected at most 1000 points"),
+        (["interpolate", "{run}", "--seed", str(2**70)], "seed: expected one from 0 to 2**32 - 1"),
         (["sample", "{run}", "--out", "absent/samples.png"], "cannot write absent/samples.png"),
     ],
 )
@@ -221,6 +308,67 @@ def test_a_mistake_about_a_run_ends_in_one_line(arguments, said, run, capsys):
     assert out == ""
     assert len(err.splitlines()) == 1
     assert said in err
+
+
+def test_a_mistake_in_an_objective_of_its_own_is_told_by_its_line(work, capsys):
+    arguments = ["train", str(work / "own.py:loss"), "--out", "fresh", "--quiet"]
+    assert main(arguments) == 1
+    assert capsys.readouterr().err == f"jaxgen: {work}/own.py: line 8: ValueError: no such loss\n"
+
+
+def test_only_experiments_are_offered_for_a_wrong_name(work, capsys):
+    assert main(["train", str(work / "absent.py"), "--out", "fresh"]) == 1
+    offered = capsys.readouterr().err.partition("Available: ")[2]
+    assert offered == f"{work / 'maf_rings.py'}, {work / 'own.py'}.\n"
+    assert main(["train", "absent/absent.py", "--out", "fresh"]) == 1
+    assert capsys.readouterr().err.endswith("Available: none.\n")
+
+
+def test_a_file_behind_settings_is_told_from_a_setting(work, capsys):
+    file = str(work / "maf_rings.py")
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(["train", "--out", "fresh", "--set", "layers=2", file])
+    assert f"expected FILE[:NAME]; --set took {file}, so give it first" in capsys.readouterr().err
+
+
+def test_a_picture_without_a_suffix_is_where_it_was_asked_for(run, tmp_path):
+    assert main(["sample", str(run), "--num", "9", "--out", "picture"]) == 0
+    assert (tmp_path / "picture").read_bytes().startswith(PNG)
+
+
+def test_a_score_is_printed_that_cannot_be_kept(run, tmp_path, capsys):
+    moved = tmp_path / "moved"
+    shutil.copytree(run, moved)
+    assert main(["evaluate", str(moved)]) == 0
+    expected = capsys.readouterr().out
+    (moved / "record.json").unlink()
+    (moved / "record.json").mkdir()  # no less in the way than a folder that is read-only
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main(["evaluate", str(moved)]) == 0
+    out, err = capsys.readouterr()
+    assert out == expected
+    assert err.startswith(f"jaxgen: warning: cannot write {moved}/record.json, so the record is")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("limit", [100, pytest.param(8000, marks=pytest.mark.slow)])
+def test_a_full_disk_ends_in_one_line(limit, work, tmp_path):
+    """Before the first checkpoint, and in it: a limit on the sizes of files does not differ."""
+    script = (
+        "import resource, signal, sys\n"
+        "from jaxgen.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    command = [sys.executable, "-c", script, "train", str(work / "maf_rings.py"), "--quiet"]
+    command += ["--out", str(tmp_path / "run"), "--steps", "4", "--set", "hidden=[200,200]"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("jaxgen: cannot write ")
+    assert "File too large" in line
 
 
 def test_a_mistake_in_the_command_ends_with_its_usage(capsys):

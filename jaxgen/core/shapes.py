@@ -43,7 +43,7 @@ def unknown(
     available = list(available)
     near = difflib.get_close_matches(got, available, n=1) if isinstance(got, str) else []
     hint = f"did you mean {near[0]!r}? " if near else ""
-    listed = ", ".join(available) if described is None else described
+    listed = ", ".join(available) or "none" if described is None else described
     return ValueError(f"unknown {what} {got!r}: {hint}Available: {listed}.")
 
 

@@ -123,7 +123,8 @@ class Dataset:
         >>> flat.reshaped((8, 8, 1)).x.shape
         (5, 8, 8, 1)
         """
-        if math.prod(event_shape) != math.prod(self.event_shape):
+        sides = all(isinstance(side, int) and side > 0 for side in event_shape)
+        if not sides or math.prod(event_shape) != math.prod(self.event_shape):
             raise ValueError(
                 f"data set {self.name!r}, split {self.split!r}: expected an event shape of "
                 f"{math.prod(self.event_shape)} entries, as {self.event_shape} has, got "

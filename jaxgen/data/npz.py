@@ -14,6 +14,7 @@ variable JAXGEN_DATA names. Dtypes are converted as ``jaxgen.data.arrays`` says.
 
 import contextlib
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -126,8 +127,19 @@ def read_array(file: np.lib.npyio.NpzFile, path: Path, key: str) -> np.ndarray:
         raise _damaged(path, error) from error
 
 
-# What numpy lets through for a truncated, corrupted, foreign or pickled file.
-_DAMAGE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
+# What numpy lets through for a truncated, corrupted, foreign or pickled file; a header may claim
+# petabytes, or be no Python literal.
+_DAMAGE = (
+    ValueError,
+    OSError,
+    EOFError,
+    MemoryError,
+    RecursionError,
+    SyntaxError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:

@@ -26,6 +26,8 @@ from jaxgen.runs.files import ExperimentFile
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_LONGEST_PATH = 1000  # points beside each other in a picture
+
 
 def sample(
     run: Path | str,
@@ -77,7 +79,7 @@ def sample(
     rate, as_sound = opened.rate, Path(out).suffix.lower() == ".wav"
     if as_sound and rate is None:
         raise ValueError(f"sample: expected a run of sound for a .wav file, got {run}")
-    key, columns = jax.random.key(seed), None
+    key, columns = random_key(seed), None
     if model.context_shape is not None and opened.num_classes is not None:
         columns = opened.num_classes
         rows = math.ceil(num / columns)
@@ -121,9 +123,7 @@ def sample_text(
     opened, model, draw = _drawing(run, num, temperature, top_p, length, file)
     if opened.vocabulary is None:
         raise ValueError(f"sample: expected a run of text for text, got {run}")
-    return [
-        opened.vocabulary.decode(row) for row in np.asarray(draw(model, jax.random.key(seed), num))
-    ]
+    return [opened.vocabulary.decode(row) for row in np.asarray(draw(model, random_key(seed), num))]
 
 
 def joined(texts: list[str]) -> str:
@@ -191,7 +191,9 @@ def interpolate_run(
     model, data = opened.load(file), opened.recipe.load_data("test")
     if model.latent_shape is None:
         raise ValueError(f"interpolate: a {type(model).__name__} of {run} has no latents")
-    rng = np.random.default_rng(seed)
+    if num > _LONGEST_PATH:
+        raise ValueError(f"interpolate: expected at most {_LONGEST_PATH} points, got {num}")
+    rng = np.random.default_rng(check_seed(seed))
     if not 1 <= 2 * pairs <= len(data.x):
         raise ValueError(
             f"interpolate: expected from 1 pair to half of the {len(data.x)} test examples, got "
@@ -208,10 +210,26 @@ def interpolate_run(
 
 
 def save_figure(figure: "Figure", out: Path | str) -> None:
-    """Writes a picture.
+    """Writes a picture, a PNG unless its name ends otherwise.
 
     Raises:
         RunError: if it cannot be written.
     """
     with writing(out):
-        figure.savefig(out, dpi=120)
+        figure.savefig(out, dpi=120, format=None if Path(out).suffix else "png")
+
+
+def random_key(seed: int) -> Array:
+    """The random key of a seed that was given on the command line.
+
+    Raises:
+        ValueError: if it is negative, or too large.
+    """
+    return jax.random.key(check_seed(seed))
+
+
+def check_seed(seed: int) -> int:
+    """A seed in the range of those of training."""
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed: expected one from 0 to 2**32 - 1, got {seed}")
+    return seed

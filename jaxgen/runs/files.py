@@ -37,8 +37,7 @@ class ExperimentFile:
         """
         path = Path(_split(path)[0])
         if not path.is_file():
-            nearby = sorted(map(str, path.parent.glob("*.py"))) if path.parent.is_dir() else []
-            raise unknown("experiment file", str(path), nearby)
+            raise unknown("experiment file", str(path), _experiments_beside(path))
         module = types.ModuleType(str(path))  # a name that no import has
         module.__file__ = str(path)
         sys.modules[module.__name__] = module  # where dataclasses look for what annotations name
@@ -77,15 +76,29 @@ def _is_own(value: Any) -> bool:
     return callable(value) and home.partition(".")[0] not in ("jaxgen", "typing", "builtins")
 
 
-def _said(error: BaseException, path: Path) -> str:
-    """What went wrong, in a line, and in which line of the file."""
+def line_of(error: BaseException, path: Path) -> int | None:
+    """The line of an experiment file in which an exception was raised; None if not from there."""
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)
         if frame.filename == str(path)
     ]
-    where = f"line {lines[-1]}: " if lines else ""
+    return lines[-1] if lines else None
+
+
+def _said(error: BaseException, path: Path) -> str:
+    """What went wrong, in a line, and in which line of the file."""
+    line = line_of(error, path)
+    where = "" if line is None else f"line {line}: "
     return f"{where}{type(error).__name__}: {error}"
+
+
+def _experiments_beside(path: Path) -> list[str]:
+    """The files of a folder that speak of recipes; nothing is executed."""
+    if not path.parent.is_dir():
+        return []
+    files = (each for each in sorted(path.parent.glob("*.py")) if each.is_file())
+    return [str(each) for each in files if "Recipe" in each.read_text(errors="replace")]
 
 
 def _recipes(variables: dict[str, Any]) -> Iterator[tuple[str, Recipe]]:
@@ -105,6 +118,11 @@ def load_recipe(experiment: Path | str) -> tuple[Recipe, ExperimentFile]:
     path, name = _split(experiment)
     file = ExperimentFile.load(path)
     return file.recipe(name), file
+
+
+def experiment_path(experiment: Path | str) -> Path:
+    """The file that ``FILE`` or ``FILE:NAME`` says."""
+    return Path(_split(experiment)[0])
 
 
 def _split(experiment: Path | str) -> tuple[str, str | None]:

@@ -20,6 +20,7 @@ from jaxgen.training.objectives import Objective, named_objective
 from jaxgen.training.optimizers import optimizer_names
 from jaxgen.training.procedures import Procedure, named_procedure
 from jaxgen.training.settings import TrainSettings, check_types
+from jaxgen.zoo.registry import PARTS
 
 EVAL_SPACES = ("data", "logit")
 
@@ -170,7 +171,8 @@ class Recipe:
 
     def own_model(self, own: Functions | None) -> Callable[..., Any] | None:
         """The experiment file's function that builds the model; None for a model of the zoo."""
-        return _own("model", self.model, own, dict(zoo.names()))
+        ours = [name for name, _ in zoo.names() if name not in PARTS]
+        return _own("model", self.model, own, ours)
 
     def own_optimizer(self, own: Functions | None) -> optax.GradientTransformation | None:
         """The experiment file's optimizer; None if the settings name one of jaxgen's."""
@@ -309,4 +311,6 @@ def _parse(text: str) -> Any:
             return parse(text)
         except (ValueError, SyntaxError):
             continue
+        except (MemoryError, RecursionError):  # what the two say of what is nested too deeply
+            raise ValueError(f"expected a value less deeply nested, got {text[:20]}...") from None
     return text

@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -19,7 +18,7 @@ from jaxgen.evaluation import (
 from jaxgen.evaluation.completion import on_grid
 from jaxgen.models.completion import ApproximateCompletion
 from jaxgen.runs.directory import Run, labels_of
-from jaxgen.runs.draw import save_figure
+from jaxgen.runs.draw import random_key, save_figure
 from jaxgen.runs.files import ExperimentFile
 
 
@@ -41,6 +40,8 @@ def evaluate_run(
         num_samples: importance samples; the recipe's if None.
         file: the experiment file, for a model that is defined there; a path is executed.
     """
+    if num_samples is not None and not 1 <= num_samples < 2**31:
+        raise ValueError(f"evaluate: expected from 1 to 2**31 - 1 samples, got {num_samples}")
     opened = Run.read(run)
     recipe = opened.recipe
     data = recipe.load_data(split or recipe.eval_split)
@@ -58,7 +59,7 @@ def evaluate_run(
     )
     if split in (None, recipe.eval_split):
         own = num_samples in (None, recipe.eval_samples)
-        record.save(opened.path / ("record.json" if own else f"record.k{num_samples}.json"))
+        _keep(record, opened.path / ("record.json" if own else f"record.k{num_samples}.json"))
     return record
 
 
@@ -120,7 +121,7 @@ def complete_run(
             observed=on_grid(mask, model),
             missing=HOLES[hole],
         )
-        record.save(opened.path / f"record.{hole}.json")
+        _keep(record, opened.path / f"record.{hole}.json")
         records.append(record)
     # Splits are often sorted by class: the images shown come from all over it.
     shown = np.linspace(0, len(data.x) - 1, examples).round().astype(int)
@@ -128,7 +129,15 @@ def complete_run(
         # The records say which completions are approximate.
         warnings.simplefilter("ignore", ApproximateCompletion)
         given = None if labels is None else jnp.asarray(labels[shown])
-        key = jax.random.key(seed)
+        key = random_key(seed)
         figure = completion_grid(model, data.x[shown], masks, num, given, key=key)
     save_figure(figure, out)
     return records
+
+
+def _keep(record: Record, path: Path) -> None:
+    """Writes a record; where that cannot be, a warning says so: its number is worth the same."""
+    try:
+        record.save(path)
+    except OSError as error:
+        warnings.warn(f"cannot write {path}, so the record is not kept: {error}", stacklevel=3)

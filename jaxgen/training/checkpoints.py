@@ -41,8 +41,9 @@ class Checkpoints:
     def __init__(self, directory: Path | str, keep: int = 2):
         import orbax.checkpoint as ocp
 
-        # Orbax reports every save on the root handler, in the middle of a progress bar.
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        # Orbax reports every save on the root handler, in the middle of a progress bar, and every
+        # error from each of its threads, beside the one that it raises.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._ocp = ocp
         self._directory = Path(directory).absolute()
         self._manager = ocp.CheckpointManager(
@@ -78,6 +79,9 @@ class Checkpoints:
         """Writes a checkpoint in the background; a later call waits for it first.
 
         Without a state there is nothing to go on from: the model is final.
+
+        Raises:
+            CheckpointError: if it, or the one before, could not be written.
         """
         args = self._ocp.args
         items: dict[str, Any] = {"model": args.StandardSave(_flatten(model))}
@@ -85,11 +89,29 @@ class Checkpoints:
             items["state"] = args.StandardSave(_flatten(state))
         if progress is not None:
             items["progress"] = args.JsonSave(progress)
-        self._manager.save(step, args=args.Composite(**items))
+        with self._writing():
+            self._manager.save(step, args=args.Composite(**items))
 
     def wait(self) -> None:
-        """Returns when everything saved so far is on disk."""
-        self._manager.wait_until_finished()
+        """Returns when everything saved so far is on disk.
+
+        Raises:
+            CheckpointError: if it could not be written.
+        """
+        with self._writing():
+            self._manager.wait_until_finished()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Says in a line what kept a checkpoint from being written, a full disk as a rule."""
+        try:
+            with _quiet_failure():
+                yield
+        except Exception as error:
+            first, *_ = str(error).strip().splitlines() or [type(error).__name__]
+            raise CheckpointError(
+                f"cannot write a checkpoint to {self._directory}: {first}"
+            ) from error
 
     def restore_state(
         self, state: T, progress: Sequence[str] = ()

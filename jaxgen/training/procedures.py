@@ -106,7 +106,11 @@ def named_procedure(name: str, arguments: Mapping[str, Any]) -> Procedure:
     """
     if name not in _PROCEDURES:
         raise unknown("procedure", name, _PROCEDURES)
-    try:
-        return _PROCEDURES[name](**arguments)
-    except TypeError as error:
-        raise ValueError(f"procedure_args: {name}: {error}") from error
+    procedure = _PROCEDURES[name]
+    known = [field.name for field in dataclasses.fields(procedure)]
+    if sorted(arguments) != sorted(known):
+        raise ValueError(
+            f"procedure_args: {name} takes {', '.join(known) or 'none'}, got "
+            f"{', '.join(arguments) or 'none'}"
+        )
+    return procedure(**arguments)

@@ -108,6 +108,10 @@ def _listed(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
     return ", ".join([*map(described, args), *named])
 
 
+# Constructors of parts of models, which are no models of data: a dequantizer's data are contexts.
+PARTS = ("dequantizer",)
+
+
 def names() -> list[tuple[str, str]]:
     """The constructors' names and what each of them builds, alphabetically."""
     return [
@@ -123,7 +127,7 @@ def hyperparameters(name: str) -> dict[str, Any]:
         ValueError: for an unknown model, naming the nearest one.
     """
     if name not in _CONSTRUCTORS:
-        raise unknown("model", name, _CONSTRUCTORS)
+        raise unknown("model", name, [each for each in _CONSTRUCTORS if each not in PARTS])
     parameters = inspect.signature(_CONSTRUCTORS[name]).parameters.values()
     return {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY and p.name != "rngs"}
 
