@@ -5,7 +5,7 @@ numbers and words as arguments; nothing else that a file names is looked up, and
 """
 
 import json
-import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ def save(model: nnx.Module, folder: Path | str, *, overwrite: bool = False) -> N
         overwrite: replaces the model that was saved there before.
 
     Raises:
+        TypeError: if it is no module.
         ValueError: if the folder holds something else, or a model and ``overwrite`` is not set; or
             the model's numbers are not known (under ``jit``), or no numbers.
         RunError: if it cannot be written.
@@ -46,21 +47,23 @@ def save(model: nnx.Module, folder: Path | str, *, overwrite: bool = False) -> N
         raise TypeError(f"save: expected a model, got {type(model).__name__}")
     folder = Path(folder).absolute()
     _require_free(folder, overwrite)
-    # Written aside and renamed, so that what is there is a whole model at any time.
-    draft, old = (folder.with_name(f"{folder.name}.{end}") for end in ("new", "old"))
-    try:
-        with writing(folder):
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir(parents=True)
-            write_arrays(model, draft / ARRAYS)
-            config = json.dumps(SavedModel.of(model).to_dict(), indent=2)
-            (draft / CONFIG).write_text(config + "\n")
+    config = json.dumps(SavedModel.of(model).to_dict(), indent=2) + "\n"
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Written aside and renamed, so that what is there is a whole model at any time.
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as aside:
+            new, old = Path(aside) / "new", Path(aside) / "old"
+            new.mkdir()
+            write_arrays(model, new / ARRAYS)
+            (new / CONFIG).write_text(config)
             if folder.exists():
                 folder.rename(old)
-            draft.rename(folder)
-            shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+            try:
+                new.rename(folder)
+            except OSError:
+                if old.exists():
+                    old.rename(folder)
+                raise
 
 
 def load(

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from jaxgen.core import describe, leaves_by_path
 from jaxgen.likelihoods import Bernoulli
 from jaxgen.models import Autoregressive, Dequantized, Embedded, Ensemble, Flow
 from jaxgen.networks import Embedding
-from jaxgen.runs import Recipe, RunError
+from jaxgen.runs import Recipe, RunError, saving
 from jaxgen.testing.members import cast, perturb
 from jaxgen.training import TrainSettings, fit
 
@@ -218,6 +219,26 @@ def test_saving_replaces_nothing_unless_told_to(tmp_path):
         with pytest.raises(ValueError, match="expected a new or empty folder"):
             jaxgen.save(small(), other / "precious", overwrite=overwrite)
     assert [path.name for path in other.iterdir()] == ["precious"]
+
+
+@pytest.mark.parametrize("failing", ["arrays", "renaming"])
+def test_a_model_that_cannot_be_written_leaves_the_one_before(failing, tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    jaxgen.save(small(), folder)
+
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    rename = Path.rename
+    with monkeypatch.context() as patch:
+        if failing == "arrays":
+            patch.setattr(saving, "write_arrays", fail)
+        else:
+            patch.setattr(Path, "rename", lambda a, b: fail() if a.name == "new" else rename(a, b))
+        with pytest.raises(RunError, match=r"cannot write .*model: .*No space left"):
+            jaxgen.save(small(1), folder, overwrite=True)
+    assert_same(jaxgen.load(folder), small())
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_training_does_not_write_over_a_saved_model(tmp_path):
