@@ -93,7 +93,7 @@ class Bounded(Bijector):
 
     def standardize(self, x: Array | np.ndarray) -> Self:
         rows = x.reshape(-1, *self.event_shape)
-        to_line = jax.jit(type(self)._to_line)  # compiled once for all of this structure
+        to_line = jax.jit(Bounded._to_line)  # compiled once for all of this structure
         y: Array | np.ndarray
         if isinstance(rows, np.ndarray):
             parts = [rows[i : i + _ROWS] for i in range(0, len(rows), _ROWS)]

@@ -38,10 +38,8 @@ def normalised(in_features: int, out_features: int, rngs: nnx.Rngs, **options: A
 
 
 class Stream(NamedTuple):
-    """One stream of a stage: its layers down and up, stacked or a tuple, and what is coarser.
-
-    That is the map to the next stage, the stream there, and the map back.
-    """
+    """One stream of a stage: its layers down and up, stacked or a tuple, and what is coarser: the
+    map to the next stage, the stream there, and the map back."""
 
     descent: Any
     ascent: Any
@@ -76,10 +74,7 @@ class Stage(nnx.Module):
         rngs: where the initial weights come from.
     """
 
-    stacked = (
-        "descent",
-        "ascent",
-    )  # along a leading axis, see jaxgen.summary
+    stacked = ("descent", "ascent")  # along a leading axis, see jaxgen.summary
 
     def __init__(
         self, layer: MakeLayer, width: int, *, blocks: int, resolutions: int, rngs: nnx.Rngs
