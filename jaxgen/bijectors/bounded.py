@@ -82,24 +82,24 @@ class Bounded(Bijector):
     def forward_and_log_det(self, z: Array, context: Context = None) -> tuple[Array, Array]:
         log_scale = self.log_scale[...]
         y, _ = affine_forward(z, self.shift[...], log_scale)
-        x, log_derivative = self._from_line(y.astype(float_dtype(y.dtype)))
+        x, log_derivative = self.from_line(y.astype(float_dtype(y.dtype)))
         return x, self._sum(log_derivative + log_scale)
 
     def inverse_and_log_det(self, x: Array, context: Context = None) -> tuple[Array, Array]:
         log_scale = self.log_scale[...]
-        y, log_derivative = self._to_line(x.astype(float_dtype(x.dtype)))
+        y, log_derivative = self.to_line(x.astype(float_dtype(x.dtype)))
         z, _ = affine_inverse(y, self.shift[...], log_scale)
         return z, self._sum(log_derivative - log_scale)
 
     def standardize(self, x: Array | np.ndarray) -> Self:
         rows = x.reshape(-1, *self.event_shape)
-        to_line = jax.jit(Bounded._to_line)  # compiled once for all of this structure
+        to_line = jax.jit(Bounded.to_line)  # compiled once for all of this structure
         y: Array | np.ndarray
         if isinstance(rows, np.ndarray):
             parts = [rows[i : i + _ROWS] for i in range(0, len(rows), _ROWS)]
             y = np.concatenate([np.asarray(to_line(self, jnp.asarray(p, float))[0]) for p in parts])
         else:
-            y = self._to_line(rows.astype(float_dtype(rows.dtype)))[0]
+            y = self.to_line(rows.astype(float_dtype(rows.dtype)))[0]
         mean, scale = location_and_scale(y.reshape(-1, self.event_shape[-1]), 1)
         return adapt_once(self, shift=mean, log_scale=jnp.log(scale))
 
@@ -107,14 +107,14 @@ class Bounded(Bijector):
         new = self.standardize(x)
         return new, new.inverse(x)
 
-    def _from_line(self, y: Array) -> tuple[Array, Array]:
+    def from_line(self, y: Array) -> tuple[Array, Array]:
         """``x`` and ``log|dx/dy|``, entry by entry."""
         kinds = self._kinds(y.dtype)
         half = half_line_forward(jnp.where(kinds.half, y, 0.0), kinds.end, kinds.side)
         both = logit_forward(jnp.where(kinds.both, y, 0.0), kinds.low, kinds.high, self.alpha)
         return kinds.choose(y, half, both)
 
-    def _to_line(self, x: Array) -> tuple[Array, Array]:
+    def to_line(self, x: Array) -> tuple[Array, Array]:
         """``y`` and ``log|dy/dx|``, entry by entry."""
         kinds = self._kinds(x.dtype)
         # Where it is another entry's, a map sees a number at which it has a value.
