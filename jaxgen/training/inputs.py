@@ -107,7 +107,8 @@ def as_numbers(value: Any, where: str) -> np.ndarray:
         if missing:
             raise ValueError(
                 f"{where}: expected every value, got a masked array that lacks {missing}; drop "
-                f"those rows, or fill the values in"
+                f"those rows, fill the values in, or give a model of any order the rows and a mask "
+                f"of what is observed: Batch(x, observed=mask)"
             )
         value = value.data
     try:
