@@ -666,7 +666,7 @@ def dequantizer(rngs):
     return zoo.dequantizer((2,), steps=1, **options, rngs=rngs)
 
 
-FLOWPP: dict[str, Any] = {"components": 2, "width": 4, "blocks": 1, "heads": 1}
+FLOWPP: dict[str, Any] = {"components": 2, "width": 4, "blocks": 1}
 
 
 MODELS: dict[str, Example] = {
@@ -1133,7 +1133,9 @@ MODELS: dict[str, Example] = {
         lambda r: Dequantized(
             zoo.glow((2, 2, 1), levels=1, steps=1, width=4, bounds=(0.0, 2.0), alpha=0.0, rngs=r),
             2,
-            zoo.dequantizer((2, 2, 1), steps=1, features=2, encoder_blocks=1, **FLOWPP, rngs=r),
+            zoo.dequantizer(
+                (2, 2, 1), steps=1, features=2, encoder_blocks=1, heads=1, **FLOWPP, rngs=r
+            ),
         ),
         (2, 2, 1),
         options=FEW,
