@@ -167,7 +167,7 @@ def test_sums_over_an_event_are_not_those_of_half_precision(dtype):
     np.testing.assert_allclose(log_det, 100_000 * np.log(2.0), rtol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:fit. densities with no bound")  # of rounded numbers
+@pytest.mark.filterwarnings("ignore::jaxgen.training.columns.ColumnWarning")  # rounded numbers
 @pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16])
 def test_fit_takes_half_precision(dtype):
     """Large numbers, whose squares a float16 cannot hold."""
