@@ -71,7 +71,8 @@ def first_difference(expected: Mapping[str, Any], got: Mapping[str, Any]) -> str
     """The first leaf or attribute in which two descriptions differ; None if there is none.
 
     That a leaf is trained or not, and what dtypes there are, is no difference: :func:`fill` takes
-    them from the description.
+    them from the description. Nor is an attribute that only one of them has, as after a class has
+    got one more: where that matters, classes differ, or leaves.
 
     >>> narrow, wide = (describe(nnx.Linear(2, n, rngs=nnx.Rngs(0))) for n in (3, 4))
     >>> first_difference(narrow, wide)
@@ -81,8 +82,8 @@ def first_difference(expected: Mapping[str, Any], got: Mapping[str, Any]) -> str
         ours, theirs = (_shape_said(each["leaves"].get(name)) for each in (expected, got))
         if ours != theirs:
             return f"{name}: expected {ours}, got {theirs}"
-    for name in sorted(expected["attributes"].keys() | got["attributes"].keys()):
-        ours, theirs = (each["attributes"].get(name) for each in (expected, got))
+    for name in sorted(expected["attributes"].keys() & got["attributes"].keys()):
+        ours, theirs = (each["attributes"][name] for each in (expected, got))
         if ours != theirs and name.rpartition(".")[2] != "dtype":
             return f"{name or 'the model'}: expected {ours!r}, got {theirs!r}"
     return None

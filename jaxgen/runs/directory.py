@@ -63,6 +63,11 @@ class Run:
         """
         path = Path(path)
         config = read_config(path)
+        if SavedModel.read(path) is not None:
+            raise RunError(
+                f"{path} holds a model without a recipe, as fit and save write it; jaxgen.load "
+                f"gives it back"
+            )
         try:
             config = _current(config)
             shape = config["event_shape"]

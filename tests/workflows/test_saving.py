@@ -21,7 +21,7 @@ from jaxgen.core import describe, leaves_by_path
 from jaxgen.likelihoods import Bernoulli
 from jaxgen.models import Autoregressive, Dequantized, Embedded, Ensemble, Flow
 from jaxgen.networks import Embedding
-from jaxgen.runs import Recipe, RunError, saving
+from jaxgen.runs import Recipe, RunError, evaluate_run, saving
 from jaxgen.testing.members import cast, perturb
 from jaxgen.training import TrainSettings, fit
 
@@ -147,6 +147,23 @@ def test_a_changed_model_of_the_zoo_is_told_from_what_was_built(tmp_path):
     assert_same(jaxgen.load(tmp_path, like=model), model)
 
 
+def test_an_attribute_that_a_class_had_not_when_a_model_was_saved(tmp_path):
+    jaxgen.save(small(), tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    del config["structure"]["attributes"]["bijector.layers.0.num_steps"]
+    path.write_text(json.dumps(config))
+    assert_same(jaxgen.load(tmp_path), small())
+
+
+def test_a_part_of_a_model_can_be_saved(tmp_path):
+    network = small().bijector.layers[0].steps.layers[1].conditional
+    jaxgen.save(network, tmp_path)
+    with pytest.raises(RunError, match=r"MADE was built by hand"):
+        jaxgen.load(tmp_path)
+    assert_same(jaxgen.load(tmp_path, like=network), network)
+
+
 def test_what_a_recipe_builds_needs_no_model(tmp_path):
     recipe = Recipe(
         "maf",
@@ -166,6 +183,8 @@ def test_a_run_of_fit_is_a_model(tmp_path):
     settings = TrainSettings(steps=4, batch_size=16)
     model = fit(small(), x, settings=settings, out=tmp_path / "maf", progress=False).model
     assert_same(jaxgen.load(tmp_path / "maf"), model)
+    with pytest.raises(RunError, match=r"holds a model without a recipe.*jaxgen\.load"):
+        evaluate_run(tmp_path / "maf")
     flow = Flow(ActNorm((2,)))
     model = fit(flow, x, settings=settings, out=tmp_path / "flow", progress=False).model
     with pytest.raises(RunError, match=r"was built by hand.*like="):
