@@ -106,7 +106,7 @@ def level_frequencies(x: Values, levels: int, ndims: int, shared: int) -> Values
 
     >>> each = level_frequencies(np.array([[0, 1]] * 100), 2, 1, 1)
     >>> each.round(2).tolist()
-    [[1.0, 0.0], [0.0, 1.0]]
+    [[0.99, 0.01], [0.01, 0.99]]
     """
     event = x.shape[x.ndim - ndims :]
     rows = x.reshape(-1, math.prod(event))
