@@ -217,7 +217,7 @@ def test_degrees_of_freedom_are_fixed_by_freezing():
         (lambda: VonMises((2,), 0.0, 0.0), "VonMises: expected a positive concentration"),
         (
             lambda: MultivariateNormal((2,), covariance=np.eye(3)),
-            r"expected a matrix of shape \(2, 2\), got \(3, 3\)",
+            r"a matrix of shape \(2, 2\) for covariance, got \(3, 3\)",
         ),
         (
             lambda: MultivariateNormal((2,), covariance=np.array([[1.0, 2.0], [2.0, 1.0]])),
