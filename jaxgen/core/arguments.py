@@ -91,7 +91,9 @@ def checked_arguments(function: F, *, least_axes: int = 1) -> F:
     Traceback (most recent call last):
     ValueError: model: expected an integer from 1 to 2**24 for width, got 0
     """
-    method = next(iter(inspect.signature(function).parameters), None) == "self"
+    # Signatures are looked at when they are needed: there are many, and imports wait for them.
+    code = typing.cast(types.FunctionType, inspect.unwrap(function)).__code__
+    method = code.co_varnames[:1] == ("self",)
     suffix = "" if function.__name__ == "__init__" else f".{function.__name__}"
 
     @functools.cache
