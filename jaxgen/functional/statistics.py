@@ -104,7 +104,7 @@ def level_frequencies(x: Values, levels: int, ndims: int, shared: int) -> Values
     Returns:
         Probabilities ``(*event, levels)``.
 
-    >>> each = level_frequencies(np.array([[0, 1]] * 100), 2, 1, 1)
+    >>> each = level_frequencies(np.array([[0, 1]] * 1000), 2, 1, 1)
     >>> each.round(2).tolist()
     [[0.99, 0.01], [0.01, 0.99]]
     """

@@ -216,6 +216,7 @@ class Autoregressive(Model):
             ShapeError: if the shapes do not fit.
             ValueError: if what is observed is outside the likelihood's support.
 
+        >>> import jax
         >>> from flax import nnx
         >>> from jaxgen.conditionals import MADE
         >>> from jaxgen.likelihoods import Bernoulli
