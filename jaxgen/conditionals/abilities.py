@@ -49,6 +49,14 @@ class Abilities(nnx.Module):
             f"{type(self).__name__} has one connectivity only; a MADE with hidden layers has many"
         )
 
+    def with_length(self, length: int) -> Self:
+        """The same network over sequences of another length.
+
+        Raises:
+            TypeError: if its parameters belong to positions.
+        """
+        raise TypeError(f"{type(self).__name__} is of one length; a recurrent network is of any")
+
     def predict(self, x: Array, seen: Array, context: Context = None, *, key: Key = None) -> Array:
         """Parameters of all positions given those that are seen, in one pass.
 

@@ -79,7 +79,11 @@ class Recurrent(Conditional):
         self.last = zero_linear(width, num_params, rngs=rngs)
 
     def with_length(self, length: int) -> Self:
-        """The same network over sequences of another length."""
+        """The same network over sequences of another length.
+
+        A model's statistics of its data go along with :meth:`Autoregressive.with_length
+        <jaxgen.models.Autoregressive.with_length>`.
+        """
         return replace(self, grid_shape=(length,))
 
     def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:

@@ -325,6 +325,12 @@ class Autoregressive(Model):
         parts = (self.network, self.likelihood, self.border.inwards(x), observed, context, order)
         return completion.score_parts(*parts, volume=self.border.log_volume(), **options)
 
+    def with_length(self, length: int) -> "Autoregressive":
+        """The same model over sequences of another length, of a stationary recurrent network."""
+        network = self.conditional.with_length(length)
+        model = Autoregressive(network, self.likelihood)
+        return replace(model, border=self.border.of_events(model.event_shape))
+
     def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
         parts = (self.conditional, self.likelihood, x, context)
         return replace(self, border=self.border.adapted_to(*parts))

@@ -75,6 +75,20 @@ class Border(nnx.Module):
         self.start = Buffer(jnp.zeros((*grid, network.num_params)))
         self.adapted = Buffer(jnp.zeros(()))
 
+    def of_events(self, event_shape: Shape) -> Self:
+        """The same statistics for events of another length.
+
+        Raises:
+            TypeError: if positions have statistics of their own.
+        """
+        if self.start[...].ndim > 1:
+            raise TypeError(
+                f"expected a stationary network, whose statistics are of any length, got ones of "
+                f"events {self.event_shape}; build the model with stationary=True"
+            )
+        units = self.units and replace(self.units, event_shape=event_shape)
+        return replace(self, event_shape=event_shape, units=units)
+
     def inwards(self, x: Array) -> Array:
         """Data as the network reads them and the head scores them: standardised if real."""
         if self.units is None:

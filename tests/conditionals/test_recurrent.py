@@ -44,6 +44,19 @@ def test_the_context_keeps_its_digits_whatever_is_read(cell):
         np.testing.assert_array_equal(network(x, context), expected)
 
 
+@pytest.mark.parametrize("head", [Categorical(4), Normal()])
+def test_a_trained_model_goes_to_another_length_with_its_statistics(head, x64):
+    x = jax.random.normal(KEY, (50, 6)) * 3.0 + 7.0
+    x = x if head.levels is None else jnp.clip(x.astype(int), 0, 3)
+    network = Recurrent((6,), (), head.num_params(()), width=5, stationary=True, rngs=nnx.Rngs(0))
+    long = Autoregressive(network, head).standardize(x, None)
+    short = long.with_length(4)
+    expected = jax.jit(lambda model: model.log_prob(x, lengths=jnp.full(50, 4)))(long)
+    np.testing.assert_allclose(jax.jit(Autoregressive.log_prob)(short, x[:, :4]), expected)
+    with pytest.raises(TypeError, match="stationary=True"):
+        model(head).with_length(4)
+
+
 def test_padding_may_be_anything(x64):
     sequences = model(Normal(), position=(2,))
     x = jax.random.normal(KEY, (2, 6, 2))
