@@ -289,7 +289,7 @@ def test_the_data_are_checked_first(points):
 def test_products_of_a_score_are_never_rounded_to_fewer_digits():
     """GPUs would multiply float32 as TF32 and TPUs as bfloat16, each by default."""
     model = zoo.made((6,), hidden=(8,), rngs=nnx.Rngs(0))
-    arguments = model, jnp.zeros((3, 6), int), None, None, None, jax.random.key(0)
+    arguments = model, jnp.zeros((3, 6), int), None, None, None, None, jax.random.key(0)
     program = _score.lower(*arguments, num_samples=1).as_text()
     products = [line for line in program.splitlines() if "dot_general" in line]
     assert products
