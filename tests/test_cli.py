@@ -231,15 +231,15 @@ WRONG = {
     ),
     "a negative side": (
         ["train", "{work}/maf_rings.py", "--set", "data=digits", "event_shape=[-1,8,1]"],
-        "expected an event shape of 64 entries, as (8, 8, 1) has, got (-1, 8, 1)",
+        "expected a tuple of positive integers for event_shape, got (-1, 8, 1)",
     ),
     "two negative sides": (
         ["train", "{work}/maf_rings.py", "--set", "data=digits", "event_shape=[-8,-8,1]"],
-        "expected an event shape of 64 entries, as (8, 8, 1) has, got (-8, -8, 1)",
+        "expected a tuple of positive integers for event_shape, got (-8, -8, 1)",
     ),
     "half a side": (
         ["train", "{work}/maf_rings.py", "--set", "data=digits", "event_shape=[8,8.0,1]"],
-        "expected an event shape of 64 entries, as (8, 8, 1) has, got (8, 8.0, 1)",
+        "expected a tuple of positive integers for event_shape, got (8, 8.0, 1)",
     ),
     "an archive that claims petabytes": (
         ["train", "{work}/maf_rings.py", "--set", "data=npz:{work}/claims.npz"],

@@ -77,7 +77,9 @@ class ActNorm(_Affine):
     r"""A per-channel affine map, ``x = z exp(s) + t``, that starts from the data's statistics.
 
     :meth:`initialize` returns one whose latents of the given batch have mean 0 and variance 1 in
-    every channel. One that has been initialised, or frozen, returns itself.
+    every channel. One that has been initialised, or frozen, returns itself. A channel that varies
+    by less than a millionth of another counts as constant: of data in unlike units,
+    :class:`Standardize` comes first.
 
     Args:
         event_shape: the event's shape; its last axis are the channels.
@@ -98,7 +100,7 @@ class ActNorm(_Affine):
         return self.shift[...], self.log_scale[...]
 
     def initialize(self, x: Array, context: Context = None) -> tuple[Self, Array]:
-        shift, scale = location_and_scale(x, 1)
+        shift, scale = location_and_scale(x, 1, inside=True)
         new = adapt_once(self, shift=shift, log_scale=jnp.log(scale))
         return new, new.inverse(x)
 
@@ -185,7 +187,7 @@ class BatchNorm(_Affine):
         axes = tuple(range(x.ndim - 1))
         mean = jnp.mean(x, axes)
         deviation, largest = jnp.max(jnp.abs(x - mean), axes), jnp.max(jnp.abs(x), axes)
-        constant = is_constant(deviation, largest, float(jnp.finfo(x.dtype).eps))
+        constant = is_constant(deviation, largest, float(jnp.finfo(x.dtype).eps), True)
         # eps alone would scale what another batch has of such a channel by its inverse root.
         return mean, jnp.where(constant, 0.0, jnp.log(jnp.var(x, axes) + self.eps))
 

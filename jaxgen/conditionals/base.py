@@ -210,7 +210,9 @@ class Conditional(Abilities):
     def _outputs(self, outputs: Any, order: Array, batch_ndims: int) -> Any:
         """What steps put out, which may have another shape than what they read, on the grid."""
         return jax.tree.map(
-            lambda each: self.from_sequence(each, order, entries=each.ndim - 1 - batch_ndims),
+            lambda each: self.from_sequence(
+                each, order, entries=max(each.ndim - 1 - batch_ndims, 0)
+            ),
             outputs,
         )
 

@@ -8,11 +8,14 @@ from jax import Array
 
 Values = Array | np.ndarray
 
+# What layers make of a constant differs by their rounding, relative to their largest values.
+_ROUNDING = 1e-6
+
 # Rows of so many numbers at a time become float64 on the host.
 _BLOCK = 2**22
 
 
-def location_and_scale(x: Values, ndims: int) -> tuple[Values, Values]:
+def location_and_scale(x: Values, ndims: int, *, inside: bool = False) -> tuple[Values, Values]:
     r"""The mean and the standard deviation of each entry of an event.
 
     .. math:: m = \frac1n \sum_i x_i, \qquad
@@ -29,6 +32,8 @@ def location_and_scale(x: Values, ndims: int) -> tuple[Values, Values]:
     Args:
         x: real array ``(*batch, *event)``, of one example or more.
         ndims: axes of the event; the statistics are over all axes before them.
+        inside: says that other layers have made these values, all in one unit: then what varies by
+            less than a millionth of what varies most is their rounding.
 
     Returns:
         Two arrays ``(*event)``; float64 for a numpy array.
@@ -40,28 +45,30 @@ def location_and_scale(x: Values, ndims: int) -> tuple[Values, Values]:
     rows = x.reshape(-1, *x.shape[x.ndim - ndims :])
     eps = float(jnp.finfo(x.dtype).eps) if jnp.issubdtype(x.dtype, jnp.floating) else 0.0
     if isinstance(rows, np.ndarray):
-        return _on_host(rows, eps)
+        return _on_host(rows, eps, inside)
     rows = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
     mean = jnp.mean(rows, 0)
     deviation = jnp.max(jnp.abs(rows - mean), 0)
-    constant = is_constant(deviation, jnp.max(jnp.abs(rows), 0), eps)
+    constant = is_constant(deviation, jnp.max(jnp.abs(rows), 0), eps, inside)
     unit = jnp.where(constant, 1.0, deviation)
     scale = unit * jnp.sqrt(jnp.mean(((rows - mean) / unit) ** 2, 0))
     return mean, jnp.where(constant, 1.0, scale)
 
 
-def is_constant(deviation: Values, largest: Values, eps: float) -> Values:
-    """Whether values vary by no more than rounding.
+def is_constant(deviation: Values, largest: Values, eps: float, inside: bool) -> Values:
+    """Whether the values of an entry vary by no more than rounding.
 
     Args:
-        deviation: the largest distance from their mean.
+        deviation: the largest distance from their mean, of every entry.
         largest: the largest magnitude.
         eps: the relative rounding of their dtype.
+        inside: as in :func:`location_and_scale`.
     """
-    return deviation <= 4 * eps * largest
+    constant = deviation <= 4 * eps * largest
+    return constant | (deviation < _ROUNDING * deviation.max()) if inside else constant
 
 
-def _on_host(rows: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
+def _on_host(rows: np.ndarray, eps: float, inside: bool) -> tuple[np.ndarray, np.ndarray]:
     """In float64, which has room for the square of any float32."""
     step = max(1, _BLOCK // max(1, rows[0].size))
     blocks = [rows[start : start + step] for start in range(0, len(rows), step)]
@@ -74,7 +81,7 @@ def _on_host(rows: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
         squares = squares + np.sum(away**2, 0)
         deviation = np.maximum(deviation, np.max(away, 0))
         largest = np.maximum(largest, np.max(np.abs(block), 0))
-    constant = is_constant(deviation, largest, eps)
+    constant = is_constant(deviation, largest, eps, inside)
     return np.asarray(mean), np.where(constant, 1.0, np.sqrt(squares / len(rows)))
 
 
@@ -106,7 +113,7 @@ def level_frequencies(x: Values, levels: int, ndims: int, shared: int) -> Values
 
     >>> each = level_frequencies(np.array([[0, 1]] * 1000), 2, 1, 1)
     >>> each.round(2).tolist()
-    [[0.99, 0.01], [0.01, 0.99]]
+    [[1.0, 0.0], [0.0, 1.0]]
     """
     event = x.shape[x.ndim - ndims :]
     rows = x.reshape(-1, math.prod(event))

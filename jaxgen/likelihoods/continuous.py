@@ -44,7 +44,7 @@ class Normal(Real):
         return params[..., 0], params[..., 1]
 
     def marginal(self, value: Array | np.ndarray, position_shape: Shape, grid_ndims: int) -> Array:
-        mean, scale = location_and_scale(value, grid_ndims + len(position_shape))
+        mean, scale = location_and_scale(value, grid_ndims + len(position_shape), inside=True)
         params = jnp.stack([jnp.asarray(mean), jnp.log(scale)], axis=-1)
         return params.reshape(*mean.shape[:grid_ndims], self.num_params(position_shape))
 
@@ -98,7 +98,7 @@ class GaussianMixture(Real):
         return logits, f.spread_out(means), log_scales
 
     def marginal(self, value: Array | np.ndarray, position_shape: Shape, grid_ndims: int) -> Array:
-        mean, scale = location_and_scale(value, grid_ndims + len(position_shape))
+        mean, scale = location_and_scale(value, grid_ndims + len(position_shape), inside=True)
         means, log_scales = f.mixture_like(jnp.asarray(mean), jnp.asarray(scale), self.components)
         params = jnp.concatenate([jnp.zeros_like(means), means, log_scales], axis=-1)
         return params.reshape(*mean.shape[:grid_ndims], self.num_params(position_shape))

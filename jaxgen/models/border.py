@@ -163,7 +163,10 @@ class Border(nnx.Module):
             rows = rows if within is None else rows[within.reshape(-1)]
         if self.units is not None:
             shape = self.units.mean[...].shape
-            mean, scale = location_and_scale(rows, len(position if grid_ndims == 0 else shape))
+            # Of a flow's base, they are what its layers make of the data.
+            ndims = len(position if grid_ndims == 0 else shape)
+            inside = not isinstance(rows, np.ndarray)
+            mean, scale = location_and_scale(rows, ndims, inside=inside)
             rows = (rows - mean) / scale
             log_scale = jnp.broadcast_to(jnp.log(scale), shape)
             mean = jnp.broadcast_to(mean, shape)

@@ -116,7 +116,12 @@ class Recipe:
     def load_data(self, split: str) -> Dataset:
         """A split of the data, with examples of the recipe's shape."""
         data = datasets.load(self.data, split)
-        return data if self.event_shape is None else data.reshaped(tuple(self.event_shape))
+        if self.event_shape is None:
+            return data
+        try:
+            return data.reshaped(tuple(self.event_shape))
+        except TypeError as error:  # a setting of another kind, and no mistake in a program
+            raise ValueError(str(error)) from None
 
     def build(
         self,

@@ -92,7 +92,7 @@ def test_a_run_of_an_older_configuration_is_continued(trained, data, tmp_path):
 
 
 def test_noise_may_be_a_flow(data):
-    given = experiment(data, dequantizer_args={"steps": 1, "width": 4, "blocks": 1})
+    given = experiment(data, dequantizer_args={"steps": 1, "hidden": [4]})
     parts = load(data, "train")
     model = given.build(parts.event_shape, parts.levels)
     assert isinstance(model, Dequantized)

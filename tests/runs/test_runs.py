@@ -52,6 +52,7 @@ def trained(data, tmp_path_factory):
 def test_layout(trained):
     run, experiment, result = trained
     assert {path.name for path in run.iterdir()} == {
+        ".lock",
         "config.json",
         "metrics.jsonl",
         "record.json",
@@ -69,6 +70,7 @@ def test_layout(trained):
         "levels": 5,
         "num_classes": None,
         "rate": None,
+        "vocabulary": None,
         "file": None,
     }
     lines = (run / "metrics.jsonl").read_text().splitlines()

@@ -188,7 +188,7 @@ def test_refuses_sound_of_models_that_make_none(trained, counted, tmp_path):
             {"procedure": "counting", "procedure_args": {"pseudo_counts": []}},
             r"pseudo_counts: expected at least one number, got \[\]",
         ),
-        ({"procedure": "counting"}, "procedure_args: .*missing.*'pseudo_counts'"),
+        ({"procedure": "counting"}, "procedure_args: counting takes pseudo_counts, got none"),
         ({"crop": 1.5}, "crop: expected int or None"),
     ],
 )

@@ -74,15 +74,16 @@ def test_a_naive_logarithm_is_named():
     assert marked[0].startswith("bijector.layers.3")
 
 
-def test_a_layer_that_saturates_is_named_not_the_one_that_notices():
-    """sigmoid(20) is 1 in float32, and its logit infinite; in float64 it is 20 again."""
+def test_a_layer_that_saturates_is_no_infinite_error():
+    """sigmoid(20) is 1 in float32, which counts as the last number before it; in float64 it is
+    20 again."""
     flow = Flow(Chain([Logit(alpha=0.0), Inverse(Logit(alpha=0.0))]), StandardNormal((2,)))
     report = precision_report(flow, np.array([[20.0, 0.0]], np.float32))
-    assert report.worst.path == "bijector.layers.1.bijector"
-    assert report.worst.layer == "Inverse(Logit)"
-    assert report.worst.float32 == report.float32 == np.inf
-    rows = {row.path: row.float32 for row in report.rows}
-    assert rows["bijector.layers.0"] < 1e-5
+    rows = {row.layer: row.float32 for row in report.rows}
+    assert 10.0 < rows["Inverse(Logit)"] < np.inf
+    assert 10.0 < rows["Logit"] < np.inf
+    assert rows["StandardNormal"] < 1e-4
+    assert 10.0 < report.float32 < np.inf
 
 
 def test_the_rounding_of_float64_data_has_a_row_of_its_own():
@@ -95,8 +96,8 @@ def test_the_rounding_of_float64_data_has_a_row_of_its_own():
     assert rounded.rows[0].float32 == 0.0
     assert rounded.float32 < 0.01 * report.float32
     beyond = precision_report(flow, np.array([[0.5, 1.0 - 1e-12]]))
-    assert beyond.worst.path == "data"
-    assert beyond.float32 == np.inf
+    assert beyond.rows[0].path == "data"
+    assert beyond.rows[0].float32 > 100.0
 
 
 def direct(model, x, context=None):
@@ -139,8 +140,9 @@ def test_the_totals_are_those_of_the_whole_model(name):
         if row.layer not in networks:
             assert row.bfloat16 == row.float32
     assert max(report.rows, key=lambda row: row.bfloat16).layer in networks
-    # of glow: the logit, the squeeze there and back, actnorm, convolution and coupling
-    expected = {"realnvp": 2 * 4, "maf": 2 * 3, "glow": 1 + 2 + 3}
+    # of realnvp and maf: the steps, and the data's units; of glow: the logit, the squeeze there and
+    # back, actnorm, convolution and coupling
+    expected = {"realnvp": 2 * 4 + 1, "maf": 2 * 3 + 1, "glow": 1 + 2 + 3}
     assert len(report.rows) == 1 + expected[name] + 1
 
 

@@ -86,10 +86,10 @@ def test_stacked_layers_are_shown_once():
 def test_frozen_parts_are_fixed():
     model = registry.MODELS["made binary"].make(nnx.Rngs(0))
     frozen = jaxgen.freeze(model)
-    total = num_parameters(model)
-    assert f"(event_shape=(6,), conditional=MADE, likelihood=Bernoulli, {total} par" in repr(model)
-    assert f"0 parameters and {total} fixed" in repr(frozen)
-    assert jaxgen.summary(frozen).splitlines()[-1].split() == ["total", "0", str(total)]
+    total, start = num_parameters(model), 6 + 1  # rates of six entries, and whether they are known
+    assert f"conditional=MADE, likelihood=Bernoulli, {total} parameters and {start}" in repr(model)
+    assert f"0 parameters and {total + start} fixed" in repr(frozen)
+    assert jaxgen.summary(frozen).splitlines()[-1].split() == ["total", "0", str(total + start)]
 
 
 def test_a_result_of_fit_is_short():
