@@ -366,7 +366,8 @@ def test_a_full_disk_ends_in_one_line(limit, work, tmp_path):
     command += ["--out", str(tmp_path / "run"), "--steps", "4", "--set", "hidden=[200,200]"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert (done.returncode, done.stdout) == (1, "")
-    (line,) = done.stderr.splitlines()
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    line = done.stderr.strip()
     assert line.startswith("jaxgen: cannot write ")
     assert "File too large" in line
 

@@ -11,6 +11,7 @@ import io
 import logging
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -243,10 +244,19 @@ def _quiet_failure() -> Iterator[None]:
         with contextlib.redirect_stderr(printed):
             try:
                 yield
-            except Exception:
-                time.sleep(0.2)  # the readers report from their own threads
+            except Exception as error:
+                time.sleep(0.2)  # readers and writers report from their own threads
+                _let_go(error)
                 gc.collect()
                 raise
     finally:
         sys.unraisablehook = hook
     sys.stderr.write(printed.getvalue())
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Drops what the frames of an exception, and of those before it, hold: what was abandoned there
+    reports that when it is deleted, be it at the end of the program."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

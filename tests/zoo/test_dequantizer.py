@@ -37,7 +37,10 @@ def test_it_starts_as_uniform_dequantization(event, x64):
 @pytest.mark.slow
 def test_it_sees_the_whole_image(x64):
     """Every entry of the levels moves every entry of the noise, whose draw is kept."""
-    noise = perturb(to_float64(make((2, 2, 1), features=6, attention=False)), KEY, 1.0)
+    options = {"width": 4, "blocks": 1, "encoder_blocks": 1, "attention": False}
+    options |= {"steps": 1, "components": 3, "features": 6}
+    noise = zoo.dequantizer((2, 2, 1), **options, rngs=nnx.Rngs(0))
+    noise = perturb(to_float64(noise), KEY, 1.0)
     x = np.random.default_rng(0).uniform(-1.0, 1.0, (2, 2, 1))
     draw = jax.jit(jax.jacrev(lambda x: noise.sample(KEY, 1, x)[0]))
     assert np.abs(draw(x)).min() > 0
