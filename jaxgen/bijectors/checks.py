@@ -1,8 +1,11 @@
-"""The checks that the methods of every bijector share, put around them when a class is made."""
+"""The checks that the methods of every bijector share, put around them when a class is made.
+
+Of the bijector they see what its contract says: its shapes and what it accepts as data.
+"""
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,9 +24,6 @@ from jaxgen.core import (
     is_concrete,
 )
 
-if TYPE_CHECKING:
-    from jaxgen.bijectors.base import Bijector
-
 
 def checked_direction(
     method: Callable[..., tuple[Array, Array]],
@@ -34,7 +34,7 @@ def checked_direction(
 
     @functools.wraps(method)
     def checked(
-        self: "Bijector", value: Any, context: Context = None, **options: Any
+        self: Any, value: Any, context: Context = None, **options: Any
     ) -> tuple[Array, Array]:
         where = f"{type(self).__name__}.{name}"
         value = check_array(value, where, argument)
@@ -63,7 +63,7 @@ def checked_adapt(method: Callable[..., Any]) -> Callable[..., Any]:
     name = method.__name__
 
     @functools.wraps(method)
-    def checked(self: "Bijector", x: Any, context: Context = None) -> Any:
+    def checked(self: Any, x: Any, context: Context = None) -> Any:
         where = f"{type(self).__name__}.{name}"
         x = check_array(x, where)
         batch, x = _batch_of(self, x, "data", where), at_least_single(x)
@@ -81,7 +81,7 @@ def _of_one_dtype(value: Array, context: Context) -> tuple[Array, Array | None]:
     return value.astype(dtype), context.astype(dtype)
 
 
-def _batch_of(layer: "Bijector", value: Array | np.ndarray, side: str, where: str) -> Shape:
+def _batch_of(layer: Any, value: Array | np.ndarray, side: str, where: str) -> Shape:
     """The batch shape of real values of the right shape on one side of a bijector."""
     if not jnp.issubdtype(value.dtype, jnp.floating):
         raise ShapeError(

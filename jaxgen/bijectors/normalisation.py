@@ -258,3 +258,11 @@ class Standardize(_Affine):
     def initialize(self, x: Array, context: Context = None) -> tuple[Self, Array]:
         new = self.standardize(x)
         return new, new.inverse(x)
+
+
+def standardized(context: Context, units: Standardize | None) -> Array | None:
+    """A context in its own units, as real numbers; as it comes where there are none."""
+    if context is None or units is None:
+        return context
+    real = jnp.issubdtype(context.dtype, jnp.floating)
+    return units.inverse(context if real else context.astype(float))

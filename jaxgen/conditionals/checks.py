@@ -4,7 +4,7 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,9 +26,6 @@ from jaxgen.core import (
 from jaxgen.functional import autoregressive
 from jaxgen.functional.autoregressive import Cache
 
-if TYPE_CHECKING:
-    from jaxgen.conditionals.base import Conditional
-
 
 def checked_call(call: Callable[..., Array]) -> Callable[..., Array]:
     """Wraps ``__call__`` with the checks that all share, and drops a key that it does not take."""
@@ -36,7 +33,7 @@ def checked_call(call: Callable[..., Array]) -> Callable[..., Array]:
 
     @functools.wraps(call)
     def checked(
-        self: "Conditional", x: Array, context: Context = None, order: Order = None, **options: Key
+        self: Any, x: Array, context: Context = None, order: Order = None, **options: Key
     ) -> Array:
         name = type(self).__name__
         x, context = self.check_inputs(x, context, name)
@@ -61,9 +58,7 @@ def checked_init_cache(init_cache: Callable[..., Cache]) -> Callable[..., Cache]
     """Wraps ``init_cache`` with the checks that all share."""
 
     @functools.wraps(init_cache)
-    def checked(
-        self: "Conditional", batch: Shape, context: Context = None, order: Order = None
-    ) -> Cache:
+    def checked(self: Any, batch: Shape, context: Context = None, order: Order = None) -> Cache:
         name = f"{type(self).__name__}.init_cache"
         batch = check_batch(batch, name)
         context = check_context(context, self.context_shape, batch, name)
@@ -82,9 +77,7 @@ def checked_prefill(prefill: Callable[..., Cache]) -> Callable[..., Cache]:
     """
 
     @functools.wraps(prefill)
-    def checked(
-        self: "Conditional", x: Array, n: int, context: Context = None, order: Order = None
-    ) -> Cache:
+    def checked(self: Any, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
         name = f"{type(self).__name__}.prefill"
         x, context = self.check_inputs(x, context, name)
         size = self.num_positions
@@ -104,7 +97,7 @@ def checked_step(step: Callable[..., tuple[Array, Cache]]) -> Callable[..., tupl
     """Wraps ``step`` with the checks that all share; mostly it is traced, and they cost nothing."""
 
     @functools.wraps(step)
-    def checked(self: "Conditional", cache: Cache, t: Array, x_previous: Array) -> Any:
+    def checked(self: Any, cache: Cache, t: Array, x_previous: Array) -> Any:
         name, size = f"{type(self).__name__}.step", self.num_positions
         if not isinstance(cache, Cache):
             raise TypeError(_no_cache(name, cache))

@@ -4,7 +4,15 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.core import Context, Key, Mask, Shape
-from jaxgen.models.checks import ABILITIES, check_methods
+from jaxgen.models.checks import check_methods
+
+# Which models have what not all have.
+_ABILITIES = {
+    "latent_shape": "only models with latents take data to them and back: a Flow, and a "
+    "Dequantized or Embedded one",
+    "grid_shape": "only autoregressive models condition on a part of an event: Autoregressive, an "
+    "Ensemble of its orders, and an Embedded one of these",
+}
 
 
 @check_methods
@@ -91,4 +99,4 @@ class Abilities(nnx.Module):
 
     def _lacks(self, method: str, ability: str) -> TypeError:
         """The error of a method whose ability this model has not."""
-        return TypeError(f"{type(self).__name__}.{method}: {ABILITIES[ability]}")
+        return TypeError(f"{type(self).__name__}.{method}: {_ABILITIES[ability]}")

@@ -20,7 +20,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.bijectors.normalisation import Standardize
+from jaxgen.bijectors.normalisation import Standardize, standardized
 from jaxgen.conditionals.base import Conditional
 from jaxgen.core import (
     Buffer,
@@ -125,10 +125,7 @@ class Border(nnx.Module):
 
     def seen(self, context: Context) -> Array | None:
         """The context that the network sees: standardised, if it takes one."""
-        if context is None or self.context_units is None:
-            return context
-        real = jnp.issubdtype(context.dtype, jnp.floating)
-        return self.context_units.inverse(context if real else context.astype(float))
+        return standardized(context, self.context_units)
 
     def adapted_to(
         self,

@@ -9,7 +9,7 @@ import inspect
 import operator
 import typing
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,17 +17,6 @@ import numpy as np
 from jax import Array
 
 from jaxgen.core import check_array, check_key, check_method, described
-
-if TYPE_CHECKING:
-    from jaxgen.models.base import Model
-
-# Which models have what not all have.
-ABILITIES = {
-    "latent_shape": "only models with latents take data to them and back: a Flow, and a "
-    "Dequantized or Embedded one",
-    "grid_shape": "only autoregressive models condition on a part of an event: Autoregressive, an "
-    "Ensemble of its orders, and an Embedded one of these",
-}
 
 M = TypeVar("M", bound=type)
 
@@ -74,7 +63,7 @@ def count(num_samples: Any, where: str, name: str = "num_samples") -> int:
     return number
 
 
-def checked_temperature(temperature: float | Array, model: "Model") -> float | Array:
+def checked_temperature(temperature: float | Array, model: Any) -> float | Array:
     """The temperature as a Python number, which leaves the dtype of what it multiplies."""
     # Beyond single precision, it would be 0 or infinite where it is used.
     low, high = float(jnp.finfo(jnp.float32).tiny), float(jnp.finfo(jnp.float32).max)
@@ -83,7 +72,7 @@ def checked_temperature(temperature: float | Array, model: "Model") -> float | A
 
 
 def checked_number(
-    value: float | Array, fits: Callable[[float], bool], expected: str, model: "Model"
+    value: float | Array, fits: Callable[[float], bool], expected: str, model: Any
 ) -> float | Array:
     """An argument of ``sample`` as a checked Python number, where it is known."""
     if isinstance(value, jax.core.Tracer):
@@ -127,7 +116,7 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
     }
 
     @functools.wraps(method)
-    def checked(self: "Model", *args: Any, **kwargs: Any) -> Any:
+    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
         where = f"{type(self).__name__}.{method.__name__}"
         if not hasattr(self, "event_shape"):
             raise TypeError(f"{where}: expected a model that sets event_shape, got one without")

@@ -14,7 +14,7 @@ from jaxgen.bijectors.base import Bijector, run_inverse
 from jaxgen.bijectors.bounded import Bounded, Bounds, bounds_of_entries
 from jaxgen.bijectors.composition import Chain
 from jaxgen.bijectors.elementwise import Elementwise, Logit
-from jaxgen.bijectors.normalisation import Standardize
+from jaxgen.bijectors.normalisation import Standardize, standardized
 from jaxgen.core import (
     Context,
     Key,
@@ -189,10 +189,7 @@ class Flow(Model):
 
     def _seen(self, context: Context) -> Array | None:
         """The context that the bijector sees: standardised, if it takes one."""
-        if context is None or self.context_units is None:
-            return context
-        real = jnp.issubdtype(context.dtype, jnp.floating)
-        return self.context_units.inverse(context if real else context.astype(float))
+        return standardized(context, self.context_units)
 
     def _base_context(self, context: Context) -> Array | None:
         return None if self.base.context_shape is None else context

@@ -54,7 +54,7 @@ class Mixture(Model):
         shape = (components, *self.event_shape, likelihood.num_params(()))
         self.params = nnx.Param(0.5 * jax.random.normal(rngs.params(), shape))
         self.logits = nnx.Param(jnp.zeros(components))
-        self.units = Standardize(self.event_shape) if self.levels is None else None
+        self.units = Standardize(self.event_shape) if likelihood.has_units else None
 
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         x, _ = self._events(x, context, "log_prob")
