@@ -294,7 +294,7 @@ def load(spec: str, split: str = "train") -> Dataset:
     | ``npz:PATH[:KEY]`` | arrays of a numpy archive (``jaxgen.data.npz``) |
     | ``tfds:NAME`` | a prepared TensorFlow Datasets data set (``jaxgen.data.tfds``) |
     | ``audio:PATH[:LABELS]`` | sound clips of an archive as mu-law codes (``jaxgen.data.audio``) |
-    | ``text:PATH[:LENGTH][:bytes]`` | pieces of a text file (``jaxgen.data.text``) |
+    | ``text:PATH[:LENGTH[/EVERY]][:bytes]`` | pieces of a text file (``jaxgen.data.text``) |
 
     Args:
         spec: one of the forms above; ``names()`` lists them all.
@@ -338,5 +338,5 @@ def names() -> list[tuple[str, str]]:
         ("npz:PATH[:KEY]", "arrays of a numpy archive, in the current directory or JAXGEN_DATA"),
         ("tfds:NAME", "a prepared TensorFlow Datasets data set; TFDS_DATA_DIR names the folder"),
         ("audio:PATH[:LABELS]", "sound clips of a numpy archive, as 256 mu-law codes"),
-        ("text:PATH[:LENGTH][:bytes]", "pieces of a text file, as characters or bytes"),
+        ("text:PATH[:LENGTH[/EVERY]][:bytes]", "pieces of a text file, as characters or bytes"),
     ]

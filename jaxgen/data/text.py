@@ -1,9 +1,11 @@
-"""``text:PATH[:LENGTH][:bytes]``: a text file in pieces of some length, one piece an example.
+"""``text:PATH[:LENGTH[/EVERY]][:bytes]``: a text file in pieces of some length, one an example.
 
 The file is UTF-8. Its first 85 % of characters are the training split, the next 5 % the validation
 split and the last 10 % the test split, each cut into consecutive pieces of ``LENGTH`` characters
 (256 unless it says another number); nothing is left out, so the last piece of a split is padded,
-and ``lengths`` says where. A likelihood is that of a piece, whose beginning nothing precedes.
+and ``lengths`` says where. A likelihood is that of a piece, whose beginning nothing precedes. The
+training split may have more of them, which overlap: with ``64/8``, a piece of 64 characters begins
+at every eighth.
 
 The levels are the characters of the training split in the order of their code points, after level
 0, which stands for all others; they are the data set's ``vocabulary``. With ``bytes`` they are the
@@ -87,7 +89,7 @@ def load_text(rest: str, split: str) -> LoadedText:
     """One split of a text file.
 
     Args:
-        rest: ``PATH``, ``PATH:LENGTH``, ``PATH:bytes`` or ``PATH:LENGTH:bytes``.
+        rest: ``PATH``, ``PATH:LENGTH`` or ``PATH:LENGTH/EVERY``, with or without ``:bytes``.
         split: ``"train"``, ``"valid"`` or ``"test"``.
 
     Returns:
@@ -104,7 +106,7 @@ def load_text(rest: str, split: str) -> LoadedText:
     >>> [vocabulary.decode(row[:length]) for row, length in zip(x, lengths)], levels
     (['abca', 'babc', 'ab'], 4)
     """
-    path, length, in_bytes = _options(rest)
+    path, length, every, in_bytes = _options(rest)
     found = find(path)
     try:
         text = found.read_bytes().decode()
@@ -127,24 +129,25 @@ def load_text(rest: str, split: str) -> LoadedText:
     else:
         vocabulary = Vocabulary("".join(sorted(set(text[: cuts[1]]))))
         values = vocabulary.encode(text[cuts[part] : cuts[part + 1]])
-    count = -(-len(values) // length)
-    x = np.zeros(count * length, values.dtype)
-    x[: len(values)] = values
-    lengths = np.full(count, length)
-    lengths[-1] = len(values) - (count - 1) * length
-    return x.reshape(count, length), None, vocabulary.levels, lengths, None, vocabulary
+    step = every if split == "train" else length
+    starts = np.arange(0, max(len(values) - length, 0) + step, step)
+    x = np.pad(values, (0, length))[starts[:, None] + np.arange(length)]
+    lengths = np.minimum(length, len(values) - starts)
+    return x, None, vocabulary.levels, lengths, None, vocabulary
 
 
-def _options(rest: str) -> tuple[str, int, bool]:
-    """The path, the length of a piece, and whether it is in bytes."""
+def _options(rest: str) -> tuple[str, int, int, bool]:
+    """The path, a piece's length, how far it is to the next one, and whether that is in bytes."""
     path, *options = rest.split(":")
     in_bytes = options[-1:] == ["bytes"]
     if in_bytes:
         options.pop()
-    length = options.pop(0) if options else str(LENGTH)
-    if not path or options or not length.isdecimal() or int(length) < 1:
+    length, slash, every = (options.pop(0) if options else str(LENGTH)).partition("/")
+    every = every if slash else length
+    numbers = length.isdecimal() and every.isdecimal()
+    if not path or options or not numbers or not 1 <= int(every) <= int(length):
         raise ValueError(
-            f"expected text:PATH, with :LENGTH, a number of characters, and :bytes behind it, got "
-            f"'text:{rest}'"
+            f"expected text:PATH, with :LENGTH, a number of characters, or :LENGTH/EVERY, where "
+            f"EVERY is no more, and :bytes behind it, got 'text:{rest}'"
         )
-    return path, int(length), in_bytes
+    return path, int(length), int(every), in_bytes

@@ -30,6 +30,24 @@ def test_the_splits_are_the_text_in_order(path):
     assert repr(parts[1]).endswith("25 values, text)")
 
 
+@pytest.mark.parametrize(
+    ("length", "every"), [(30, 10), (30, 7), (8, 8), (425, 1), (424, 1), (500, 3)]
+)
+def test_training_pieces_may_overlap(path, length, every):
+    train, test = (load(f"text:{path}:{length}/{every}", split) for split in ("train", "test"))
+    pieces = [
+        train.vocabulary.decode(row[:n]) for row, n in zip(train.x, train.lengths, strict=True)
+    ]
+    assert (
+        pieces
+        == [TEXT[start : min(start + length, 425)] for start in range(0, 425, every)][: len(pieces)]
+    )
+    assert pieces[-1][-1] == TEXT[424]
+    assert all(len(piece) == length for piece in pieces[:-1])
+    assert len(pieces) == 1 or every * (len(pieces) - 2) + length < 425  # no more than needed
+    assert joined(test) == TEXT[450:]
+
+
 def test_what_training_never_shows_is_level_zero(tmp_path):
     file = tmp_path / "late.txt"
     file.write_text("ab" * 45 + "Z" * 10, encoding="utf-8")
@@ -52,6 +70,9 @@ def test_bytes_are_of_utf8(path):
         ("{}:0", "expected text:PATH"),
         ("{}:-3", "expected text:PATH"),
         ("{}:many", "expected text:PATH"),
+        ("{}:8/9", "where EVERY is no more"),
+        ("{}:8/", "expected text:PATH"),
+        ("{}:8/0", "expected text:PATH"),
         ("{}:8:words", "expected text:PATH"),
         ("{}:8:9:bytes", "expected text:PATH"),
     ],
