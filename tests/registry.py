@@ -653,6 +653,9 @@ LIKELIHOODS: dict[str, Callable[[], likelihoods.Likelihood]] = {
     "ordinal": lambda: likelihoods.Ordinal(5),
     "poisson": likelihoods.Poisson,
     "negative binomial": likelihoods.NegativeBinomial,
+    "columns": lambda: likelihoods.Columns(
+        [likelihoods.Normal(), likelihoods.Bernoulli(), likelihoods.Categorical(3, "one_hot")]
+    ),
     "discretized logistic mixture": lambda: likelihoods.DiscretizedLogisticMixture(5, 3),
 }
 
@@ -944,6 +947,21 @@ MODELS: dict[str, Example] = {
             jnp.asarray(list(itertools.permutations(range(3)))),
         ),
         (3,),
+    ),
+    "tabular": Example(
+        lambda r: zoo.tabular((2,), components=2, hidden=(5,), num_orders=2, rngs=r), (2,)
+    ),
+    "tabular made, context": slow(
+        lambda r: zoo.tabular(
+            (2,),
+            network="made",
+            components=None,
+            hidden=(5,),
+            num_orders=2,
+            context_features=2,
+            rngs=r,
+        ),
+        (2,),
     ),
     "pixelcnn": Example(
         lambda r: zoo.pixelcnn((2, 3, 1), levels=2, width=4, depth=1, out_width=3, rngs=r),

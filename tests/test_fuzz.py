@@ -204,7 +204,10 @@ OWN = {
         for name in ("MADE", "NADE", "FVSBN", "Growing", "EoNADE", "Markov")
     },
     **{name: {"grid_shape": (4,)} for name in ("Recurrent", "WaveNet", "CausalTransformer")},
-    **{name: {"event_shape": (4,)} for name in ("wavenet", "recurrent", "markov", "Permutation")},
+    **{
+        name: {"event_shape": (4,)}
+        for name in ("wavenet", "recurrent", "markov", "tabular", "Permutation")
+    },
     "Embedded": {"model": zoo.made((4,), hidden=(4,), context_features=2, rngs=nnx.Rngs(0))}
     | {"network": networks.Embedding(2, 2, rngs=nnx.Rngs(0))},
     "Ensemble": {"model": BINARY, "orders": np.arange(4)[None]},

@@ -7,6 +7,7 @@ samplers which visit positions in different ways return the same array for the s
 """
 
 from jaxgen.likelihoods.base import Likelihood
+from jaxgen.likelihoods.columns import Columns
 from jaxgen.likelihoods.continuous import GaussianMixture, Normal
 from jaxgen.likelihoods.counts import NegativeBinomial, Poisson
 from jaxgen.likelihoods.discrete import (
@@ -20,6 +21,7 @@ from jaxgen.likelihoods.ordinal import Ordinal
 __all__ = [
     "Bernoulli",
     "Categorical",
+    "Columns",
     "DiscretizedLogisticMixture",
     "GaussianMixture",
     "Likelihood",

@@ -21,6 +21,7 @@ from jaxgen.core import (
     shape_kind,
     unpack_params,
 )
+from jaxgen.functional.statistics import location_and_scale
 
 if TYPE_CHECKING:
     import distrax
@@ -90,6 +91,7 @@ class Likelihood(nnx.Pytree):
     params_per_value: int
     levels: float | None = None  # of integers; infinite for counts
     has_units: bool = False  # whether values are real numbers, which a model standardises first
+    discrete: tuple[int, ...] = ()  # columns of whole numbers in a row of real ones
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -125,6 +127,20 @@ class Likelihood(nnx.Pytree):
             ShapeError: if there is none.
         """
         return input_shape
+
+    def at(self, position: Array) -> "Likelihood":
+        """The likelihood of one position of the grid, whose number may be traced.
+
+        It encodes, draws noise, tempers and samples values of this position alone; all positions
+        have the same likelihood, unless a subclass says otherwise.
+        """
+        return self
+
+    def location_and_scale(
+        self, value: Array | np.ndarray, ndims: int, *, inside: bool = False
+    ) -> tuple[Array | np.ndarray, Array | np.ndarray]:
+        """The units of data, see :func:`~jaxgen.functional.statistics.location_and_scale`."""
+        return location_and_scale(value, ndims, inside=inside)
 
     def marginal(self, value: Array | np.ndarray, position_shape: Shape, grid_ndims: int) -> Array:
         """Parameters under which every position has the distribution that data have there.

@@ -66,7 +66,7 @@ class Autoregressive(Model):
         self.event_shape = conditional.grid_shape + position
         self.grid_shape = conditional.grid_shape
         self.context_shape = conditional.context_shape
-        self.levels = likelihood.levels
+        self.levels, self.discrete = likelihood.levels, likelihood.discrete
 
     @property
     def network(self) -> Bordered:
@@ -131,7 +131,7 @@ class Autoregressive(Model):
 
         def emit(t: Array, params: Array) -> tuple[Array, Array]:
             value = draw(positions[t], params)
-            return self.likelihood.encode(value), value
+            return self.likelihood.at(positions[t]).encode(value), value
 
         drawn = self.network.generate(emit, batch, context, order, method=method)
         return self.border.outwards(drawn)
@@ -161,11 +161,10 @@ class Autoregressive(Model):
         noise = noise_of_positions(self.likelihood, key, shape, count, copies)
 
         def draw(position: Array, params: Array) -> Array:
-            now = noise(position)
+            now, head = noise(position), self.likelihood.at(position)
             if tempered:
-                temper = self.likelihood.temper
-                params, now = temper(params, now, position_shape, temperature, top_p)
-            return self.likelihood.sample(params, now, position_shape)
+                params, now = head.temper(params, now, position_shape, temperature, top_p)
+            return head.sample(params, now, position_shape)
 
         return draw
 

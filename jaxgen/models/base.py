@@ -49,6 +49,7 @@ class Model(Abilities):
     context_shape: Shape | None = None
     exactness: str = "exact"
     levels: float | None = None  # integers 0 .. levels - 1, which may be inf; None for reals
+    discrete: tuple[int, ...] = ()  # columns of whole numbers in a row of real ones
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
     # How it was built, in JSON, if by a constructor of the zoo or a recipe. It is one string, which
     # keeps its hash: an attribute like this is looked at in every call of a compiled function.

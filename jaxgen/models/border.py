@@ -37,7 +37,6 @@ from jaxgen.core import (
 )
 from jaxgen.functional.autoregressive import Cache, Emit
 from jaxgen.functional.elementwise import affine_forward, affine_inverse
-from jaxgen.functional.statistics import location_and_scale
 from jaxgen.likelihoods import Likelihood
 
 
@@ -163,7 +162,7 @@ class Border(nnx.Module):
             # Of a flow's base, they are what its layers make of the data.
             ndims = len(position if grid_ndims == 0 else shape)
             inside = not isinstance(rows, np.ndarray)
-            mean, scale = location_and_scale(rows, ndims, inside=inside)
+            mean, scale = likelihood.location_and_scale(rows, ndims, inside=inside)
             rows = (rows - mean) / scale
             log_scale = jnp.broadcast_to(jnp.log(scale), shape)
             mean = jnp.broadcast_to(mean, shape)

@@ -150,8 +150,9 @@ def draw_missing(
     entries = _entries(network, likelihood)
     if known == network.num_positions:
         return network.from_sequence(values, positions, entries=entries)
-    inputs = likelihood.encode(values)
-    cache = network.prefill(network.from_sequence(inputs, positions), known, context, order)
+    read = likelihood.encode(x)
+    inputs = network.to_sequence(read, positions)
+    cache = network.prefill(read, known, context, order)
     first = inputs[known - 1] if known else jnp.zeros_like(inputs[0])
     drawn = network.run(cache, emit, first, known)
     filled = jnp.concatenate([values[:known], drawn])
@@ -203,7 +204,7 @@ def keep_observed(
     def emit(t: Array, params: Array) -> tuple[Array, Array]:
         drawn = draw(positions[t], params).astype(values.dtype)
         value = jnp.where(there[t], values[t], drawn)
-        return likelihood.encode(value), value
+        return likelihood.at(positions[t]).encode(value), value
 
     return emit, values
 

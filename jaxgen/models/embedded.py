@@ -78,7 +78,7 @@ class Embedded(Model):
         self.exactness = model.exactness
         self.latent_shape = model.latent_shape
         self.grid_shape = model.grid_shape
-        self.levels = model.levels
+        self.levels, self.discrete = model.levels, model.discrete
 
     def embed(self, context: Context, *, key: Key = None) -> Array:
         """The context that the model sees, ``(*batch, *model.context_shape)``.

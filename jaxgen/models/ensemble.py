@@ -81,7 +81,7 @@ class Ensemble(Model):
         self.event_shape = model.event_shape
         self.grid_shape = model.grid_shape
         self.context_shape = model.context_shape
-        self.levels = model.levels
+        self.levels, self.discrete = model.levels, model.discrete
 
     @property
     def num_members(self) -> int:

@@ -29,7 +29,7 @@ def noise_of_positions(
     dtype = jnp.result_type(float)
 
     def noise(position: Array) -> Array:
-        return likelihood.noise(jax.random.fold_in(key, position), shape, dtype)
+        return likelihood.at(position).noise(jax.random.fold_in(key, position), shape, dtype)
 
     # One draw for all steps is cheaper than one for each, which a small step would wait for.
     positions, every = jnp.arange(num_positions), jax.vmap(noise)

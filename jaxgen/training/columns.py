@@ -86,12 +86,14 @@ _FLOAT64 = "or compute in float64: jax.config.update('jax_enable_x64', True)"
 def warn_of_columns(model: Model, x: np.ndarray | jax.Array, names: Sequence[str] | None) -> None:
     """Warns once of columns with a constant, with repeated values, and with outliers.
 
-    It is about exact densities of real values; of levels, every column has repeated values.
+    It is about exact densities of real values; columns of levels and counts have repeated values.
     """
     real = jnp.issubdtype(x.dtype, jnp.floating)
     if model.levels is not None or model.exactness != "exact" or not real or len(x) < _FEWEST:
         return
     columns = _numbers_of(x)
+    continuous = np.ones(x.shape[1:], bool)
+    continuous[..., list(model.discrete)] = False
     constant = columns.low == columns.high
     away = np.maximum(columns.high - columns.median, columns.median - columns.low)
     found = {
@@ -109,8 +111,8 @@ def warn_of_columns(model: Model, x: np.ndarray | jax.Array, names: Sequence[str
     }
     said = [
         f"{what}, here {_names(which, x, names)}: {advice}"
-        for what, (which, advice) in found.items()
-        if which.any()
+        for what, (flagged, advice) in found.items()
+        if (which := flagged & continuous.reshape(-1)).any()
     ]
     if said:
         warnings.warn("fit: " + "; ".join(said), ColumnWarning, stacklevel=3)

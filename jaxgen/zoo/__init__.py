@@ -30,6 +30,7 @@ from jaxgen.zoo.pixelrnn import multiscale_pixelrnn, pixelrnn
 from jaxgen.zoo.realnvp import realnvp
 from jaxgen.zoo.recurrent import recurrent
 from jaxgen.zoo.registry import build, hyperparameters, names
+from jaxgen.zoo.tabular import tabular
 from jaxgen.zoo.tarflow import tarflow
 from jaxgen.zoo.torus import torus
 from jaxgen.zoo.wavenet import wavenet
@@ -63,6 +64,7 @@ __all__ = [
     "pixelrnn",
     "realnvp",
     "recurrent",
+    "tabular",
     "tarflow",
     "torus",
     "wavenet",
