@@ -1035,6 +1035,54 @@ MODELS: dict[str, Example] = {
         lambda r: zoo.attention((2, 2, 1), levels=2, width=8, depth=1, heads=2, rngs=r), (2, 2, 1)
     ),
     "recurrent": Example(lambda r: zoo.recurrent((4,), width=3, rngs=r), (4,)),
+    "recurrent of frames": Example(
+        lambda r: zoo.recurrent((2, 3), frame="nade", frame_width=4, width=3, rngs=r), (2, 3)
+    ),
+    "recurrent of frames of levels, context": slow(
+        lambda r: zoo.recurrent(
+            (2, 2),
+            levels=3,
+            frame="made",
+            frame_width=6,
+            width=3,
+            context_features=2,
+            rngs=r,
+        ),
+        (2, 2),
+    ),
+    "recurrent of a frame of reals": slow(
+        lambda r: zoo.recurrent((1, 2), levels=None, frame="nade", frame_width=4, width=3, rngs=r),
+        (1, 2),
+        options={"unused": ("conditional.cells",)},
+    ),
+    "attention of frames of reals": slow(
+        lambda r: zoo.attention(
+            (2, 2),
+            levels=None,
+            components=2,
+            frame="made",
+            frame_width=6,
+            width=8,
+            depth=1,
+            heads=2,
+            rngs=r,
+        ),
+        (2, 2),
+    ),
+    "wavenet of frames of logistics": slow(
+        lambda r: zoo.wavenet(
+            (3, 2),
+            levels=3,
+            components=2,
+            frame="nade",
+            frame_width=4,
+            width=3,
+            skip_width=8,
+            dilations=(1, 2),
+            rngs=r,
+        ),
+        (3, 2),
+    ),
     "wavenet": Example(
         lambda r: zoo.wavenet((3,), levels=4, width=3, skip_width=4, dilations=(1, 2), rngs=r), (3,)
     ),

@@ -121,7 +121,16 @@ NONSENSE = {
     **dict.fromkeys(
         (
             *("bins", "components", "context_features", "couplings", "depth", "factor", "features"),
-            *("first_size", "heads", "in_features", "kernel_size", "layers", "levels", "mlp_ratio"),
+            *(
+                "first_size",
+                "frame_width",
+                "heads",
+                "in_features",
+                "kernel_size",
+                "layers",
+                "levels",
+                "mlp_ratio",
+            ),
             *("num_classes", "num_orders", "num_params", "num_steps", "orders_per_batch"),
             *("marginal_bins", "out_features", "out_width", "patch", "reflections", "resolutions"),
             *("scales", "size", "skip_width", "upsampled", "width"),
@@ -162,7 +171,7 @@ NONSENSE = {
     **dict.fromkeys(
         ("activation", "cell", "layer", "method", "pattern", "positions", "structure"), NO_NAMES
     ),
-    "norm": (0, ("actnorm",), {}, "no such", NAN),
+    **dict.fromkeys(("frame", "norm"), (0, ("actnorm",), {}, "no such", NAN)),
     "base": (0, "no such", {}, np.zeros(2), NAN),
     "parents": (-1, 1.5, "1", None, {}, NAN, ((0,),), (5,), ((9,),) * 4, [["0"]] * 4),
     "values": (1, "01", (0.0,), (1.0, 0.0), (0.0, 1.0, 5.0), (NAN, 1.0), {}, ("a", "b")),
@@ -213,6 +222,7 @@ OWN = {
     "Ensemble": {"model": BINARY, "orders": np.arange(4)[None]},
     "MaskedAutoregressive": {"conditional": conditionals.MADE((4,), 2, rngs=nnx.Rngs(0))},
     "Autoregressive": {"conditional": BINARY.conditional},
+    "Frame": {"conditional": conditionals.NADE((4,), 1, context_features=2, rngs=nnx.Rngs(0))},
     "Split": {"inner": bijectors.Flip(), "event_shape": (4,)},
     "Flow": {"bijector": bijectors.ActNorm((4,))},
     "Dequantized": {"flow": models.StandardNormal((4,))},

@@ -2,8 +2,9 @@
 
 A likelihood scores the values at the positions of a grid, ``(*batch, *grid, *position)``, with
 parameters ``(*batch, *grid, num_params)``; the entries of one position are independent given its
-parameters, unless it says otherwise. A sample is a function of the parameters and of noise, so that
-samplers which visit positions in different ways return the same array for the same key.
+parameters, unless it says otherwise; :class:`jaxgen.models.Frame` couples those of any of these. A
+sample is a function of the parameters and of noise, so that samplers which visit positions in
+different ways return the same array for the same key.
 """
 
 from jaxgen.likelihoods.base import Likelihood

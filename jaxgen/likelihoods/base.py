@@ -81,11 +81,13 @@ _CHECKED: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
 
 
 class Likelihood(nnx.Pytree):
-    """A family of distributions with parameters from outside; holds no arrays itself.
+    """A family of distributions with parameters from outside.
 
-    A subclass sets ``params_per_value`` and ``levels`` (None for real values) and defines
-    ``log_prob``, ``noise``, ``sample`` and ``distribution``; where not every number is in the
-    support, ``contains``; and where parameters may start from the data, ``marginal``.
+    It holds no arrays itself; only :class:`~jaxgen.models.Frame` has a network inside, with weights
+    that are trained as any others. A subclass sets ``params_per_value`` and ``levels`` (None for
+    real values) and defines ``log_prob``, ``noise``, ``sample`` and ``distribution``; where not
+    every number is in the support, ``contains``; and where parameters may start from the data,
+    ``marginal``.
     """
 
     params_per_value: int
@@ -215,6 +217,16 @@ class Likelihood(nnx.Pytree):
                 f"a logit for each level; use a temperature"
             )
         return params, noise * temperature
+
+    def draw(
+        self, params: Array, noise: Array, position_shape: Shape, temperature: Scalar, top_p: Scalar
+    ) -> Array:
+        """What :meth:`sample` gives at a temperature and with nucleus sampling: see :meth:`temper`.
+
+        A likelihood that draws one entry given another tempers each in its turn.
+        """
+        tempered = self.temper(params, noise, position_shape, temperature, top_p)
+        return self.sample(*tempered, position_shape)
 
     def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
         """The distrax distribution of the entries, with its mean, mode, entropy and friends."""

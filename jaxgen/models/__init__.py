@@ -15,6 +15,7 @@ from jaxgen.models.dequantized import Dequantized
 from jaxgen.models.embedded import Embedded
 from jaxgen.models.ensemble import Ensemble
 from jaxgen.models.flow import Flow
+from jaxgen.models.frame import Frame
 from jaxgen.models.mixture import Mixture
 from jaxgen.models.multi_scale import MultiScale
 from jaxgen.models.multivariate import MultivariateNormal
@@ -27,6 +28,7 @@ __all__ = [
     "Embedded",
     "Ensemble",
     "Flow",
+    "Frame",
     "Logistic",
     "Mixture",
     "Model",

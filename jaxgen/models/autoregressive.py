@@ -161,10 +161,8 @@ class Autoregressive(Model):
         noise = noise_of_positions(self.likelihood, key, shape, count, copies)
 
         def draw(position: Array, params: Array) -> Array:
-            now, head = noise(position), self.likelihood.at(position)
-            if tempered:
-                params, now = head.temper(params, now, position_shape, temperature, top_p)
-            return head.sample(params, now, position_shape)
+            head, parts = self.likelihood.at(position), (params, noise(position), position_shape)
+            return head.draw(*parts, temperature, top_p) if tempered else head.sample(*parts)
 
         return draw
 

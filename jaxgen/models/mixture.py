@@ -90,8 +90,7 @@ class Mixture(Model):
         params = self.params[...][picks]
         shape = (*batch, *self.event_shape)
         noise = self.likelihood.noise(noise_key, shape, float_dtype(params.dtype))
-        tempered = self.likelihood.temper(params, noise, (), how.temperature, 1.0)
-        x = self.likelihood.sample(*tempered, ())
+        x = self.likelihood.draw(params, noise, (), how.temperature, 1.0)
         return x if self.units is None else self.units.forward(x)
 
     def check_data(self, x: Array | np.ndarray) -> None:

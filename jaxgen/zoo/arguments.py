@@ -14,12 +14,18 @@ MEANINGS: dict[str, str] = {
     "event_shape": "the event's shape; every entry is a position of the chain.",
     "levels": "2 for binary data (Bernoulli), more for integer levels (categorical), None for real "
     "values (normal). Of a position's entries only a mixture of logistics is coupled; the other "
-    "heads make them independent given the positions before.",
+    "heads make them independent given the positions before, unless a ``frame`` is asked for, in "
+    "the models that have one.",
     "components": "of a mixture for each position, of normals for real values and of discretized "
     "logistics for levels; None for no mixture.",
     "inputs": 'how the network reads one of more than 2 levels: ``"scalar"``, a number; '
     '``"one_hot"``, a vector of its own, as befits names (characters, categories); ``"both"``. '
     "None: one-hot under a categorical head, but for images a scalar.",
+    "frame": "the network inside a position that is a vector, which models its entries one given "
+    'another, see :class:`~jaxgen.models.Frame`: ``"nade"`` (after a recurrent network: RNN-NADE), '
+    '``"made"`` with two hidden layers, or None for independent entries.',
+    "frame_width": "units of its hidden layers, and as many features that it gets of what came "
+    "before.",
     "hidden": "widths of the hidden layers of every network.",
     "activation": "of the hidden layers.",
     "orders_per_batch": "how many of the orders a training batch meets.",
@@ -39,7 +45,11 @@ MEANINGS: dict[str, str] = {
 }
 
 # Arguments that mean nothing unless another one is given, in every constructor that has both.
-NEEDS: dict[str, str] = {"alpha": "bounds", "local": "context_features"}
+NEEDS: dict[str, str] = {
+    "alpha": "bounds",
+    "frame_width": "frame",
+    "local": "context_features",
+}
 
 _ARGUMENTS = re.compile(r"^(?:Args:\n((?: .*\n?)+)|(?=Returns:|Raises:|>>>))", re.MULTILINE)
 # An entry explains one argument or several ("width, depth: ..."), and may go on for lines.

@@ -12,7 +12,7 @@ from flax import nnx
 from jaxgen.conditionals import CausalTransformer
 from jaxgen.core import Shape
 from jaxgen.models import Autoregressive
-from jaxgen.zoo.heads import head_of
+from jaxgen.zoo.heads import framed, head_of
 from jaxgen.zoo.registry import constructor
 
 
@@ -23,6 +23,8 @@ def attention(
     levels: int | None = 256,
     components: int | None = None,
     inputs: str | None = None,
+    frame: str | None = None,
+    frame_width: int = 128,
     width: int = 128,
     depth: int = 4,
     heads: int = 4,
@@ -46,6 +48,7 @@ def attention(
     likelihood = head_of(event_shape, levels, components, inputs)
     steps = max(len(event_shape) - 1, 1)
     grid, position = tuple(event_shape[:steps]), tuple(event_shape[steps:])
+    likelihood = framed(likelihood, position, frame, frame_width, rngs=rngs)
     conditional = CausalTransformer(
         grid,
         likelihood.input_shape(position),

@@ -12,7 +12,7 @@ from flax import nnx
 from jaxgen.conditionals import Recurrent
 from jaxgen.core import Shape
 from jaxgen.models import Autoregressive
-from jaxgen.zoo.heads import head_of
+from jaxgen.zoo.heads import framed, head_of
 from jaxgen.zoo.registry import constructor
 
 
@@ -23,6 +23,8 @@ def recurrent(
     levels: int | None = 2,
     components: int | None = None,
     inputs: str | None = None,
+    frame: str | None = None,
+    frame_width: int = 128,
     cell: str = "lstm",
     width: int = 128,
     depth: int = 1,
@@ -52,6 +54,7 @@ def recurrent(
     likelihood = head_of(event_shape, levels, components, inputs)
     steps = max(len(event_shape) - 1, 1)
     grid, position = tuple(event_shape[:steps]), tuple(event_shape[steps:])
+    likelihood = framed(likelihood, position, frame, frame_width, rngs=rngs)
     conditional = Recurrent(
         grid,
         likelihood.input_shape(position),

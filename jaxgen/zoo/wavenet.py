@@ -12,7 +12,7 @@ from flax import nnx
 from jaxgen.conditionals import WaveNet
 from jaxgen.core import Shape, ShapeError
 from jaxgen.models import Autoregressive
-from jaxgen.zoo.heads import head_of
+from jaxgen.zoo.heads import framed, head_of
 from jaxgen.zoo.registry import constructor
 
 
@@ -23,6 +23,8 @@ def wavenet(
     levels: int | None = 256,
     components: int | None = None,
     inputs: str | None = None,
+    frame: str | None = None,
+    frame_width: int = 128,
     width: int = 32,
     skip_width: int = 128,
     dilations: Sequence[int] = (1, 2, 4, 8, 16, 32, 64, 128, 256),
@@ -59,6 +61,7 @@ def wavenet(
         )
     likelihood = head_of(event_shape, levels, components, inputs)
     position = tuple(event_shape[1:])
+    likelihood = framed(likelihood, position, frame, frame_width, rngs=rngs)
     conditional = WaveNet(
         tuple(event_shape[:1]),
         likelihood.input_shape(position),

@@ -13,10 +13,10 @@ from flax import nnx
 
 from jaxgen import zoo
 from jaxgen.bijectors import Conv1x1, Logit, Scan, Standardize
-from jaxgen.conditionals import MADE
+from jaxgen.conditionals import MADE, NADE, Recurrent
 from jaxgen.core import num_parameters
-from jaxgen.likelihoods import GaussianMixture
-from jaxgen.models import DiagonalNormal, Embedded, Flow, StandardNormal
+from jaxgen.likelihoods import Bernoulli, GaussianMixture, Normal
+from jaxgen.models import Autoregressive, DiagonalNormal, Embedded, Flow, Frame, StandardNormal
 from jaxgen.networks import MLP
 from jaxgen.transforms import Affine, RationalQuadraticSpline
 
@@ -113,7 +113,41 @@ REFUSED = {
     ),
     "a margin of unbounded data": (zoo.maf, (2,), {"alpha": 0.1}, "alpha means nothing without bo"),
     "a local context of none": (zoo.wavenet, (4,), {"local": True}, "local .* without context_fea"),
+    "a network inside of no frame": (
+        zoo.recurrent,
+        (4, 2),
+        {"frame_width": 8},
+        "recurrent: frame_width means nothing without frame; expected none, got 8",
+    ),
+    "a frame of one number": (
+        zoo.recurrent,
+        (4,),
+        {"frame": "nade"},
+        "expected events whose positions are vectors, .* for frame='nade', got positions of one",
+    ),
+    "an unknown frame": (zoo.attention, (4, 2), {"frame": "mad"}, "did you mean 'made'"),
     # parts
+    "a frame of no features": (
+        lambda shape, rngs: Frame(NADE(shape, 1, rngs=rngs), Bernoulli()),
+        (2,),
+        {},
+        "Frame: expected a network whose context is a vector, .* got NADE with .* None",
+    ),
+    "a frame of another head": (
+        lambda shape, rngs: Frame(NADE(shape, 1, context_features=2, rngs=rngs), Normal()),
+        (2,),
+        {},
+        r"Frame: Normal needs a network that reads \(\) and gives 2 .* NADE reads \(\) and gives 1",
+    ),
+    "a frame of another size": (
+        lambda shape, rngs: Autoregressive(
+            Recurrent((4,), (3,), 5, rngs=rngs),
+            Frame(NADE(shape, 1, context_features=2, rngs=rngs), Bernoulli()),
+        ),
+        (2,),
+        {},
+        r"Frame: expected positions of shape \(2,\), as the network inside has them, got \(3,\)",
+    ),
     "a logit of arrays": (
         lambda shape, rngs: Logit(np.zeros(2), np.ones(2)),
         (2,),
