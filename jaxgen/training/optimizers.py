@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import jax
 import optax
+from optax import contrib
 
 from jaxgen.core import unknown
 from jaxgen.training.settings import Range, TrainSettings
@@ -63,6 +64,33 @@ def _momentum(decay: float = 0.9, nesterov: bool = False) -> optax.GradientTrans
     return optax.trace(decay, nesterov)
 
 
+def _muon(beta: float = 0.95, b1: float = 0.9, b2: float = 0.999) -> optax.GradientTransformation:
+    """Momentum with orthogonalised steps for matrices, NAdam for all else (Jordan et al. 2024).
+
+    Matrices are the last two axes of kernels; those in front of them count layers of a stack, or
+    the taps of a convolution. They are scaled so that a learning rate means what it means for Adam
+    (Liu et al. 2025).
+    """
+
+    def matrices(params: Any) -> Any:
+        def axes(kernel: bool, leaf: Any) -> contrib.MuonDimensionNumbers | None:
+            if not kernel or leaf.ndim < 2:
+                return None
+            return contrib.MuonDimensionNumbers((leaf.ndim - 2,), (leaf.ndim - 1,))
+
+        return jax.tree.map(axes, is_kernel(params), params)
+
+    descent = contrib.muon(
+        1.0,
+        beta=beta,
+        adam_b1=b1,
+        adam_b2=b2,
+        muon_weight_dimension_numbers=matrices,
+        consistent_rms=0.2,
+    )
+    return optax.chain(descent, optax.scale(-1.0))  # the learning rate turns the sign again
+
+
 def _scales() -> dict[str, Callable[..., optax.GradientTransformation]]:
     """The optimizers by name, each without its learning rate."""
     prefix = "scale_by_"
@@ -71,11 +99,11 @@ def _scales() -> dict[str, Callable[..., optax.GradientTransformation]]:
         for name, scale in vars(optax).items()
         if name.startswith(prefix)
     }
-    return {**scales, "sgd": optax.identity, "momentum": _momentum}
+    return {**scales, "sgd": optax.identity, "momentum": _momentum, "muon": _muon}
 
 
 # Arguments that are decays of a moving average, by the names that optax has for them.
-_DECAYS = ("b1", "b2", "b3", "decay", "decay_rate", "rho")
+_DECAYS = ("b1", "b2", "b3", "beta", "decay", "decay_rate", "rho")
 
 
 def _check_arguments(name: str, scale: Callable[..., Any], arguments: dict[str, Any]) -> None:

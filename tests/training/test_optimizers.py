@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 import pytest
 
 from jaxgen.bijectors import ActNorm
@@ -123,6 +124,26 @@ def test_sgd_and_momentum_are_clipped_decayed_and_scheduled_like_the_others():
     updates, _ = optimizer.update(gradients, optimizer.init(params), params)
     np.testing.assert_allclose(updates["kernel"], [-1.5 - 1.0, -1.0], rtol=1e-6)
     np.testing.assert_allclose(updates["bias"], [-2.0, 0.0], rtol=1e-6)
+
+
+def test_muon_takes_the_matrices_of_a_stack_one_by_one_and_adam_the_rest():
+    settings = TrainSettings(
+        optimizer="muon", learning_rate=RATE, schedule="constant", clip_norm=None
+    )
+    draw = np.random.default_rng(0).normal
+    stack, bias = draw(size=(2, 3, 4)), draw(size=4)
+    params = {"kernel": jnp.zeros((2, 3, 4)), "bias": jnp.zeros(4)}
+    ours = make_optimizer(settings)
+    gradients = {"kernel": jnp.asarray(stack), "bias": jnp.asarray(bias)}
+    update, _ = ours.update(gradients, ours.init(params), params)
+    theirs = optax.contrib.muon(RATE, consistent_rms=0.2)
+    for layer in range(2):
+        one = {"kernel": jnp.zeros((3, 4))}
+        expected, _ = theirs.update({"kernel": jnp.asarray(stack[layer])}, theirs.init(one), one)
+        np.testing.assert_allclose(update["kernel"][layer], expected["kernel"], atol=1e-5)
+    adam, one = optax.nadam(RATE), {"bias": params["bias"]}
+    expected, _ = adam.update({"bias": gradients["bias"]}, adam.init(one), one)
+    np.testing.assert_allclose(update["bias"], expected["bias"], rtol=1e-5)
 
 
 REFUSED_ALONE = {  # "schedule" and "rprop" need arguments, "polyak" needs the loss
