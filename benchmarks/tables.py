@@ -110,14 +110,23 @@ def noisy(table: Table, x: np.ndarray, seed: int) -> np.ndarray:
     return (x + np.where(levels, noise, 0.0)).astype(np.float32)
 
 
+def standardised(train: np.ndarray, *others: np.ndarray) -> tuple[float, list[np.ndarray]]:
+    """Rows in the units of the training rows, and the log of the volume of a unit."""
+    mean, scale = train.mean(0, np.float64), train.std(0, dtype=np.float64)
+    return np.log(scale).sum(), [((x - mean) / scale) for x in (train, *others)]
+
+
 def gaussian(table: Table, train: np.ndarray, valid: np.ndarray, test: np.ndarray, steps: int):
-    mean, covariance = train.mean(0, np.float64), np.cov(train.T.astype(np.float64))
-    return scipy.stats.multivariate_normal(mean, covariance).logpdf(test)
+    volume, (train, test) = standardised(train, test)
+    covariance = np.cov(train.T, bias=True)
+    return (
+        scipy.stats.multivariate_normal(np.zeros(len(covariance)), covariance).logpdf(test) - volume
+    )
 
 
 def flowjax_maf(table: Table, train: np.ndarray, valid: np.ndarray, test: np.ndarray, steps: int):
-    mean, scale = train.mean(0, np.float64), train.std(0, dtype=np.float64)
-    train, valid, test = (((x - mean) / scale).astype(np.float32) for x in (train, valid, test))
+    volume, parts = standardised(train, valid, test)
+    train, valid, test = (x.astype(np.float32) for x in parts)
     flow = flowjax.flows.masked_autoregressive_flow(
         jax.random.key(0),
         base_dist=flowjax.distributions.StandardNormal((train.shape[1],)),
@@ -137,7 +146,7 @@ def flowjax_maf(table: Table, train: np.ndarray, valid: np.ndarray, test: np.nda
         val_prop=len(valid) / (len(train) + len(valid)),
         show_progress=False,
     )
-    return np.asarray(paramax.unwrap(flow).log_prob(test)) - np.log(scale).sum()
+    return np.asarray(paramax.unwrap(flow).log_prob(test)) - volume
 
 
 def settings(steps: int) -> TrainSettings:
