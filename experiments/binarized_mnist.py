@@ -71,7 +71,9 @@ UNRECORDED = {
     "weight_decay": 1e-4,
     "ema_decay": 0.999,
 }
+LSTM = {"levels": 2, "depth": 7, "out_width": 64, "dropout": 0.1}
 PLAIN = {"batch_size": 100, "clip_norm": None, "ema_decay": 0.998}
+LARGE = {"batch_size": 200, "clip_norm": None, "ema_decay": 0.9995, "steps_per_dispatch": 500}
 # Small enough for two CPU cores: one candidate each, not tuned.
 SMALL = {"batch_size": 16, "learning_rate": 1.5e-3, "warmup_steps": 500, "ema_decay": 0.999}
 
@@ -90,24 +92,18 @@ diagonal_bilstm = recipe(  # as published, seven layers whose states have 16 uni
     "PixelRNN, the Diagonal BiLSTM,",
     settings(40_000, 2000, 2000, **UNRECORDED),
     name="diagonal_bilstm",
-    levels=2,
     layer="diagonal",
     width=32,
-    depth=7,
-    out_width=64,
-    dropout=0.1,
+    **LSTM,
 )
 row_lstm = recipe(
     "pixelrnn",
     "PixelRNN, the Row LSTM,",
     settings(40_000, 2000, 2000, **UNRECORDED),
     name="row_lstm",
-    levels=2,
     layer="row",
     width=64,
-    depth=7,
-    out_width=64,
-    dropout=0.1,
+    **LSTM,
 )
 # With four of the orders in a batch a step took 27 ms on one H200, of which its products, by their
 # count, are a small part: each order masks kernels of 8000 x 8000 of its own. A thousand steps
@@ -130,16 +126,7 @@ made_masks = recipe(
 eonade = recipe(
     "eonade",
     "EoNADE with two layers of 500 units, averaged over 128 orders,",
-    settings(
-        200_000,
-        200_000,
-        200_000,
-        batch_size=200,
-        weight_decay=0.03,
-        clip_norm=None,
-        ema_decay=0.9995,
-        steps_per_dispatch=500,
-    ),
+    settings(200_000, 200_000, 200_000, weight_decay=0.03, **LARGE),
     hidden=[500, 500],
     num_orders=128,
 )

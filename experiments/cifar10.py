@@ -20,14 +20,7 @@ from jaxgen.training import TrainSettings
 pixelcnnpp = Recipe(
     "pixelcnnpp",
     "npz:cifar10.npz",
-    {
-        "levels": 256,
-        "components": 10,
-        "blocks": 3,
-        "width": 64,
-        "resolutions": 3,
-        "dropout": 0.5,
-    },
+    {"levels": 256, "components": 10, "blocks": 3, "width": 64, "resolutions": 3, "dropout": 0.5},
     train=TrainSettings(
         steps=12_000,
         batch_size=64,

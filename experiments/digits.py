@@ -58,14 +58,8 @@ EXACT = TrainSettings(
     eval_every=100,
     checkpoint_every=500,
 )
-FLOW = TrainSettings(
-    steps=1200,
-    batch_size=128,
-    learning_rate=2e-3,
-    warmup_steps=100,
-    weight_decay=1e-3,
-    eval_every=100,
-    checkpoint_every=400,
+FLOW = dataclasses.replace(
+    EXACT, steps=1200, batch_size=128, weight_decay=1e-3, checkpoint_every=400
 )
 LONGER = dataclasses.replace(EXACT, steps=4000, eval_every=400, checkpoint_every=2000)
 
@@ -108,6 +102,7 @@ def flow(
 # better score; the two are within a standard error.
 GLOW = {"levels": 1, "steps": 8, "width": 48, "lu": False, "dropout": 0.3}
 REALNVP = {"steps": 2, "scales": 2, "width": 48, "blocks": 1, "dropout": 0.3}
+NOISE = {"steps": 1, "components": 4, "width": 32, "blocks": 1, "attention": False}
 
 recipes = {
     **exact("attention", "A causal transformer over the pixels.", width=96, depth=4, dropout=0.3),
@@ -204,17 +199,7 @@ recipes = {
         "realnvp",
         "RealNVP with variational dequantization: the noise is a conditional flow.",
         prefix="variational_",
-        options={
-            "dequantizer_args": {
-                "steps": 1,
-                "components": 4,
-                "width": 32,
-                "blocks": 1,
-                "attention": False,
-                "features": 16,
-                "encoder_blocks": 1,
-            }
-        },
+        options={"dequantizer_args": {**NOISE, "features": 16, "encoder_blocks": 1}},
         **REALNVP,
     ),
 }

@@ -44,12 +44,7 @@ markov = Recipe(
 wavenet = Recipe(
     "wavenet",
     "audio:fsdd.npz:digit",
-    {
-        "levels": 256,
-        "width": 48,
-        "skip_width": 128,
-        "dilations": [1, 2, 4, 8, 16, 32, 64, 128, 256],
-    },
+    {"levels": 256, "width": 48, "skip_width": 128, "dilations": [2**i for i in range(9)]},
     class_features=16,
     crop=1024,
     train=TrainSettings(

@@ -30,12 +30,14 @@ each, not tuned. Unlike in the paper, the noise of the training images is drawn 
 actnorm stands between MAF's layers, and an average of the parameters is evaluated.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from jaxgen.runs import Recipe
 from jaxgen.training import TrainSettings
 
 DATA = "npz:mnist.npz"
+DENSE = {"batch_size": 256, "learning_rate": 1e-3, "weight_decay": 1e-3, "ema_decay": 0.998}
 
 glow = Recipe(
     "glow",
@@ -68,17 +70,7 @@ def in_logit_space(
         class_features=labels,
         dequantize=True,
         eval_space="logit",
-        train=TrainSettings(
-            steps=steps,
-            batch_size=256,
-            learning_rate=1e-3,
-            warmup_steps=200,
-            weight_decay=1e-3,
-            clip_norm=50.0,
-            ema_decay=0.998,
-            eval_every=500,
-            checkpoint_every=1000,
-        ),
+        train=replace(glow.train, steps=steps, eval_every=500, checkpoint_every=1000, **DENSE),
         name=f"{name}_mnist",
         summary=summary,
     )

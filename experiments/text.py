@@ -1,11 +1,23 @@
 """Text, character by character: Python's own language reference, as ``pydoc`` shows it.
 
 Command: ``JAXGEN_DATA=DIR jaxgen train experiments/text.py:attention --out runs/attention_topics``,
-or ``:attention_scalar``. The text ships with Python, and is written to ``DIR`` by::
+and so on. The text ships with Python (these numbers are of 3.11), and is written to ``DIR`` by::
 
     python -c "import pydoc_data.topics as t; print('\\n'.join(t.topics.values()))" > topics.txt
 
-Pieces of 64 characters, each scored from its own beginning, where nothing precedes it.
+Bits per character of the last tenth, in pieces of 64 characters, each scored from its own
+beginning, where nothing precedes it. Costs are of training on two CPU cores, beside other work.
+
+================  ===========  =====  =========================================================
+attention         1.87 ± 0.03  2 min  a causal transformer that reads characters by a table
+attention_scalar  2.33 ± 0.03  2 min  the same, which reads them as numbers: what tables are for
+attention_muon    1.78 ± 0.03  4 min  the first, trained with Muon
+================  ===========  =====  =========================================================
+
+Beside them, counted on the training split: interpolated n-grams of order 5, with Kneser-Ney's
+discounts 1.94 (order 4: 2.10; 6: 1.89), with Witten-Bell's weights 2.04. To an n-gram that reads on
+across pieces, as no model here may, the text is easier: 1.80 at order 5. Positions, the learning
+rate (1e-3 to 2e-2) and the optimizer were chosen on the validation split, of fourteen settings.
 """
 
 from dataclasses import replace
@@ -16,20 +28,12 @@ from jaxgen.training import TrainSettings
 attention = Recipe(
     "attention",
     "text:topics.txt:64",
-    {
-        "levels": 104,
-        "inputs": "one_hot",
-        "width": 128,
-        "depth": 4,
-        "heads": 4,
-        "positions": "rotary",
-    },
+    {"levels": 104, "inputs": "one_hot", "width": 128, "depth": 4, "positions": "rotary"},
     train=TrainSettings(
         steps=2000,
         batch_size=12,
-        learning_rate=4e-3,
+        learning_rate=3e-3,
         warmup_steps=100,
-        optimizer="muon",
         optimizer_args={"b2": 0.98},
         eval_every=500,
         checkpoint_every=500,
@@ -42,4 +46,10 @@ attention_scalar = replace(
     model_args={**attention.model_args, "inputs": "scalar"},
     name="attention_scalar_topics",
     summary="The same transformer, which reads characters as numbers: what tables are for.",
+)
+attention_muon = replace(
+    attention,
+    train=replace(attention.train, optimizer="muon", learning_rate=4e-3),
+    name="attention_muon_topics",
+    summary="The transformer, trained with Muon.",
 )

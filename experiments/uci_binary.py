@@ -58,15 +58,9 @@ TITLES = {"adult": "Adult", "dna": "DNA", "mushrooms": "Mushrooms", "nips": "NIP
 def settings(
     steps: int, eval_every: int, checkpoint_every: int, rate: float = 1e-3, **others: Any
 ) -> TrainSettings:
-    return TrainSettings(
-        steps=steps,
-        batch_size=100,
-        learning_rate=rate,
-        clip_norm=None,
-        eval_every=eval_every,
-        checkpoint_every=checkpoint_every,
-        **others,
-    )
+    often = {"eval_every": eval_every, "checkpoint_every": checkpoint_every}
+    shared = {"batch_size": 100, "learning_rate": rate, "clip_norm": None}
+    return TrainSettings(steps=steps, **shared, **often, **others)
 
 
 def family(
