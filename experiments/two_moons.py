@@ -18,18 +18,22 @@ from jaxgen.runs import Recipe
 from jaxgen.training import TrainSettings
 
 
-def recipe(model: str, summary: str, **model_args: Any) -> Recipe:
+def recipe(model: str, summary: str, rate: float = 2e-3, **model_args: Any) -> Recipe:
     return Recipe(
         model,
         "toy:two_moons",
         {**model_args, "hidden": [64, 64]},
         train=TrainSettings(
-            steps=6000, batch_size=256, learning_rate=2e-3, eval_every=500, checkpoint_every=2000
+            steps=6000, batch_size=256, learning_rate=rate, eval_every=500, checkpoint_every=2000
         ),
         name=f"{model}_two_moons",
         summary=summary,
     )
 
 
-maf = recipe("maf", "MAF of eight layers: the density beside samples.", layers=8)
+# Chosen on validation: with relu and the rate of the other, training is rough, and two seeds of
+# eight end 0.05 nats behind.
+maf = recipe(
+    "maf", "MAF of eight layers: the density beside samples.", 4e-3, layers=8, activation="tanh"
+)
 realnvp = recipe("realnvp", "RealNVP of six steps: the density beside samples.", steps=6)

@@ -4,9 +4,10 @@ r"""Tables of mixed columns: real numbers, counts, categories and flags side by 
 
 the chain rule over columns, each with a head of its own kind
 (:class:`~jaxgen.likelihoods.Columns`). The network is trained in all orders of the columns, so it
-completes whatever is missing of a row from whatever is known of it, exactly: that of EoNADE (Uria,
-Murray and Larochelle 2014), or of MADE with order-agnostic training (Germain et al. 2015). A
-mixture of normals for each real column is RNADE's head (Uria, Murray and Larochelle 2013).
+completes whatever is missing of a row from whatever is known of it, exactly: MADE with
+order-agnostic training (Germain et al. 2015), or EoNADE (Uria, Murray and Larochelle 2014). A
+mixture of normals for each real column is RNADE's head (Uria, Murray and Larochelle 2013). Its
+hidden units are bounded, so that no outlier in a column throws the columns after it.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ from jaxgen.likelihoods import (
 from jaxgen.models import Autoregressive, Ensemble
 from jaxgen.zoo.registry import constructor
 
-_NETWORKS = ("eonade", "made")
+_NETWORKS = ("made", "eonade")
 _KINDS = ("real", "binary", "categorical:LEVELS", "ordinal:LEVELS", "count", "poisson")
 
 
@@ -38,10 +39,10 @@ def tabular(
     event_shape: Shape,
     *,
     columns: Sequence[str] | None = None,
-    components: int | None = 5,
-    network: str = "eonade",
+    components: int | None = 3,
+    network: str = "made",
     hidden: Sequence[int] = (128, 128),
-    activation: str = "relu",
+    activation: str = "tanh",
     num_orders: int = 8,
     dropout: float = 0.0,
     context_features: int | None = None,
@@ -58,7 +59,7 @@ def tabular(
             numbered from 0, here five, each read as a vector of its own; ``"ordinal:5"``, levels in
             an order; ``"count"``, a negative binomial; ``"poisson"``. None: all are real.
         components: normals in the mixture of each real column; None for one normal.
-        network: ``"eonade"`` or ``"made"``.
+        network: ``"made"`` or ``"eonade"``.
         num_orders: how many random orders of the columns the likelihood averages over.
         rngs: where the initial weights and the orders come from.
 
