@@ -11,9 +11,9 @@
   on [0, 1), which bounds their log-probability from below (Theis et al. 2016).
 - The Gaussian has a full covariance. Flows have five affine layers of width 64 and depth 2;
   FlowJAX's gets standardised data, for it has no units of its own, and is trained by its
-  ``fit_to_data``. All that is trained gets as many steps of Adam, of 64 rows; the parameters of the best
-  validation are kept. What else was chosen on the validation rows of the first fold (activation,
-  learning rate, weight decay, components) stands below.
+  ``fit_to_data``. All that is trained gets as many steps of Adam, of 64 rows; the parameters of the
+  best validation are kept. Activation, learning rate, weight decay and components were chosen on
+  the validation rows of the first fold.
 - Every row is tested once: a fold in five is tested, a fifth of the rest is for validation. Printed
   are nats a row of all tested rows, and their standard error.
 - Three tenths of the cells of every tested row are hidden and completed 400 times by ``tabular``. A
