@@ -65,6 +65,7 @@ from jaxgen.conditionals import (
 from jaxgen.models import (
     Autoregressive,
     ClassConditionalNormal,
+    Cylinder,
     Dequantized,
     DiagonalNormal,
     Embedded,
@@ -931,6 +932,28 @@ MODELS: dict[str, Example] = {
         ),
         (2,),
         [(0.0, 360.0), (-1.0, 1.0)],
+    ),
+    "cylinder of own parts": Example(
+        lambda r: Cylinder(
+            VonMises((1,)), Flow(maf((1,), r, context_features=2)), [0], [(-np.pi, np.pi)]
+        ),
+        (2,),
+        [(-np.pi, np.pi), (-np.inf, np.inf)],
+        # An entry alone has no other one to see.
+        {"unused": ("rest.bijector.conditional.kernels.0",)},
+    ),
+    "cylinder": slow(
+        lambda r: zoo.cylinder(
+            (2,),
+            angles=[1],
+            rest_args={"layers": 1, "hidden": [6]},
+            torus_args={"steps": 1, "bins": 3, "hidden": [6]},
+            bounds=[None, (0, 360)],
+            rngs=r,
+        ),
+        (2,),
+        [(-np.inf, np.inf), (0.0, 360.0)],
+        {"unused": ("angles.bijector.layers.0", "rest.bijector.layers.0.steps.layers.1")},
     ),
     "markov": Example(lambda r: zoo.markov((5,), parents=2, rngs=r), (5,)),
     "markov normal": Example(lambda r: zoo.markov((2,), levels=None, rngs=r), (2,)),

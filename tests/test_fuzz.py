@@ -220,6 +220,13 @@ OWN = {
     "Embedded": {"model": zoo.made((4,), hidden=(4,), context_features=2, rngs=nnx.Rngs(0))}
     | {"network": networks.Embedding(2, 2, rngs=nnx.Rngs(0))},
     "Ensemble": {"model": BINARY, "orders": np.arange(4)[None]},
+    "cylinder": {"event_shape": (4,), "angles": (0,)},
+    "Cylinder": {
+        "angles": models.VonMises((1,)),
+        "rest": zoo.maf((3,), layers=1, hidden=(4,), context_features=2, rngs=nnx.Rngs(0)),
+        "places": (0,),
+        "turns": ((0.0, 1.0),),
+    },
     "MaskedAutoregressive": {"conditional": conditionals.MADE((4,), 2, rngs=nnx.Rngs(0))},
     "Autoregressive": {"conditional": BINARY.conditional},
     "Frame": {"conditional": conditionals.NADE((4,), 1, context_features=2, rngs=nnx.Rngs(0))},

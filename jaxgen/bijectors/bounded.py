@@ -187,7 +187,8 @@ def _ends(pair: Any) -> Ends:
     if isinstance(pair, str) and pair.startswith("circ"):
         raise ValueError(
             f"bounds: expected a pair (low, high) for an entry, got {pair!r}; values on circles "
-            f"need maps of circles, which jaxgen.zoo.torus has"
+            f"need maps of circles, which jaxgen.zoo.torus has, and jaxgen.zoo.cylinder for some "
+            f"of the entries"
         )
     if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
         raise ValueError(f"bounds: expected a pair (low, high) for an entry, got {pair!r}")

@@ -27,12 +27,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # The least of the integers that may be less than 1.
 _LEAST = {
+    "angles": 0,
     "blocks": 0,
     "channel_couplings": 0,
     "encoder_blocks": 0,
     "event_ndims": 0,
     "num_blocks": 0,
     "num_examples": 0,
+    "places": 0,
     "upsampling_blocks": 0,
 }
 _MOST = 2**24  # units, layers, levels: beyond it nothing can be held, and float32 cannot count

@@ -2,6 +2,7 @@
 
 from jaxgen.models.autoregressive import Autoregressive
 from jaxgen.models.base import Model
+from jaxgen.models.cylinder import Cylinder
 from jaxgen.models.densities import (
     ClassConditionalNormal,
     DiagonalNormal,
@@ -23,6 +24,7 @@ from jaxgen.models.multivariate import MultivariateNormal
 __all__ = [
     "Autoregressive",
     "ClassConditionalNormal",
+    "Cylinder",
     "Dequantized",
     "DiagonalNormal",
     "Embedded",

@@ -6,6 +6,7 @@ alone, and shown with the others by ``help``.
 """
 
 from jaxgen.zoo.attention import attention
+from jaxgen.zoo.cylinder import cylinder
 from jaxgen.zoo.dequantizer import dequantizer
 from jaxgen.zoo.eonade import eonade
 from jaxgen.zoo.flowpp import flowpp
@@ -38,6 +39,7 @@ from jaxgen.zoo.wavenet import wavenet
 __all__ = [
     "attention",
     "build",
+    "cylinder",
     "dequantizer",
     "eonade",
     "flowpp",

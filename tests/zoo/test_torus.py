@@ -132,7 +132,7 @@ def test_what_is_common_at_the_seam_is_learned(structure):
         (
             lambda: zoo.maf((2,), bounds=[None, "circular"], rngs=nnx.Rngs(0)),
             ValueError,
-            "values on circles need maps of circles, which jaxgen.zoo.torus has",
+            "values on circles need maps of circles, .*torus has, and .*cylinder",
         ),
     ],
 )
