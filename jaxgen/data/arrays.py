@@ -11,7 +11,9 @@ A uint8 or bool array of shape (n, height, width) is a stack of grey images: its
 channel axis that every image has in this library, (n, height, width, 1).
 """
 
+import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +75,16 @@ def as_events(
     if levels is not None and dtype.itemsize == 1:
         converted = {k: a[..., None] if a.ndim == 3 else a for k, a in converted.items()}
     return converted, levels
+
+
+def sha256_of(array: np.ndarray) -> Any:
+    """A hash of an array, which may be fed more: of its dtype (as ``<f4``) and shape as text, and
+    its bytes in C order."""
+    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    # As bytes, which types that NumPy does not know of itself have no other buffer for.
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest
 
 
 def _refuse_negative(arrays: Mapping[str, np.ndarray], source: str) -> None:

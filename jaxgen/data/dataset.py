@@ -1,7 +1,6 @@
 """A validated data set, and the table of specs that ``load`` understands."""
 
 import functools
-import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxgen.core import check_array, checked_arguments, read_number, unknown
-from jaxgen.data.arrays import Loaded
+from jaxgen.data.arrays import Loaded, sha256_of
 from jaxgen.data.audio import load_audio
 from jaxgen.data.digits import load_digits
 from jaxgen.data.npz import load_npz
@@ -105,9 +104,7 @@ class Dataset:
 
         The bytes of the lengths follow, as ``<i4``, where there are lengths.
         """
-        x = self.x.astype(self.x.dtype.newbyteorder("<"), copy=False)
-        digest = hashlib.sha256(f"{x.dtype.str}{x.shape}".encode())
-        digest.update(x.data.cast("B"))
+        digest = sha256_of(self.x)
         if self.lengths is not None:
             digest.update(self.lengths.astype("<i4").data.cast("B"))
         return digest.hexdigest()

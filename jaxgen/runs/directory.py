@@ -1,13 +1,11 @@
 """Run directories: what belongs to which recipe, and how one is read back.
 
-A run directory holds ``config.json``, ``metrics.jsonl``, ``record.json``, ``checkpoints/`` and
-pictures. Reading one rebuilds the model from names and numbers and fills in arrays; no code from
-it is executed.
+A run directory holds ``config.json``, ``data.json`` (digests of what it is trained on),
+``metrics.jsonl``, ``record.json``, ``checkpoints/`` and pictures. Reading one rebuilds the model
+from names and numbers and fills in arrays; no code from it is executed.
 """
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,10 +16,10 @@ from jaxgen.data import Dataset, Vocabulary
 from jaxgen.models import Model
 from jaxgen.runs.files import ExperimentFile
 from jaxgen.runs.recipe import Functions, Recipe
+from jaxgen.training.claims import claim
 from jaxgen.training.saved import (
     RunError,
     SavedModel,
-    claim,
     damaged,
     read_config,
     trained_model,
@@ -150,15 +148,6 @@ class Run:
 def labels_of(model: Model, data: Dataset) -> np.ndarray | None:
     """The labels of the examples, if the model is conditional on them."""
     return None if model.context_shape is None else data.y
-
-
-@contextlib.contextmanager
-def writing(out: Path | str) -> Iterator[None]:
-    """Says of a failure to write which file it was about."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(f"cannot write {out}: {error}") from error
 
 
 def _current(config: dict[str, Any]) -> dict[str, Any]:

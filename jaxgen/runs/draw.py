@@ -20,8 +20,9 @@ from jaxgen.evaluation import (
     write_wav,
 )
 from jaxgen.models import Model
-from jaxgen.runs.directory import Run, labels_of, writing
+from jaxgen.runs.directory import Run, labels_of
 from jaxgen.runs.files import ExperimentFile
+from jaxgen.training.claims import writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

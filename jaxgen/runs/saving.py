@@ -14,10 +14,18 @@ from flax import nnx
 from jaxgen import zoo
 from jaxgen.core import Shape
 from jaxgen.models import Model
-from jaxgen.runs.directory import Run, writing
+from jaxgen.runs.directory import Run
 from jaxgen.runs.files import ExperimentFile
 from jaxgen.runs.recipe import Recipe
-from jaxgen.training.saved import ARRAYS, CONFIG, RunError, SavedModel, damaged, write_arrays
+from jaxgen.training.claims import writing
+from jaxgen.training.saved import (
+    ARRAYS,
+    CONFIG,
+    RunError,
+    SavedModel,
+    damaged,
+    write_arrays,
+)
 
 
 def save(model: nnx.Module, folder: Path | str, *, overwrite: bool = False) -> None:

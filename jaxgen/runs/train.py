@@ -5,11 +5,12 @@ import math
 from pathlib import Path
 
 from jaxgen.evaluation import loss_curve
-from jaxgen.runs.directory import Run, labels_of, writing
+from jaxgen.runs.directory import Run, labels_of
 from jaxgen.runs.draw import sample
 from jaxgen.runs.files import ExperimentFile
 from jaxgen.runs.recipe import Recipe
 from jaxgen.runs.record import evaluate_run
+from jaxgen.training.claims import writing
 from jaxgen.training.lock import locked
 from jaxgen.training.loop import FitResult
 from jaxgen.training.metrics import read_metrics

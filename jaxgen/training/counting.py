@@ -11,10 +11,11 @@ import optax
 from jaxgen.conditionals import Markov
 from jaxgen.models import Autoregressive, Model
 from jaxgen.models.scoring import score
+from jaxgen.training.claims import kept_in
 from jaxgen.training.loop import FitResult
 from jaxgen.training.metrics import MetricsLog, read_metrics
 from jaxgen.training.objectives import Batch
-from jaxgen.training.saved import SavedModel, kept_in
+from jaxgen.training.saved import SavedModel
 from jaxgen.training.state import TrainState
 
 
@@ -44,7 +45,11 @@ def count(
     network = counted_network(model)
     assert isinstance(model, Autoregressive)  # or it would have been refused
     out = Path(out)
-    with kept_in(out, lambda: SavedModel.of(model, pseudo_counts=pseudo_counts)) as checkpoints:
+
+    def about() -> SavedModel:
+        return SavedModel.of(model, pseudo_counts=pseudo_counts)
+
+    with kept_in(out, about, {"training": train, "validation": valid}) as checkpoints:
         assert checkpoints is not None
         if found := checkpoints.restore_model(model):
             step, counted = found

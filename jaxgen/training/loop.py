@@ -22,6 +22,7 @@ from jaxgen.models import Model
 from jaxgen.models.scoring import score
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.checks import check_arguments, check_inputs
+from jaxgen.training.claims import kept_in
 from jaxgen.training.columns import warn_of_columns
 from jaxgen.training.compiled import steps_for
 from jaxgen.training.inputs import Given, as_given
@@ -37,7 +38,7 @@ from jaxgen.training.rows import (
     typical_rows,
     without_padding,
 )
-from jaxgen.training.saved import SavedModel, kept_in
+from jaxgen.training.saved import SavedModel
 from jaxgen.training.settings import TrainSettings
 from jaxgen.training.state import TrainState, with_params
 from jaxgen.training.steps import data_mesh
@@ -97,7 +98,9 @@ def fit(
 
     With ``out``, checkpoints and metrics are written there, and calling it again with the same
     arguments goes on from the last checkpoint to exactly the parameters of an uninterrupted run:
-    a batch is a function of the seed and the step, and so is the noise of a step.
+    a batch is a function of the seed and the step, and so is the noise of a step. Other data or
+    settings, be it the number of steps, would be another training, and are refused; to train a
+    model further, train ``result.model``.
 
     A model with batch normalisation is calibrated before every validation, and before it is saved
     or returned, on ``CALIBRATION_EXAMPLES`` of the training data.
@@ -140,6 +143,8 @@ def fit(
             support, fewer than a batch, or float64 whose content float32 would lose; or the
             optimizer asks for more than gradients (``optax.lbfgs``).
         NonFiniteLossError: if the loss stops being finite; the last good checkpoint stays.
+        RunError: if ``out`` cannot be written, or holds a training of another model, of other
+            settings, or on other data.
         InUseError: if another process trains in ``out``.
         CheckpointError: if the checkpoints there are of another model or optimizer, or all damaged.
 
@@ -194,11 +199,10 @@ def fit(
     out = None if out is None else Path(out)
 
     def about() -> SavedModel:
-        # All but the steps, of which there may be more later.
-        kept = {k: v for k, v in dataclasses.asdict(settings).items() if k != "steps"}
+        kept = dataclasses.asdict(settings)
         return SavedModel.of(model, settings=kept, objective=objective, optimizer=optimizer)
 
-    with kept_in(out, about) as checkpoints:
+    with kept_in(out, about, {"training": train, "validation": valid}) as checkpoints:
         start = 0
         if checkpoints is not None:
             names = ("value", "step", "misses")

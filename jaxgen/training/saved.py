@@ -1,9 +1,7 @@
 """Models that were built in Python, on disk: what ``config.json`` says, and the arrays."""
 
-import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -22,7 +20,6 @@ from jaxgen.core import (
     plain,
 )
 from jaxgen.training.checkpoints import CheckpointError, Checkpoints
-from jaxgen.training.lock import is_held, locked
 
 M = TypeVar("M", bound=nnx.Module)
 
@@ -30,7 +27,6 @@ CONFIG = "config.json"
 ARRAYS = "model.safetensors"  # of a saved model, beside its configuration
 
 _FORMAT = "jaxgen model"
-_SHOWN = 3  # differences of two configurations
 
 
 class RunError(ValueError):
@@ -43,65 +39,31 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         RunError: if it is missing or damaged.
     """
-    source = path / CONFIG
-    if not source.is_file():
+    if not (path / CONFIG).is_file():
         raise RunError(f"{path} is not a run directory: it has no {CONFIG}")
-    try:
-        config = json.loads(source.read_text())
-    # Lists in lists in lists end in a RecursionError.
-    except (OSError, RecursionError, ValueError) as error:
-        raise damaged(path, error) from error
-    if not isinstance(config, dict):
-        raise damaged(path, TypeError(f"expected a JSON object, got {type(config).__name__}"))
-    return config
+    return read_object(path, CONFIG)
 
 
-def damaged(path: Path, error: Exception) -> RunError:
-    """The error to raise for a ``config.json`` in which something is wrong."""
-    return RunError(f"{path / CONFIG} is damaged: {type(error).__name__}: {error}")
+def damaged(path: Path, error: Exception, name: str = CONFIG) -> RunError:
+    """The error to raise for a ``config.json``, or another file, in which something is wrong."""
+    return RunError(f"{path / name} is damaged: {type(error).__name__}: {error}")
 
 
-def claim(
-    path: Path, config: dict[str, Any], read: Callable[[Path], dict[str, Any]] = read_config
-) -> None:
-    """Writes a configuration into a new directory, or checks that the old one is equal.
-
-    Before the first checkpoint there is nothing to lose, so a corrected one may come.
-
-    Args:
-        path: the directory.
-        config: in values of JSON.
-        read: gives the old configuration of a path, in today's terms.
+def read_object(path: Path, name: str) -> dict[str, Any]:
+    """The JSON object in a file of a directory.
 
     Raises:
-        RunError: if the directory cannot be written, or holds a saved model, or checkpoints of
-            another configuration, or of one that is not known.
+        RunError: if it is missing or damaged.
     """
-    if (path / ARRAYS).exists():
-        raise RunError(f"{path} holds a saved model; choose another directory, or remove it")
-    if any((path / "checkpoints").glob("[0-9]*")):
-        if not (path / CONFIG).exists():
-            raise RunError(
-                f"{path} holds checkpoints without the {CONFIG} that says what they are of; put it "
-                f"back, or choose another --out"
-            )
-        differences = _differences(read(path), config)
-        if differences:
-            more = len(differences) - _SHOWN
-            said = differences[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
-            raise RunError(
-                f"{path} holds a run of another configuration ({'; '.join(said)}); choose another "
-                f"--out, or remove it"
-            )
-        return
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        # Written aside and renamed, so that a kill leaves no half of it.
-        draft = path / f"{CONFIG}.tmp"
-        draft.write_text(json.dumps(config, indent=2) + "\n")
-        draft.rename(path / CONFIG)
-    except OSError as error:
-        raise RunError(f"cannot write to {path}: {error}") from error
+        found = json.loads((path / name).read_text())
+    # Lists in lists in lists end in a RecursionError.
+    except (OSError, RecursionError, ValueError) as error:
+        raise damaged(path, error, name) from error
+    if not isinstance(found, dict):
+        got = type(found).__name__
+        raise damaged(path, TypeError(f"expected a JSON object, got {got}"), name)
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,29 +144,12 @@ class SavedModel:
             shaped[name] = jax.ShapeDtypeStruct(tuple(shape), dtype)
         if (path / ARRAYS).exists():
             return fill(like, self.structure, _read_arrays(path / ARRAYS, shaped))
+        if not self.training:
+            raise RunError(f"{path} is damaged: its {ARRAYS} is missing")
         model = fill(
             like, self.structure, {n: jnp.zeros(s.shape, s.dtype) for n, s in shaped.items()}
         )
         return trained_model(path, model)
-
-
-@contextlib.contextmanager
-def kept_in(out: Path | None, about: Callable[[], SavedModel]) -> Iterator[Checkpoints | None]:
-    """The checkpoints of a directory, which is this training's while the context lasts.
-
-    Args:
-        out: the directory; None to keep nothing.
-        about: gives the configuration that claims it, unless the caller, who holds it, has.
-    """
-    if out is None:
-        yield None
-        return
-    claimed = is_held(out)
-    with locked(out):
-        if not claimed:
-            claim(out, about().to_dict())
-        with Checkpoints(out / "checkpoints") as checkpoints:
-            yield checkpoints
 
 
 def write_arrays(module: nnx.Module, path: Path) -> None:
@@ -269,14 +214,3 @@ def _read_arrays(path: Path, expected: dict[str, jax.ShapeDtypeStruct]) -> dict[
                 f"{path} is damaged: expected {leaf.dtype}{leaf.shape} at {name}, got {what}"
             )
     return {name: jnp.asarray(arrays[name]) for name in expected}
-
-
-def _differences(old: Any, new: Any, path: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted(old.keys() | new.keys())
-        return [
-            text
-            for key in keys
-            for text in _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-        ]
-    return [] if old == new else [f"{path}: {old} there, {new} now"]

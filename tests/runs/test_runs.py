@@ -54,6 +54,7 @@ def test_layout(trained):
     assert {path.name for path in run.iterdir()} == {
         ".lock",
         "config.json",
+        "data.json",
         "metrics.jsonl",
         "record.json",
         "checkpoints",

@@ -10,9 +10,11 @@ import threading
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
-from jaxgen import load
+from jaxgen import load, zoo
 from jaxgen.bijectors import ActNorm, Chain
+from jaxgen.data.splits import SPLITS
 from jaxgen.models import Flow
 from jaxgen.runs import Recipe, RunError, train
 from jaxgen.training import TrainSettings, fit
@@ -38,6 +40,21 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     train(RECIPE, folder / "run", progress=False)
     trained(folder / "python")
+    return folder
+
+
+def observe(given, valid, out, **options):
+    """Trains a model that knows the density of any part."""
+    model = zoo.eonade((2,), levels=None, components=2, hidden=(4,), rngs=nnx.Rngs(0))
+    return fit(model, given, valid, SETTINGS, out=out, progress=False, **options)
+
+
+@pytest.fixture(scope="module")
+def observing(tmp_path_factory):
+    """A run on all that data may consist of, and one of them that a callback has stopped."""
+    folder = tmp_path_factory.mktemp("observing")
+    for stopped in (False, True):
+        observe(GIVEN, 0.25, folder / str(stopped), callbacks=[lambda row, stop=stopped: stop])
     return folder
 
 
@@ -77,14 +94,14 @@ def damage(step):
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(python):
-    expected = trained(python, steps=6).model
-    damage(python / "checkpoints" / "6")
-    with pytest.warns(UserWarning, match="6 cannot be read and seems damaged.*step 4 is used"):
-        again = trained(python, steps=6)
+    expected = trained(python).model
+    damage(python / "checkpoints" / "4")
+    with pytest.warns(UserWarning, match="4 cannot be read and seems damaged.*step 2 is used"):
+        again = trained(python)
     for new, old in zip(*map(jax.tree.leaves, (again.model, expected)), strict=True):
         np.testing.assert_array_equal(new, old)
-    assert [row["step"] for row in again.history] == [2, 4, 6]
-    trained(python, steps=6)  # which finds the new one whole
+    assert [row["step"] for row in again.history] == [2, 4]
+    trained(python)  # which finds the new one whole
 
 
 def test_a_run_is_loaded_from_the_checkpoint_before_a_damaged_one(run):
@@ -104,7 +121,7 @@ def test_a_progress_without_its_keys_is_damage(python):
         if file.is_file() and file.read_text().startswith("{"):
             file.write_text(json.dumps({"step": 4}))
     with pytest.warns(UserWarning, match="its progress lacks value, misses.*step 2 is used"):
-        trained(python, steps=6)
+        trained(python)
 
 
 def test_the_checkpoints_of_fit_are_those_of_its_configuration(python):
@@ -120,6 +137,9 @@ def test_the_checkpoints_of_fit_are_those_of_its_configuration(python):
     for model, settings, options, said in (
         (deeper, SETTINGS, {}, r"structure\.attributes\..*; and \d+ more"),
         (flow, dataclasses.replace(SETTINGS, seed=1), {}, "seed: 0 there, 1 now"),
+        # The schedule would have been another one.
+        (flow, dataclasses.replace(SETTINGS, steps=6), {}, "steps: 4 there, 6 now"),
+        (flow, dataclasses.replace(SETTINGS, steps=2), {}, "steps: 4 there, 2 now"),
         (flow, SETTINGS, {"objective": other}, "objective: negative_log_likelihood there"),
     ):
         with pytest.raises(RunError, match=f"run of another configuration .*{said}"):
@@ -129,7 +149,83 @@ def test_the_checkpoints_of_fit_are_those_of_its_configuration(python):
         trained(python)
     (python / "elsewhere").rename(python / "config.json")
     assert written().items() >= before.items() - {(python / ".lock", before[python / ".lock"])}
-    assert trained(python, steps=6).history[-1]["step"] == 6  # only the steps may be more
+    assert trained(python).history[-1]["step"] == 4
+
+
+def test_a_run_that_does_not_say_its_steps_or_data_goes_on(python):
+    """As those of before November 2026 do not."""
+    config = json.loads((python / "config.json").read_text())
+    del config["training"]["settings"]["steps"]
+    (python / "config.json").write_text(json.dumps(config))
+    (python / "data.json").unlink()
+    shutil.rmtree(python / "checkpoints" / "4")
+    assert trained(python).history[-1]["step"] == 4
+    load(python, like=Flow(ActNorm((2,))))
+
+
+WEIGHTS = np.linspace(1, 2, 64)
+GIVEN = {"x": X, "weights": WEIGHTS, "observed": np.arange(128).reshape(64, 2) % 5 > 0}
+OTHER_DATA = {
+    "examples": ({"x": X + 1}, 0.25, "training examples"),
+    "one value": ({"x": np.where(np.arange(128).reshape(64, 2) == 77, 3, X)}, 0.25, "examples"),
+    "fewer examples": ({k: v[:48] for k, v in GIVEN.items()}, 0.25, r"float32\(48, 2\), .* there"),
+    "weights": ({"weights": WEIGHTS**2}, 0.25, "training weights"),
+    "no weights": ({"weights": None}, 0.25, "training weights: float32.* there, None now"),
+    "what is observed": ({"observed": np.arange(128).reshape(64, 2) % 7 > 0}, 0.25, "observed"),
+    "validation data": ({}, 0.5, "validation examples"),
+    "no validation data": ({}, None, "validation examples: float32.* there, None now"),
+}
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+@pytest.mark.parametrize("name", OTHER_DATA)
+def test_a_run_goes_on_with_its_own_data_only(name, stopped, observing, tmp_path):
+    changes, valid, said = OTHER_DATA[name]
+    out = shutil.copytree(observing / str(stopped), tmp_path / "run")
+    before = (out / "data.json").read_bytes()
+    with pytest.raises(RunError, match=f"was trained on other data .*{said}"):
+        observe({**GIVEN, **changes}, valid, out)
+    assert (out / "data.json").read_bytes() == before
+
+
+def test_weights_of_another_scale_are_the_same_data(observing, tmp_path):
+    out = shutil.copytree(observing / "True", tmp_path / "run")
+    result = observe({**GIVEN, "weights": 2 * WEIGHTS}, 0.25, out)
+    assert result.history[-1]["step"] == 4
+
+
+def test_contexts_are_data_of_a_run(tmp_path):
+    model = zoo.maf((2,), layers=1, hidden=(4,), context_features=1, rngs=nnx.Rngs(0))
+    labels = np.arange(64.0, dtype=np.float32)[:, None]
+    fit(model, (X, labels), settings=SETTINGS, out=tmp_path, progress=False)
+    with pytest.raises(RunError, match=r"other data \(training contexts: "):
+        fit(model, (X, labels[::-1]), settings=SETTINGS, out=tmp_path, progress=False)
+
+
+def test_a_recipe_goes_on_with_its_own_data_only(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    splits = {split: np.random.default_rng(0).normal(size=(40, 2)) for split in SPLITS}
+    np.savez("points.npz", **splits)
+    recipe = dataclasses.replace(RECIPE, data="npz:points.npz")
+    train(recipe, "run", progress=False)
+    for split, called in (("train", "training"), ("valid", "validation")):
+        np.savez("points.npz", **{**splits, split: splits[split] + 1})
+        with pytest.raises(RunError, match=f"run in run was trained on other data .{called} ex"):
+            train(recipe, "run", progress=False)
+    np.savez("points.npz", **{**splits, "test": splits["test"] + 1})  # which nothing is trained on
+    train(recipe, "run", progress=False)
+
+
+UNWRITABLE = {"a file": "t.txt", "a file in the way": "t.txt/run", "no disk": "/proc/run"}
+
+
+@pytest.mark.parametrize("name", UNWRITABLE)
+def test_a_directory_that_cannot_be_made_is_named(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.txt").write_text("")
+    for start in (trained, lambda out: train(RECIPE, out, progress=False)):
+        with pytest.raises(RunError, match=f"cannot write {UNWRITABLE[name]}: "):
+            start(UNWRITABLE[name])
 
 
 @pytest.mark.parametrize("kinds", [("run", "python"), ("python", "run")])

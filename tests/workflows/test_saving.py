@@ -277,6 +277,7 @@ def test_only_numbers_that_are_known_are_saved(tmp_path):
 
 DAMAGE = {
     "half of the arrays": lambda f: truncate(f / "model.safetensors"),
+    "the arrays removed": lambda f: (f / "model.safetensors").unlink(),
     "no arrays": lambda f: (f / "model.safetensors").write_bytes(b""),
     "arrays of another model": lambda f: (
         jaxgen.save(small(0, (5,)), f / "other"),

@@ -1,0 +1,36 @@
+"""What a training was on, in a few words: a run goes on with the same data only."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from jaxgen.data.arrays import sha256_of
+from jaxgen.training.objectives import Batch
+
+# The parts of a batch, in its order.
+_PARTS = ("examples", "contexts", "lengths", "weights", "observed")
+
+
+def digests(data: Mapping[str, Batch | None]) -> dict[str, str]:
+    """The type, the shape and the hash of every array of some data, by its name.
+
+    The hash of examples without lengths is the ``sha256`` of their
+    :class:`~jaxgen.data.Dataset`.
+
+    Args:
+        data: batches by the name of their split.
+
+    >>> digests({"training": Batch(np.zeros((3, 2), np.float32))})["training examples"][:28]
+    'float32(3, 2), sha256 65c036'
+    """
+    return {
+        f"{split} {part}": _digest(np.asarray(array))
+        for split, batch in data.items()
+        if batch is not None
+        for part, array in zip(_PARTS, batch, strict=True)
+        if array is not None
+    }
+
+
+def _digest(array: np.ndarray) -> str:
+    return f"{array.dtype}{array.shape}, sha256 {sha256_of(array).hexdigest()}"
