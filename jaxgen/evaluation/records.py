@@ -7,12 +7,13 @@ import math
 import platform
 import subprocess
 import time
+import warnings
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from jaxgen.core import ShapeError, num_parameters
+from jaxgen.core import ShapeError, described, num_parameters
 from jaxgen.data import Dataset
 from jaxgen.models import Model
 from jaxgen.models.scoring import score
@@ -56,11 +57,17 @@ class Record:
         )
 
     def save(self, path: Path | str) -> None:
-        """Writes the record as JSON; ``num_values`` only where it is one."""
+        """Writes the record as JSON; ``num_values`` only where it is one.
+
+        A number that is not finite, which JSON has not, becomes null.
+        """
         values = dataclasses.asdict(self)
         if self.num_values is None:
             del values["num_values"]
-        Path(path).write_text(json.dumps(values, indent=2) + "\n")
+        for name in ("value", "standard_error"):
+            if not math.isfinite(values[name]):
+                values[name] = None
+        Path(path).write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
 
 
 def evaluate(
@@ -105,13 +112,25 @@ def evaluate(
         A :class:`Record`.
 
     Raises:
+        TypeError: if the data are no :class:`~jaxgen.data.Dataset`, or the model is none.
         ValueError: if the data do not fit the model, or it conditions on no part of an event.
+
+    Warns:
+        UserWarning: of examples to which the model gives no density, or an infinite one: the mean
+            is infinite then, and has no standard error.
 
     >>> from jaxgen.models import StandardNormal
     >>> x = np.zeros((4, 2), np.float32)
     >>> print(evaluate(StandardNormal((2,)), Dataset("zeros", "test", x)))
     StandardNormal on zeros (test, 4 examples): -1.8379 ± 0.0000 nats, exact
     """
+    if not isinstance(model, Model):
+        raise TypeError(f"evaluate: expected a model, got {described(model)}")
+    if not isinstance(data, Dataset):
+        raise TypeError(
+            f"evaluate: expected a Dataset, got {described(data)}; give an array a name and a "
+            f"split: Dataset(name, 'test', x), with the number of levels of integers"
+        )
     if data.event_shape != model.event_shape:
         raise ShapeError(
             f"{type(model).__name__}: expected events of shape {model.event_shape}, got "
@@ -131,14 +150,16 @@ def evaluate(
     )
     seconds = time.perf_counter() - began
     in_bits = data.levels is not None and data.levels > 2
-    value = float(scores.mean())
-    if in_bits:
-        sizes = _sizes(data, observed)
-        mean_size = float(np.mean(sizes))
-        value = -value / (mean_size * math.log(2.0))
-        # Their deviations are what each example adds to that of the ratio.
-        scores = (-scores / math.log(2.0) - value * sizes) / mean_size
-    spread = float(scores.std(ddof=1)) if len(scores) > 1 else math.nan
+    bad = np.flatnonzero(~np.isfinite(scores))
+    if bad.size:
+        warnings.warn(
+            f"evaluate: {bad.size} of {len(scores)} examples of {data.name} ({data.split}), the "
+            f"first of them {bad[0]}, have log-density {scores[bad[0]]}, so the mean is no finite "
+            f"number and has no standard error",
+            stacklevel=2,
+        )
+    with np.errstate(invalid="ignore"):  # of infinities, whose differences are NaN
+        value, spread = _mean(scores, _sizes(data, observed) if in_bits else None)
     return Record(
         model=name if name is not None else type(model).__name__,
         value=value,
@@ -157,6 +178,18 @@ def evaluate(
         seconds=round(seconds, 3),
         num_values=None if data.lengths is None else data.num_values,
     )
+
+
+def _mean(scores: np.ndarray, sizes: np.ndarray | float | None) -> tuple[float, float]:
+    """The value of a record and the deviation of what each example adds to it: nats, or, of
+    examples of so many values, bits per value."""
+    value = float(scores.mean())
+    if sizes is not None:
+        mean_size = float(np.mean(sizes))
+        value = -value / (mean_size * math.log(2.0))
+        # Their deviations are what each example adds to that of the ratio.
+        scores = (-scores / math.log(2.0) - value * sizes) / mean_size
+    return value, float(scores.std(ddof=1)) if len(scores) > 1 else math.nan
 
 
 def _sizes(data: Dataset, observed: np.ndarray | None) -> np.ndarray:

@@ -122,7 +122,13 @@ def _check_split(model: Model, batch: Batch, name: str, *, required: bool) -> No
                 f"the {name} data: expected a length for each example, got lengths of shape "
                 f"{batch.lengths.shape}"
             )
-        model.check_lengths(np.asarray(batch.lengths))
+        lengths = np.asarray(batch.lengths)
+        model.check_lengths(lengths)
+        if not lengths.any():
+            raise ValueError(
+                f"the {name} data: expected lengths of 1 or more, got {len(lengths)} of 0, which "
+                f"leave nothing of any example"
+            )
     x = without_padding(batch).x
     if x is not None:
         model.check_data(x)

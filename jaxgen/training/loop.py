@@ -19,7 +19,6 @@ from tqdm import tqdm
 from jaxgen.core import needs_calibration
 from jaxgen.data.batching import batch_indices
 from jaxgen.models import Model
-from jaxgen.models.scoring import score
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.checks import check_arguments, check_inputs
 from jaxgen.training.claims import kept_in
@@ -43,6 +42,7 @@ from jaxgen.training.settings import TrainSettings
 from jaxgen.training.state import TrainState, with_params
 from jaxgen.training.steps import data_mesh
 from jaxgen.training.stopping import Best, Callback, Interrupt, told_to_stop
+from jaxgen.training.validation import Validation
 
 # Data up to this size live on the device; larger sets are sent a dispatch at a time.
 DEVICE_DATA_BYTES = 2 * 1024**3
@@ -195,6 +195,7 @@ def fit(
     calibrate = _calibration(model, take_rows(looked_at, rows[:CALIBRATION_EXAMPLES]), init_key)
     state = TrainState.create(model, transformation, train_key)
     best = Best(params=jax.tree.map(jnp.copy, state.ema))
+    validation = None if valid is None else Validation(valid, valid_key)
 
     out = None if out is None else Path(out)
 
@@ -246,7 +247,7 @@ def fit(
                     )
                 losses, norms = np.asarray(metrics["loss"]), np.asarray(metrics["grad_norm"])
                 _require_finite(losses, norms, done, checkpoints)
-                validate = valid is not None and _crosses(done, stop, settings.eval_every, settings)
+                validate = _crosses(done, stop, settings.eval_every, settings)
                 checkpoint = _crosses(done, stop, settings.checkpoint_every, settings)
                 done = stop
                 row = {
@@ -255,16 +256,8 @@ def fit(
                     "grad_norm": float(norms.mean()),
                     "seconds": round(time.perf_counter() - began, 3),
                 }
-                if validate:
-                    scores = score(
-                        calibrate(state.ema_model),
-                        valid.x,
-                        valid.context,
-                        lengths=valid.lengths,
-                        known=valid.observed,
-                        key=valid_key,
-                    )
-                    row["valid_loss"] = -float(np.average(scores, weights=valid.weights))
+                if validation is not None and validate:
+                    row["valid_loss"] = validation.loss(calibrate(state.ema_model))
                     best.update(row["valid_loss"], done, state.ema)
                 log.write(row)
                 bar.update(done - bar.n)

@@ -1,6 +1,7 @@
 """Training metrics as lines of JSON."""
 
 import json
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 
 class MetricsLog:
     """``metrics.jsonl``: one JSON object a line, each with its ``step``, flushed as it is written.
+
+    A number that is not finite, which JSON has not, is null there.
 
     Args:
         path: the file, or None to keep the rows in memory only.
@@ -18,10 +21,18 @@ class MetricsLog:
     def __init__(self, path: Path | None, from_step: int = 0):
         self.path = path
         self.rows = [row for row in read_metrics(path) if row["step"] <= from_step]
+        # A checkpoint comes after the row of its step, so that one was whole.
+        if path is not None and from_step and (not self.rows or self.rows[-1]["step"] < from_step):
+            last = f"step {self.rows[-1]['step']}" if self.rows else "its beginning"
+            warnings.warn(
+                f"{path}: the rows from {last} to step {from_step}, of the last checkpoint, are "
+                f"missing or damaged; training goes on without them",
+                stacklevel=3,
+            )
         if path is not None:
             # Written aside and renamed, so that a kill loses no row.
             draft = path.with_name(path.name + ".tmp")
-            draft.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+            draft.write_text("".join(map(_line, self.rows)))
             draft.rename(path)
 
     def write(self, row: dict[str, Any]) -> None:
@@ -29,20 +40,22 @@ class MetricsLog:
         self.rows.append(row)
         if self.path is not None:
             with self.path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+                file.write(_line(row))
 
 
 def read_metrics(path: Path | None) -> list[dict[str, Any]]:
     """The rows of a metrics file.
 
-    A last line that was cut off by a kill is left out; of damaged lines before it, which are left
-    out as well, a warning tells.
+    A last line that was cut off by a kill, without its end, is left out; of other damaged lines,
+    which are left out as well, a warning tells. A null is a NaN.
     """
     if path is None or not path.exists():
         return []
-    lines = path.read_text(errors="replace").splitlines()
+    text = path.read_text(errors="replace")
+    lines = text.splitlines()
+    whole = len(lines) if text.endswith("\n") else len(lines) - 1
     rows = {number: _row(line) for number, line in enumerate(lines, start=1)}
-    damaged = [str(number) for number, row in rows.items() if row is None and number < len(lines)]
+    damaged = [str(number) for number, row in rows.items() if row is None and number <= whole]
     if damaged:
         warnings.warn(f"{path}: line {', '.join(damaged)} is damaged and left out", stacklevel=2)
     return [row for row in rows.values() if row is not None]
@@ -54,4 +67,14 @@ def _row(line: str) -> dict[str, Any] | None:
         row = json.loads(line)
     except ValueError:
         return None
-    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
+    if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+        return None
+    return {key: math.nan if value is None else value for key, value in row.items()}
+
+
+def _line(row: dict[str, Any]) -> str:
+    values = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }
+    return json.dumps(values, allow_nan=False) + "\n"

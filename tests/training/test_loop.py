@@ -1,5 +1,6 @@
 """The training loop: it learns, validates, stops when it should, and logs what happened."""
 
+import contextlib
 import dataclasses
 import json
 
@@ -14,7 +15,7 @@ from jaxgen.bijectors import ActNorm
 from jaxgen.data import batch_indices, load
 from jaxgen.models import Flow
 from jaxgen.models.scoring import score
-from jaxgen.training import NonFiniteLossError, TrainSettings, fit, loop
+from jaxgen.training import NonFiniteLossError, TrainSettings, fit, loop, validation
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.metrics import read_metrics
 from jaxgen.training.objectives import negative_log_likelihood
@@ -94,7 +95,7 @@ def scripted(monkeypatch):
             models.append(jax.tree.map(jnp.copy, model))
             return np.array([-losses[len(models) - 1]])
 
-        monkeypatch.setattr(loop, "score", score)
+        monkeypatch.setattr(validation, "score", score)
         return models
 
     return script
@@ -116,7 +117,9 @@ EARLY = {
 def test_early_stopping_returns_the_best_parameters(name, scripted, x, tmp_path):
     losses, patience, stops, best = EARLY[name]
     models = scripted(losses)
-    result = train(x, x, steps=2 * len(losses), patience=patience, out=tmp_path)
+    told = pytest.warns(UserWarning, match="the validation loss is nan")
+    with contextlib.nullcontext() if np.isfinite(losses).all() else told:
+        result = train(x, x, steps=2 * len(losses), patience=patience, out=tmp_path)
     assert result.history[-1]["step"] == stops
     assert result.best_step == best
     assert same(result.model, models[best // 2 - 1])

@@ -22,6 +22,7 @@ SETTINGS = TrainSettings(
 )
 X = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
 LABELS = np.arange(20) % 3
+BITS = (X > 0).astype(np.uint8)
 ONE_HOT = np.eye(3, dtype=np.float32)[LABELS]
 
 
@@ -45,6 +46,10 @@ def conditional(context_features=3):
 
 def of_labels():
     return Embedded(conditional(), Embedding(3, 3, rngs=nnx.Rngs(1)))
+
+
+def sequences():
+    return zoo.recurrent((2,), width=4, rngs=nnx.Rngs(0))
 
 
 def trained(model, train, valid=None, objective=negative_log_likelihood, callbacks=(), **changes):
@@ -360,6 +365,14 @@ REFUSED = {
     "weights of nothing": (
         lambda: trained(plain(), Batch(weights=np.ones(3)), None, lambda *_: jnp.zeros(())),
         r"a weight for each of 0 examples, got weights of shape \(3,\)",
+    ),
+    "lengths of nothing": (
+        lambda: trained(sequences(), Batch(BITS, lengths=np.zeros(20, int))),
+        "the training data: expected lengths of 1 or more, got 20 of 0",
+    ),
+    "lengths of nothing in validation": (
+        lambda: trained(sequences(), BITS, Batch(BITS, lengths=np.zeros(20, int))),
+        "the validation data: expected lengths of 1 or more, got 20 of 0",
     ),
     "the whole as a fraction": (lambda: trained(plain(), X, 1.0), r"valid: .*between 0 and 1"),
     "a count as a fraction": (lambda: trained(plain(), X, 5), r"valid: .*, got 5"),

@@ -83,8 +83,30 @@ def test_a_damaged_line_of_metrics_costs_that_line(python):
         path.write_text("\n".join([lines[0], damage, lines[1]]) + "\n")
         with pytest.warns(UserWarning, match="line 2 is damaged and left out"):
             assert [row["step"] for row in read_metrics(path)] == [2, 4]
+        path.write_text("\n".join([*lines, damage]) + "\n")
+        with pytest.warns(UserWarning, match="line 3 is damaged and left out"):
+            assert [row["step"] for row in read_metrics(path)] == [2, 4]
     path.write_text("\n".join([*lines, '{"step": 6, "lo']))  # as a kill leaves it
     assert [row["step"] for row in read_metrics(path)] == [2, 4]
+
+
+LOST = {
+    "the file": (lambda path: path.unlink(), "its beginning to step 4"),
+    "all of it": (lambda path: path.write_text("no rows"), "its beginning to step 4"),
+    "the last row": (
+        lambda path: path.write_text(path.read_text().splitlines()[0] + '\n{"step": 4, "lo'),
+        "step 2 to step 4",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_rows_that_are_lost_are_told_of(name, python):
+    lose, said = LOST[name]
+    lose(python / "metrics.jsonl")
+    with pytest.warns(UserWarning, match=rf"metrics\.jsonl: the rows from {said}, .* missing or"):
+        result = trained(python)
+    assert [row["step"] for row in result.history] == [2][: said.startswith("step")]
 
 
 def damage(step):
