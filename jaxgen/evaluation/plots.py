@@ -17,6 +17,8 @@ from jaxgen.core import Context
 from jaxgen.functional import companding
 from jaxgen.models import Model
 
+_HISTOGRAMS = 12  # columns at most
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -26,16 +28,30 @@ def sample_grid(
 ) -> "Figure":
     """Samples at a glance.
 
-    Images ``(n, H, W, 1 or 3)`` fill a grid; points ``(n, 2)`` are scattered; any other vectors are
-    the rows of one picture.
+    Images ``(n, H, W, 1 or 3)`` fill a grid; points ``(n, 2)`` are scattered; of up to 12 columns
+    of real values each gets a histogram; any other events are the rows of one picture.
 
     Args:
         samples: array ``(n, *event_shape)``.
         levels: the number of levels, which fixes the range of the colours; None, or infinitely
             many, takes the data's.
         columns: images in a row of the grid; nearly a square if None.
+
+    Raises:
+        ValueError: if there are no samples.
+
+    >>> len(sample_grid(np.zeros((20, 3))).axes)
+    3
     """
     samples = np.asarray(samples)
+    if samples.ndim == 0 or samples.size == 0:
+        raise ValueError(
+            f"sample_grid: expected samples (n, *event_shape), one at least, got shape "
+            f"{samples.shape}"
+        )
+    real = levels is None and samples.dtype.kind not in "biu"
+    if real:  # halves of numbers, too
+        samples = samples.astype(np.float64)
     if samples.ndim == 2 and samples.shape[1] == 2:
         figure = _figure(4, 4)
         axes = figure.add_subplot()
@@ -47,12 +63,15 @@ def sample_grid(
         picture = _tile(samples, columns)
         if levels is not None and np.isfinite(levels):
             picture = np.clip(picture / (levels - 1), 0, 1)
+        picture = picture[..., 0] if samples.shape[-1] == 1 else picture
         figure = _figure(0.7 * columns, 0.7 * math.ceil(len(samples) / columns))
+    elif real and samples.ndim <= 2 and samples[0].size <= _HISTOGRAMS:
+        return _histograms(samples.reshape(len(samples), -1))
     else:
         picture = samples.reshape(len(samples), -1)
         figure = _figure(8, max(2.0, 0.1 * len(samples)))
     axes = figure.add_subplot()
-    axes.imshow(np.squeeze(picture), cmap="gray", interpolation="nearest", aspect="auto")
+    axes.imshow(picture, cmap="gray", interpolation="nearest", aspect="auto")
     axes.set_axis_off()
     return figure
 
@@ -176,6 +195,19 @@ def _figure(width: float, height: float) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def _histograms(samples: np.ndarray) -> "Figure":
+    """The distribution of each column ``(n, columns)``; what is not finite is left out."""
+    side = math.ceil(math.sqrt(samples.shape[1]))
+    rows = math.ceil(samples.shape[1] / side)
+    figure = _figure(2.5 * side, 2.0 * rows)
+    for index, column in enumerate(samples.T):
+        axes = figure.add_subplot(rows, side, index + 1)
+        axes.hist(column[np.isfinite(column)], bins=30)
+        axes.set_title(str(index), fontsize="small")
+        axes.set_yticks([])
+    return figure
 
 
 def _tile(images: np.ndarray, columns: int) -> np.ndarray:

@@ -61,6 +61,8 @@ def train(
         result = procedure.run(task, out, progress=progress)
     if result.interrupted:
         return result
+    # Before the pictures, of which none is worth a record.
+    print(evaluate_run(out, file=source))
     rows = read_metrics(out / "metrics.jsonl")
     if any("loss" in row for row in rows):
         in_bits = training.levels is not None and training.levels > 2
@@ -69,5 +71,4 @@ def train(
         curve.savefig(out / "loss.png", dpi=120)
     samples = "samples.png" if run.vocabulary is None else "samples.txt"
     sample(out, out / samples, num=64, file=source)
-    print(evaluate_run(out, file=source))
     return result

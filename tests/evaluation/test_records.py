@@ -286,6 +286,14 @@ def test_the_data_are_checked_first(points):
         evaluate(StandardNormal((3,)), points)
 
 
+def test_an_array_is_no_data_set():
+    for data in (np.zeros((3, 2)), [[0.0, 1.0]]):
+        with pytest.raises(TypeError, match=r"evaluate: expected a Dataset, got .*Dataset\(name"):
+            evaluate(StandardNormal((2,)), data)
+    with pytest.raises(TypeError, match="evaluate: expected a model, got"):
+        evaluate("maf", Dataset("zeros", "test", np.zeros((3, 2))))
+
+
 def test_products_of_a_score_are_never_rounded_to_fewer_digits():
     """GPUs would multiply float32 as TF32 and TPUs as bfloat16, each by default."""
     model = zoo.made((6,), hidden=(8,), rngs=nnx.Rngs(0))
