@@ -149,7 +149,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_file(complete)
     complete.set_defaults(run=_complete)
 
-    listing = commands.add_parser("list", help="list models, data sets and recipes")
+    listing = commands.add_parser(
+        "list", help="list models, data sets, and recipes in ./experiments"
+    )
     listing.set_defaults(run=_list)
     return parser
 
@@ -251,12 +253,13 @@ def _list(options: argparse.Namespace) -> int:
     from jaxgen.zoo.registry import PARTS
 
     paths = sorted(Path("experiments").glob("*.py"))
+    experiments = [row for path in paths for row in _recipes(path)]
     for title, rows in (
         ("models", [row for row in zoo.names() if row[0] not in PARTS]),
         ("data sets", data.names()),
-        ("experiments", [row for path in paths for row in _recipes(path)]),
+        ("experiments", experiments),
     ):
-        print(f"{title}:")
+        print(f"{title}:" if rows else f"{title}: none in {Path('experiments').absolute()}/*.py")
         width = max((len(name) for name, _ in rows), default=0)
         for name, text in rows:
             print(f"  {name:{width}}  {text}")

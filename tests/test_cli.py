@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -167,7 +168,8 @@ def test_list(tmp_path, capsys):
 
 def test_list_without_experiments(capsys):
     assert main(["list"]) == 0
-    assert capsys.readouterr().out.endswith("experiments:\n")
+    where = Path.cwd() / "experiments"
+    assert capsys.readouterr().out.endswith(f"experiments: none in {where}/*.py\n")
 
 
 def test_version_and_help(capsys):
@@ -294,6 +296,7 @@ def test_a_mistake_ends_in_one_line_and_makes_no_run(name, work, tmp_path, capsy
         (["sample", "{run}", "--num", str(2**70)], "expected num_samples < 2**31"),
         (["sample", "{run}", "--seed", str(2**70)], "seed: expected one from 0 to 2**32 - 1"),
         (["sample", "{run}", "--seed", "-1"], "seed: expected one from 0 to 2**32 - 1, got -1"),
+        (["sample", "{run}", "--length", "5"], "for models of signals or sequences of any length"),
         (["sample", "{run}", "--out", "/"], "cannot write /: "),
         (["evaluate", "{run}", "--samples", "0"], "expected from 1 to 2**31 - 1 samples, got 0"),
         (["evaluate", "{run}", "--samples", str(2**70)], "expected from 1 to 2**31 - 1 samples"),

@@ -1,11 +1,11 @@
 """``text:PATH[:LENGTH[/EVERY]][:bytes]``: a text file in pieces of some length, one an example.
 
-The file is UTF-8. Its first 85 % of characters are the training split, the next 5 % the validation
-split and the last 10 % the test split, each cut into consecutive pieces of ``LENGTH`` characters
-(256 unless it says another number); nothing is left out, so the last piece of a split is padded,
-and ``lengths`` says where. A likelihood is that of a piece, whose beginning nothing precedes. The
-training split may have more of them, which overlap: with ``64/8``, a piece of 64 characters begins
-at every eighth.
+The file is UTF-8, with or without a byte order mark. Its first 85 % of characters are the training
+split, the next 5 % the validation split and the last 10 % the test split, each cut into consecutive
+pieces of ``LENGTH`` characters (256 unless it says another number); nothing is left out, so the
+last piece of a split is padded, and ``lengths`` says where. A likelihood is that of a piece, whose
+beginning nothing precedes. The training split may have more of them, which overlap: with ``64/8``,
+a piece of 64 characters begins at every eighth.
 
 The levels are the characters of the training split in the order of their code points, after level
 0, which stands for all others; they are the data set's ``vocabulary``. With ``bytes`` they are the
@@ -14,6 +14,7 @@ The levels are the characters of the training split in the order of their code p
 ``npz:PATH`` says where files are looked up.
 """
 
+import codecs
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -109,7 +110,8 @@ def load_text(rest: str, split: str) -> LoadedText:
     path, length, every, in_bytes = _options(rest)
     found = find(path)
     try:
-        text = found.read_bytes().decode()
+        # A byte order mark at the beginning, as some editors write it, is no character.
+        text = found.read_bytes().removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{found}: expected text in UTF-8, got a byte that is none at position {error.start}; "

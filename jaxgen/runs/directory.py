@@ -9,6 +9,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Self
 
+import jax
 import numpy as np
 
 from jaxgen.core import Shape
@@ -141,8 +142,42 @@ class Run:
         """The trained model, see :func:`jaxgen.load`."""
         if isinstance(file, Path | str):
             file = ExperimentFile.load(file)
-        model = self.build(None if file is None else file.functions, event_shape)
+        own = None if file is None else file.functions
+        model = self.build(own, event_shape)
+        if event_shape not in (None, self.event_shape):
+            trained, other = (
+                [leaf.shape for leaf in jax.tree.leaves(each)] for each in (self.build(own), model)
+            )
+            if trained != other:
+                raise RunError(
+                    f"{self.path}: expected events of shape {self.event_shape}, as in training, "
+                    f"got {event_shape}: another length is for models of signals or sequences of "
+                    f"any length (WaveNet, a homogeneous Markov chain, a recurrent network), and "
+                    f"the parameters of this {type(model).__name__} ({self.recipe.model}) do not "
+                    f"fit it"
+                )
         return trained_model(self.path, model)
+
+    def load_data(self, split: str) -> Dataset:
+        """A split of the recipe's data as they are now, which need not be as they were in training.
+
+        Raises:
+            RunError: if it is text whose characters are numbered in another way.
+        """
+        data = self.recipe.load_data(split)
+        if self.vocabulary is not None and data.vocabulary != self.vocabulary:
+            old, new = map(_characters, (self.vocabulary, data.vocabulary))
+            gone, came = ("".join(sorted(each)) for each in (old - new, new - old))
+            raise RunError(
+                f"{self.path}: {self.recipe.data} has another vocabulary than in training (without "
+                f"{gone!r}, with {came!r}), so its levels stand for other characters; put the file "
+                f"of training back, or train again"
+            )
+        return data
+
+
+def _characters(vocabulary: Vocabulary | None) -> set[str]:
+    return set("" if vocabulary is None else vocabulary.characters or "")
 
 
 def labels_of(model: Model, data: Dataset) -> np.ndarray | None:

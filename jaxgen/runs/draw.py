@@ -189,7 +189,7 @@ def interpolate_run(
         ValueError: if the model has no latents, or the test split too few examples.
     """
     opened = Run.read(run)
-    model, data = opened.load(file), opened.recipe.load_data("test")
+    model, data = opened.load(file), opened.load_data("test")
     if model.latent_shape is None:
         raise ValueError(f"interpolate: a {type(model).__name__} of {run} has no latents")
     if num > _LONGEST_PATH:

@@ -143,6 +143,11 @@ class Recipe:
         build = self.own_model(own)
         if build is None:
             model = _from_zoo(self.model, event_shape, arguments, rngs)
+            if levels is not None and model.levels is not None and model.levels < levels:
+                raise ValueError(
+                    f"{self.model}: expected levels={levels} among model_args, as {self.data} has "
+                    f"so many, got a model of {model.levels}"
+                )
         else:
             model = _called(
                 self.model, build, tuple(event_shape), levels, num_classes, rngs, **arguments

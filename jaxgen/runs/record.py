@@ -39,12 +39,18 @@ def evaluate_run(
         split: ``"train"``, ``"valid"`` or ``"test"``; the recipe's if None.
         num_samples: importance samples; the recipe's if None.
         file: the experiment file, for a model that is defined there; a path is executed.
+
+    The data may be others than at the time of training; the record has their ``sha256``.
+
+    Raises:
+        RunError: if there is no run, it is damaged, or its text has another vocabulary by now.
+        ValueError: if the data do not fit the model, or for a number of samples out of range.
     """
     if num_samples is not None and not 1 <= num_samples < 2**31:
         raise ValueError(f"evaluate: expected from 1 to 2**31 - 1 samples, got {num_samples}")
     opened = Run.read(run)
     recipe = opened.recipe
-    data = recipe.load_data(split or recipe.eval_split)
+    data = opened.load_data(split or recipe.eval_split)
     # Whole signals are of another length than the pieces that the model was trained on.
     model = opened.load(file, None if recipe.crop is None else data.event_shape)
     if recipe.eval_space == "logit":
@@ -101,7 +107,7 @@ def complete_run(
         )
     opened = Run.read(run)
     recipe = opened.recipe
-    model, data = opened.load(file), recipe.load_data(recipe.eval_split)
+    model, data = opened.load(file), opened.load_data(recipe.eval_split)
     shape = data.event_shape
     if model.grid_shape is None or model.levels is None or len(shape) < 3:
         raise ValueError(

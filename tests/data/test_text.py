@@ -56,6 +56,15 @@ def test_what_training_never_shows_is_level_zero(tmp_path):
     assert joined(test) == "\ufffd" * 10
 
 
+@pytest.mark.parametrize("unit", ["", ":bytes"])
+def test_a_byte_order_mark_is_no_character(path, tmp_path, unit):
+    marked = tmp_path / "marked.txt"
+    marked.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    for split in ("train", "test"):
+        plain, other = (load(f"text:{file}:4{unit}", split) for file in (path, marked))
+        assert (plain.sha256, plain.vocabulary) == (other.sha256, other.vocabulary)
+
+
 def test_bytes_are_of_utf8(path):
     data = load(f"text:{path}:64:bytes", "test")
     assert (data.levels, data.x.dtype) == (256, np.uint8)

@@ -230,3 +230,11 @@ def test_build_refuses_hyperparameters_of_the_wrong_kind(assignment, said):
     changed = recipe.override([assignment])
     with pytest.raises(ValueError, match=said):
         changed.build((2,), None)
+
+
+def test_a_model_of_fewer_levels_than_its_data_is_refused_with_their_number():
+    with pytest.raises(ValueError, match="made: expected levels=17 among model_args, as digits"):
+        Recipe("made", "digits", {"hidden": [4]}).build((8, 8, 1), 17)
+    # More of them are a model of these data, too.
+    for levels in (17, 20):
+        Recipe("made", "digits", {"hidden": [4], "levels": levels}).build((8, 8, 1), 17)

@@ -175,7 +175,7 @@ def test_refuses_sound_of_models_that_make_none(trained, counted, tmp_path):
     train(points, tmp_path / "points", progress=False)
     with pytest.raises(ValueError, match=r"expected a run of sound for a \.wav file"):
         sample(tmp_path / "points", tmp_path / "x.wav")
-    with pytest.raises(RunError, match="belongs to another model"):
+    with pytest.raises(RunError, match="another length is for models of signals or sequences"):
         sample(tmp_path / "points", tmp_path / "x.png", length=3)
     with pytest.raises(RunError, match=r"cannot write .*x\.wav"):
         sample(trained, tmp_path / "absent" / "x.wav", num=1)

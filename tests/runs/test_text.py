@@ -51,6 +51,22 @@ def test_samples_are_printed_or_written(run, tmp_path, capsys):
     assert path.read_text(encoding="utf-8") == printed
 
 
+@pytest.mark.parametrize("run", ["characters"], indirect=True)
+def test_text_of_other_characters_is_not_scored_with_their_numbers(run, capsys):
+    """As many of them, so that the model has a level for each."""
+    path = run.parent / "some.txt"
+    before = path.read_bytes()
+    path.write_text("abxd\n" * 80, encoding="utf-8")
+    try:
+        for command in (["evaluate", str(run)], ["interpolate", str(run)], ["complete", str(run)]):
+            assert main(command) == 1
+            said = "another vocabulary than in training (without 'c', with 'x')"
+            assert said in capsys.readouterr().err
+    finally:
+        path.write_bytes(before)
+    assert main(["evaluate", str(run), "--split", "train"]) == 0
+
+
 def test_other_runs_have_no_text(tmp_path, capsys):
     (tmp_path / "experiment.py").write_text(
         """
