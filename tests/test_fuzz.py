@@ -335,7 +335,9 @@ def no_data(good, levels):
 def no_values(good, levels):
     if levels is None:
         bad = np.array(good)
-        return [bad.astype(int), bad > 0, *(np.full_like(bad, value) for value in (NAN, INF, -INF))]
+        beyond = np.full(bad.shape, 1e300)
+        infinite = (np.full_like(bad, value) for value in (NAN, INF, -INF))
+        return [beyond, bad.astype(int), bad > 0, *infinite]
     values = (-1, levels, 10**12, 2**32)
     return [good + 0.5, *(np.full(good.shape, value) for value in values)]
 
@@ -372,6 +374,7 @@ def no_contexts(good, *, any_batch=False):
     wrong += [] if any_batch else [np.zeros((9, *good.shape))]
     if good.dtype.kind == "i":
         wrong += [good + 0.5, good - 5, good + 100, np.full(good.shape, 10**12)]
+    wrong += [np.full(good.shape, value) for value in (NAN, INF, -INF, 1e300)]
     return no_arrays(good) + wrong
 
 
@@ -431,7 +434,7 @@ def calls_of_bijector(bijector, example):
     z = np.zeros((4, *(example.event if base is None else base)), np.float32)
     no_shape = bijector.side_shape("data") is None
     for name, value in (("x", x), ("z", z)):
-        bad = no_arrays(value) + no_values(value, None)[:2]
+        bad = no_arrays(value) + no_values(value, None)[:3]
         bad += [] if no_shape else [np.zeros((*value.shape, 7), np.float32)]
         bad += [] if bijector.event_ndims == 0 else [np.float32(0)]
         methods = ("inverse", "inverse_log_det", "initialize", "calibrate")

@@ -25,7 +25,7 @@ def check_array(value: Any, where: str, name: str = "x") -> Any:
 
     Raises:
         TypeError: for anything else: None, text, objects, complex numbers, masked values.
-        ValueError: for integers that are too large for the dtype they would be held in.
+        ValueError: for numbers that are too large for the dtype they would be held in.
 
     >>> check_array([[1, 2]], "Flow.log_prob").shape
     (1, 2)
@@ -153,12 +153,33 @@ def _advice(value: np.ndarray) -> str:
 
 
 def _check_range(value: np.ndarray, where: str, name: str) -> None:
+    if value.dtype.kind not in "iuf" or not value.size:
+        return
     held = jax.dtypes.canonicalize_dtype(value.dtype)
-    if value.dtype.kind not in "iu" or held == value.dtype or not value.size:
+    if held == value.dtype:
+        return
+    if value.dtype.kind == "f":
+        _check_reals(value, held, where, name)
         return
     limits, low, high = np.iinfo(held), int(value.min()), int(value.max())
     if low < limits.min or high > limits.max:
         raise ValueError(
             f"{where}: expected integers that {held} can hold for {name}, got values from {low} to "
             f"{high}"
+        )
+
+
+def _check_reals(value: np.ndarray, held: np.dtype, where: str, name: str) -> None:
+    """Refuses finite numbers that would become infinite."""
+    largest = float(np.finfo(held).max)
+    # fmax passes over NaN; infinite ones are the methods' own to refuse, or to take.
+    if np.fmax.reduce(np.abs(value), axis=None) <= largest:
+        return
+    with np.errstate(over="ignore"):
+        beyond = value[np.isfinite(value) & np.isinf(value.astype(held))]
+    if beyond.size:
+        raise ValueError(
+            f"{where}: expected numbers that {held} can hold for {name}, up to {largest:.3g}, got "
+            f"{beyond[0]:.3g}; divide by a larger unit, or compute in float64: "
+            f"jax.config.update('jax_enable_x64', True)"
         )

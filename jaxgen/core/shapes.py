@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.core.arguments import Shape, described
-from jaxgen.core.arrays import check_array, check_key
+from jaxgen.core.arrays import check_array, check_finite, check_key
 
 Context = Array | None  # None where a model or a network is unconditional
 Order = Array | None  # of generation; None for a network's own
@@ -107,10 +107,12 @@ def check_context(
     """The context as an array ``(*batch, *context_shape)``, or None where none is expected.
 
     A context with fewer batch axes is broadcast, so one context can serve a whole batch. A real one
-    is float32 or better.
+    is float32 or better, and finite: given a context that is not, a discrete model would draw
+    events that look like any other. Under a trace only the shape can be seen.
     """
     if context is not None:
         context = check_array(context, where, "context")
+        check_finite(context, where, "context")
     if context_shape is None:
         return None
     if context is None:

@@ -43,6 +43,10 @@ class Model(Abilities):
     All of them are in nats, summed over the event, one number per example. A model is a pytree and
     is never changed by its methods, so it goes through ``jax.jit``, ``jax.grad`` and friends as an
     argument: ``jax.jit(Flow.log_prob)(model, x)``.
+
+    Contexts with NaN or infinite numbers are refused where they can be seen. Under ``jax.jit`` they
+    cannot: there the log-probability given NaN is NaN, and samples mean nothing, though those of a
+    discrete model are levels like any other.
     """
 
     event_shape: Shape

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import check_array, check_key, check_method, described
+from jaxgen.core import check_array, check_finite, check_key, check_method, described
 
 M = TypeVar("M", bound=type)
 
@@ -86,6 +86,12 @@ def checked_number(
     return number
 
 
+def _context(value: Any, where: str, name: str) -> Any:
+    value = check_array(value, where, name)
+    check_finite(value, where, name)
+    return value
+
+
 def _key(value: Any, where: str, name: str) -> Any:
     check_key(value, where, name)
     return value
@@ -97,7 +103,8 @@ def _method(value: Any, where: str, name: str) -> Any:
 
 
 _CHECKS: dict[str, _Check] = {
-    **dict.fromkeys(("x", "z", "context", "observed", "order", "lengths"), check_array),
+    **dict.fromkeys(("x", "z", "observed", "order", "lengths"), check_array),
+    "context": _context,
     "key": _key,
     "dropout_key": _key,
     "num_samples": count,
