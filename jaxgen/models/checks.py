@@ -51,6 +51,24 @@ def check_methods(model: M) -> M:
     return model
 
 
+def require_real(model: Any, where: str, what: str) -> None:
+    """Refuses a part of a flow that is a model of integers, in all columns or in some.
+
+    The mass of a level is no density: the volume of a flow's map means nothing to it.
+
+    Raises:
+        TypeError: naming the part, and the model that a flow of levels is.
+    """
+    if model.levels is None and not model.discrete:
+        return
+    kind = "integers in some columns" if model.levels is None else f"{model.levels} levels"
+    raise TypeError(
+        f"{where}: expected a density of real values for {what}, got a model of {kind}, "
+        f"{type(model).__name__}; a flow becomes a model of levels by "
+        f"jaxgen.models.Dequantized(flow, levels)"
+    )
+
+
 def count(num_samples: Any, where: str, name: str = "num_samples") -> int:
     """The checked number of samples; any integer that can be an index, numpy's too."""
     try:

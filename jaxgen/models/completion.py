@@ -47,9 +47,10 @@ def flat_mask(network: Conditional, observed: Mask, batch: Shape, where: str) ->
     grid = network.grid_shape
     observed = np.asarray(observed) if is_concrete(observed) else observed
     if observed.dtype != bool or observed.shape not in (grid, (*batch, *grid)):
+        own = f", or {(*batch, *grid)} for a mask of its own for every event" if batch else ""
         raise ShapeError(
-            f"{where}: expected a boolean mask of shape {grid}, or {(*batch, *grid)} for a mask of "
-            f"its own for every event, got {observed.dtype}{observed.shape}"
+            f"{where}: expected a boolean mask of shape {grid}{own}, got "
+            f"{observed.dtype}{observed.shape}"
         )
     return observed.reshape(*observed.shape[: observed.ndim - len(grid)], network.num_positions)
 

@@ -11,6 +11,7 @@ from jax import Array
 from jaxgen.core import Context, Key, Shape, ShapeError, check_levels, checked_arguments, replace
 from jaxgen.functional import dequantization, support
 from jaxgen.models.base import Adapt, Model
+from jaxgen.models.checks import require_real
 
 
 class Dequantized(Model):
@@ -40,7 +41,8 @@ class Dequantized(Model):
             that the importance weights ``p / q`` have no variance.
 
     Raises:
-        TypeError: if the flow or the noise has no exact likelihood.
+        TypeError: if the flow or the noise is no density of real values, or has no exact
+            likelihood.
         ShapeError: if the noise has other events than the flow, or another context than these.
         ValueError: if there are fewer than two levels.
 
@@ -56,11 +58,14 @@ class Dequantized(Model):
 
     @checked_arguments
     def __init__(self, flow: Model, levels: int, noise: Model | None = None):
-        for model in (flow, noise):
-            if model is not None and model.exactness != "exact":
+        for name, model in (("flow", flow), ("noise", noise)):
+            if model is None:
+                continue
+            if model.exactness != "exact":
                 raise TypeError(
                     f"Dequantized: expected a model with an exact likelihood, got {model.exactness}"
                 )
+            require_real(model, "Dequantized", name)
         if levels < 2:
             raise ValueError(f"Dequantized: expected at least two levels, got {levels}")
         if noise is not None:

@@ -20,16 +20,20 @@ from jaxgen.core import (
     Key,
     Shape,
     ShapeError,
+    array_of,
     batch_shape,
     check_finite,
     checked_arguments,
     common_context,
+    is_concrete,
+    leaves_by_path,
     map_modules,
     replace,
     split_key,
 )
 from jaxgen.functional import support
 from jaxgen.models.base import Adapt, Model, Sampling
+from jaxgen.models.checks import require_real
 from jaxgen.models.densities import StandardNormal
 from jaxgen.transforms import RationalQuadraticSpline
 
@@ -51,6 +55,10 @@ class Flow(Model):
         base: the density of ``z``, any model with an exact likelihood; a standard normal if None,
             which needs a bijector that knows its shape.
 
+    Raises:
+        ShapeError: if they do not fit each other.
+        TypeError: if the base is no density of real values, or has no exact likelihood.
+
     >>> from jaxgen.bijectors import Standardize
     >>> flow = Flow(Standardize((2,), mean=1.0, scale=2.0))
     >>> round(float(flow.log_prob(jnp.ones(2))), 4)  # log of 1 / (2 pi 2^2)
@@ -71,6 +79,7 @@ class Flow(Model):
             base = StandardNormal(base_shape)
         if base.exactness != "exact":
             raise TypeError(f"Flow: expected a base with an exact likelihood, got {base.exactness}")
+        require_real(base, "Flow", "base")
         if base_shape is not None and base.event_shape != base_shape:
             raise ShapeError(
                 f"Flow: the bijector expects a base of shape {base_shape}, got {base.event_shape}"
@@ -99,6 +108,7 @@ class Flow(Model):
         event_ndims = self.bijector.side_ndims("data")
         seen = self._seen(context)
         z, log_det = run_inverse(self.bijector, x, seen, bijector_key, event_ndims)
+        self._check_latents(z, "Flow.log_prob")
         log_prob = self.base.log_prob(z, self._base_context(context), key=base_key) + log_det
         return support.flat(log_prob)
 
@@ -139,6 +149,7 @@ class Flow(Model):
         x, context = self._events(x, context, "infer")
         check_finite(x, "Flow.infer")
         z = self.bijector.inverse(x, self._seen(context))
+        self._check_latents(z, "Flow.infer")
         if self.base.latent_shape is None:
             return z
         return self.base.infer(z, self._base_context(context), key=key)
@@ -186,6 +197,18 @@ class Flow(Model):
         super().check_context(context)
         if self.base.context_shape is not None:
             self.base.check_context(context)
+
+    def _check_latents(self, z: Array, where: str) -> None:
+        """Refuses latents that are NaN, which the base would take for data of its own.
+
+        Infinite ones have a density, of 0, or are the base's to refuse.
+        """
+        if not is_concrete(z) or not np.isnan(np.asarray(z)).any():
+            return
+        arrays = {name: np.asarray(array_of(leaf)) for name, leaf in leaves_by_path(self).items()}
+        bad = [name for name, array in arrays.items() if np.isnan(array).any()]
+        cause = f"{bad[0]} holds NaN" if bad else "its parameters do not fit these data"
+        raise ValueError(f"{where}: expected finite latents of finite data, got NaN; {cause}")
 
     def _seen(self, context: Context) -> Array | None:
         """The context that the bijector sees: standardised, if it takes one."""

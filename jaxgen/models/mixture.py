@@ -10,7 +10,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.normalisation import Standardize
-from jaxgen.core import Context, Key, Shape, checked_arguments, float_dtype, replace
+from jaxgen.core import Context, Key, Shape, adapt_once, checked_arguments, float_dtype, replace
 from jaxgen.functional import support
 from jaxgen.likelihoods import Likelihood
 from jaxgen.models.base import Model, Sampling
@@ -50,7 +50,7 @@ class Mixture(Model):
     ):
         self.event_shape = tuple(event_shape)
         self.likelihood = likelihood
-        self.levels = likelihood.levels
+        self.levels, self.discrete = likelihood.levels, likelihood.discrete
         shape = (components, *self.event_shape, likelihood.num_params(()))
         self.params = nnx.Param(0.5 * jax.random.normal(rngs.params(), shape))
         self.logits = nnx.Param(jnp.zeros(components))
@@ -79,7 +79,9 @@ class Mixture(Model):
     def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
         if x is None or self.units is None:
             return self
-        return replace(self, units=self.units.standardize(x))
+        # Of the head, which has no units for columns of whole numbers.
+        mean, scale = self.likelihood.location_and_scale(x, len(self.event_shape))
+        return replace(self, units=adapt_once(self.units, mean=mean, log_scale=jnp.log(scale)))
 
     def initialize(self, x: Array, key: Array, context: Context = None) -> Self:
         return self.standardize(*self._events(x, context, "initialize"))

@@ -7,12 +7,22 @@ import pytest
 from flax import nnx
 
 from jaxgen import zoo
-from jaxgen.bijectors import ActNorm
+from jaxgen.bijectors import ActNorm, Standardize
 from jaxgen.conditionals import Conditional
+from jaxgen.core import partition
 from jaxgen.functional import companding
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.likelihoods import Bernoulli
-from jaxgen.models import Autoregressive, Flow, Model, StandardNormal
+from jaxgen.likelihoods import Bernoulli, Columns, Normal, Poisson
+from jaxgen.models import (
+    Autoregressive,
+    Dequantized,
+    Embedded,
+    Flow,
+    Mixture,
+    Model,
+    StandardNormal,
+)
+from jaxgen.networks import Embedding
 
 KEY = jax.random.key(0)
 X = jnp.zeros((4, 3))
@@ -136,6 +146,62 @@ SAID = {
         lambda: binary_model().log_prob(np.full((1, 3), 2**32)),
         "expected integers that int32 can hold for x, got values from 4294967296",
     ),
+    "numbers beyond float32": (
+        lambda: flow().log_prob([1e300] * 3),
+        r"Flow\.log_prob: expected numbers that float32 can hold for x, up to 3\.4e\+38, got 1e",
+    ),
+    "a scale beyond float32": (
+        lambda: Standardize((3,), scale=1e300),
+        "Standardize: expected numbers that float32 can hold for scale, .* got 1e.300",
+    ),
+    "a mask for one event": (
+        lambda: binary_model().complete(KEY, BITS[0], np.ones(2, bool), 1),
+        r"expected a boolean mask of shape \(3,\), got bool\(2,\)$",
+    ),
+    "a mask for many events": (
+        lambda: binary_model().complete(KEY, BITS, np.ones(2, bool), 1),
+        r"of shape \(3,\), or \(4, 3\) for a mask of its own for every event, got bool\(2,\)$",
+    ),
+    # numbers that are none
+    "parameters that are nan": (
+        lambda: damaged(flow()).log_prob(X),
+        r"^Flow\.log_prob: expected finite latents of finite data, got NaN; "
+        r"bijector\.layers\.0\..* holds NaN$",
+    ),
+    "parameters that are nan, to the latents": (
+        lambda: damaged(flow()).infer(X),
+        r"^Flow\.infer: expected finite latents of finite data, got NaN; ",
+    ),
+    # densities and masses
+    "levels as the base of a flow": (
+        lambda: Flow(ActNorm((3,)), binary_model()),
+        "Flow: expected a density of real values for base, got a model of 2 levels, "
+        "Autoregressive; .*Dequantized",
+    ),
+    "counts as the base of a flow": (
+        lambda: Flow(ActNorm((3,)), Mixture((3,), Poisson(), 2, rngs=nnx.Rngs(0))),
+        "for base, got a model of inf levels, Mixture",
+    ),
+    "mixed columns as the base of a flow": (
+        lambda: Flow(ActNorm((3,)), zoo.tabular((3,), columns=MIXED, rngs=nnx.Rngs(0))),
+        "for base, got a model of integers in some columns, Ensemble",
+    ),
+    "a mixture of mixed columns as the base of a flow": (
+        lambda: Flow(ActNorm((2,)), mixed_mixture()),
+        "for base, got a model of integers in some columns, Mixture",
+    ),
+    "levels before a network as the base of a flow": (
+        lambda: Flow(ActNorm((3,)), Embedded(given_model(), Embedding(2, 2, rngs=nnx.Rngs(0)))),
+        "for base, got a model of 2 levels, Embedded",
+    ),
+    "levels to be made levels": (
+        lambda: Dequantized(binary_model(), 4),
+        "Dequantized: expected a density of real values for flow, got a model of 2 levels",
+    ),
+    "levels as noise": (
+        lambda: Dequantized(flow(), 4, noise=binary_model()),
+        "Dequantized: expected a density of real values for noise, got a model of 2 levels",
+    ),
     # sound
     "sound of nan": (
         lambda: companding.encode(np.array([0.0, np.nan])),
@@ -164,6 +230,23 @@ SAID = {
 }
 
 
+MIXED = ("real", "binary", "count")
+
+
+def damaged(model):
+    """The same with NaN for every trained number."""
+    params, merge = partition(model)
+    return merge(jax.tree.map(lambda leaf: leaf * jnp.nan, params))
+
+
+def given_model():
+    return zoo.made((3,), hidden=(4,), context_features=2, rngs=nnx.Rngs(0))
+
+
+def mixed_mixture():
+    return Mixture((2,), Columns([Normal(), Bernoulli()]), 2, rngs=nnx.Rngs(0))
+
+
 def binary_model():
     return zoo.made((3,), hidden=(4,), rngs=nnx.Rngs(0))
 
@@ -173,6 +256,20 @@ def test_what_is_said(mistake):
     act, said = SAID[mistake]
     with pytest.raises((ValueError, TypeError, NotImplementedError), match=said):
         act()
+
+
+def test_the_largest_floats_are_no_mistake():
+    largest = float(np.finfo(np.float32).max)
+    assert np.isneginf(flow().log_prob([largest] * 3))
+    assert np.isneginf(StandardNormal((3,)).log_prob([np.inf, 0.0, -np.inf]))
+
+
+def test_real_columns_have_units_beside_columns_of_whole_numbers():
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.normal(50.0, 9.0, 64), rng.integers(0, 2, 64)], 1).astype(np.float32)
+    units = mixed_mixture().standardize(x, None).units
+    assert units.mean[...].tolist() == pytest.approx([x[:, 0].mean(), 0.0])
+    assert jnp.exp(units.log_scale[...]).tolist() == pytest.approx([x[:, 0].std(), 1.0])
 
 
 def test_sound_that_overshoots_is_clipped():
