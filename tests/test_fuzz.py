@@ -28,6 +28,7 @@ from flax import nnx
 import jaxgen
 from jaxgen import bijectors, conditionals, likelihoods, models, networks, transforms, zoo
 from jaxgen.data import Dataset, load
+from jaxgen.data.text import Vocabulary
 from jaxgen.data.toy import draw
 from jaxgen.functional import companding
 from jaxgen.functional.autoregressive import Cache
@@ -206,6 +207,7 @@ GIVEN = {
     "transform": transforms.Affine(),
 }
 BINARY = zoo.made((4,), hidden=(4,), rngs=nnx.Rngs(0))
+STATIONARY = zoo.recurrent((4,), levels=3, width=4, rngs=nnx.Rngs(0))
 # What some need otherwise than the others.
 OWN = {
     **{
@@ -601,6 +603,49 @@ def test_data(name):
     for argument, values in bad.items():
         for value in values:
             problem = wrong(functools.partial(function, **good | {argument: value}))
+            if problem is not None:
+                problems.append((f"{name}({argument}={reprlib.repr(value)})", problem))
+    report(problems)
+
+
+# --- helpers ---
+
+NO_LENGTHS = (0, -1, 2.5, "3", None, NAN, True, (3,), 10**12, np.zeros(2), {})
+NO_DTYPES = ("bf16", int, "no such", 3, {}, object(), np.zeros(2), bool)
+HELPERS = {
+    "summary": (jaxgen.summary, {"module": BINARY}, {"module": NO_MODULES}),
+    "num_parameters": (jaxgen.num_parameters, {"model": BINARY}, {"model": NO_MODULES}),
+    "compute_in": (
+        jaxgen.compute_in,
+        {"model": BINARY, "dtype": "bfloat16"},
+        {"model": NO_MODULES, "dtype": NO_DTYPES},
+    ),
+    "freeze": (
+        jaxgen.freeze,
+        {"model": BINARY, "where": None},
+        {"model": NO_MODULES, "where": (3, {}, NAN, ("a",), np.zeros(2), True)},
+    ),
+    "a vocabulary": (Vocabulary, {}, {"characters": (5, ("a", "b"), {}, NAN, b"ab", True)}),
+    "encode": (Vocabulary("abc").encode, {}, {"text": (5, None, ["a"], b"a", {}, NAN)}),
+    "encode bytes": (Vocabulary().encode, {}, {"text": (5, None, ["a"], b"a", {}, NAN)}),
+    "decode": (
+        Vocabulary("abc").decode,
+        {},
+        {"levels": (5, None, [1.5], "a", [None], [NAN], np.ones(2), np.ones((2, 2), int), [-1])},
+    ),
+    "a model of another length": (STATIONARY.with_length, {}, {"length": NO_LENGTHS}),
+    "a network of another length": (STATIONARY.conditional.with_length, {}, {"length": NO_LENGTHS}),
+}
+
+
+@pytest.mark.parametrize("name", HELPERS)
+def test_helpers(name):
+    function, good, bad = HELPERS[name]
+    problems = []
+    for argument, values in bad.items():
+        for value in values:
+            call = functools.partial(function, **good | {argument: value})
+            problem = wrong(call, argument)
             if problem is not None:
                 problems.append((f"{name}({argument}={reprlib.repr(value)})", problem))
     report(problems)

@@ -78,6 +78,7 @@ class Recurrent(Conditional):
         self.cells = nnx.List(_CELLS[cell](size, width, rngs=rngs) for size in sizes)
         self.last = zero_linear(width, num_params, rngs=rngs)
 
+    @checked_arguments
     def with_length(self, length: int) -> Self:
         """The same network over sequences of another length.
 

@@ -164,6 +164,8 @@ def kind_of(name: str, annotation: Any) -> Kind | None:
     >>> kind_of("dropout", float | None).expected
     'a rate from 0 to less than 1, or None,'
     """
+    if isinstance(annotation, TypeVar):  # of whatever is returned
+        annotation = annotation.__bound__
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         others = [part for part in parts if part is not type(None)]

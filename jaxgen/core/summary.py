@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 from flax import nnx
 
+from jaxgen.core.arguments import checked_arguments
 from jaxgen.core.structure import attributes
 
 _SHAPES = ("event_shape", "context_shape")
@@ -36,6 +37,7 @@ def brief(module: nnx.Pytree) -> str:
     return f"{type(module).__name__}({', '.join(shapes + parts)})"
 
 
+@checked_arguments
 def summary(module: nnx.Module) -> str:
     """A table of the arrays in a module: where they are, their shapes, dtypes and sizes.
 
@@ -48,6 +50,9 @@ def summary(module: nnx.Module) -> str:
     Returns:
         The table, to be printed: a row for each array, with the layer that it is in, and how many
         numbers it has, trained (``nnx.Param``) or fixed (:class:`~jaxgen.Buffer`); and the totals.
+
+    Raises:
+        TypeError: if it is no module.
 
     >>> from jaxgen.bijectors import ActNorm, Scan
     >>> print(summary(Scan(lambda rngs: ActNorm((2,)), 3, rngs=nnx.Rngs(0))))

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxgen.core.arguments import checked_arguments
+
 M = TypeVar("M", bound=nnx.Module)
 T = TypeVar("T")  # a pytree
 
@@ -40,6 +42,7 @@ def unstack(stacked: T) -> tuple[T, ...]:
     return tuple(jax.tree.map(operator.itemgetter(i), stacked) for i in range(count))
 
 
+@checked_arguments
 def compute_in(model: M, dtype: Any) -> M:
     """A copy of ``model`` whose networks compute in another dtype, bfloat16 as a rule.
 
@@ -61,6 +64,7 @@ def compute_in(model: M, dtype: Any) -> M:
         The new model, with the same parameters.
 
     Raises:
+        TypeError: if the model is no module.
         ValueError: if the dtype is not a floating one, or the model has no networks.
 
     >>> half = compute_in(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), jnp.bfloat16)
@@ -68,9 +72,16 @@ def compute_in(model: M, dtype: Any) -> M:
     (dtype(bfloat16), dtype('float32'))
     """
     if dtype is not None:
-        dtype = jnp.dtype(dtype)
-        if not jnp.issubdtype(dtype, jnp.floating):
-            raise ValueError(f"compute_in: expected a floating dtype or None, got {dtype}")
+        try:
+            known = jnp.dtype(dtype)
+        except TypeError:  # of a name, or of an object, that is no dtype
+            known = None
+        if known is None or not jnp.issubdtype(known, jnp.floating):
+            raise ValueError(
+                f"compute_in: expected a floating dtype (as 'bfloat16') or None for dtype, got "
+                f"{repr(dtype) if known is None else known}"
+            )
+        dtype = known
     count = 0
 
     def change(module: nnx.Module) -> None:

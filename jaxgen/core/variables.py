@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
+from jaxgen.core.arguments import checked_arguments, described
 from jaxgen.core.updates import M, replace
 
 
@@ -49,6 +50,7 @@ def adapt_once(module: M, **values: Array | np.ndarray) -> M:
     return replace(module, adapted=Buffer(jnp.ones_like(adapted)), **changes)
 
 
+@checked_arguments
 def freeze(model: M, where: Callable[[str, nnx.Param], bool] | str | None = None) -> M:
     """A copy of ``model`` with parameters turned into buffers, so that training leaves them alone.
 
@@ -64,12 +66,19 @@ def freeze(model: M, where: Callable[[str, nnx.Param], bool] | str | None = None
         The new model. It computes the same numbers.
 
     Raises:
+        TypeError: if the model is no module, or ``where`` is something else.
         ValueError: if nothing matches.
 
     >>> frozen = freeze(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), "bias")
     >>> type(frozen.bias).__name__, type(frozen.kernel).__name__
     ('Buffer', 'Param')
     """
+
+    if not (where is None or callable(where) or isinstance(where, str)):
+        raise TypeError(
+            f"freeze: expected a function (path, parameter) -> bool, the beginning of a path or "
+            f"None for where, got {described(where)}"
+        )
 
     def chosen(path: str, param: nnx.Param) -> bool:
         if where is None or callable(where):
@@ -98,8 +107,9 @@ def partition(module: M) -> tuple[nnx.State, Callable[[nnx.State], M]]:
     return params, lambda params: nnx.merge(graphdef, params, *rest)
 
 
+@checked_arguments
 def num_parameters(model: nnx.Module) -> int:
-    """The number of trained numbers in a model."""
+    """The number of trained numbers in a model; a TypeError if it is no module."""
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
 
 

@@ -15,11 +15,13 @@ The levels are the characters of the training split in the order of their code p
 """
 
 import codecs
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from jaxgen.core import described
 from jaxgen.data.npz import find
 from jaxgen.data.splits import SPLITS
 
@@ -36,6 +38,7 @@ class Vocabulary:
         characters: those of level 1, 2, ...; level 0 is any other one. None for bytes.
 
     Raises:
+        TypeError: if they are no text.
         ValueError: for a character that is given twice.
 
     >>> vocabulary = Vocabulary("abc")
@@ -48,7 +51,10 @@ class Vocabulary:
     characters: str | None = None
 
     def __post_init__(self) -> None:
-        if self.characters is not None and len(set(self.characters)) < len(self.characters):
+        if self.characters is None:
+            return
+        _check_text(self.characters, "Vocabulary", "characters")
+        if len(set(self.characters)) < len(self.characters):
             raise ValueError("Vocabulary: expected characters that differ, got one twice")
 
     @property
@@ -57,7 +63,12 @@ class Vocabulary:
         return 256 if self.characters is None else 1 + len(self.characters)
 
     def encode(self, text: str) -> np.ndarray:
-        """The levels of a text, integers ``(length,)``: bytes of UTF-8, or characters."""
+        """The levels of a text, integers ``(length,)``: bytes of UTF-8, or characters.
+
+        Raises:
+            TypeError: if it is none.
+        """
+        _check_text(text, "Vocabulary.encode", "text")
         if self.characters is None:
             return np.frombuffer(text.encode(), np.uint8)
         level = {character: index for index, character in enumerate(self.characters, start=1)}
@@ -68,9 +79,15 @@ class Vocabulary:
         """The text of levels; what is no character is U+FFFD, the replacement character.
 
         Raises:
+            TypeError: if they are no integers.
             ValueError: for a level that there is not.
         """
-        found = [int(level) for level in levels]
+        try:
+            found = [operator.index(level) for level in levels]
+        except TypeError:
+            raise TypeError(
+                f"Vocabulary.decode: expected integer levels, got {described(levels)}"
+            ) from None
         if found and not 0 <= min(found) <= max(found) < self.levels:
             raise ValueError(
                 f"Vocabulary.decode: expected levels from 0 to {self.levels - 1}, got "
@@ -80,6 +97,11 @@ class Vocabulary:
             return bytes(found).decode(errors="replace")
         symbols = "\ufffd" + self.characters
         return "".join(symbols[level] for level in found)
+
+
+def _check_text(value: object, where: str, name: str) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{where}: expected a string for {name}, got {described(value)}")
 
 
 # x, y, levels, lengths, rate, vocabulary

@@ -39,7 +39,8 @@ class Autoregressive(Model):
     :meth:`standardize` or :meth:`initialize` is given (:mod:`jaxgen.models.border`).
 
     Args:
-        conditional: the network; it must give ``likelihood.num_params`` numbers for a position.
+        conditional: the network; for a position it must give as many numbers as the likelihood's
+            method ``num_params(position_shape)`` says.
         likelihood: the distribution at each position.
 
     >>> from flax import nnx
@@ -322,6 +323,7 @@ class Autoregressive(Model):
         parts = (self.network, self.likelihood, self.border.inwards(x), observed, context, order)
         return completion.score_parts(*parts, volume=self.border.log_volume(), **options)
 
+    @checked_arguments
     def with_length(self, length: int) -> "Autoregressive":
         """The same model over sequences of another length, of a stationary recurrent network."""
         network = self.conditional.with_length(length)

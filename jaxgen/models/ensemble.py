@@ -298,7 +298,8 @@ class Ensemble(Model):
         return jax.lax.map(score, jnp.arange(self.num_members))
 
     def conditions_exactly(self, observed: Mask) -> bool:
-        """True: every member may put what is observed first."""
+        """True: exact for each member, which may put what is observed first. Their equal mean is
+        not Bayes' rule on :meth:`log_prob`, see :meth:`conditional_log_prob`."""
         return True
 
     def sample(
