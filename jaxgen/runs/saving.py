@@ -4,6 +4,7 @@ What is read back is arrays and plain data. A constructor of the zoo is called b
 numbers and words as arguments; nothing else that a file names is looked up, and nothing executed.
 """
 
+import dataclasses
 import json
 import tempfile
 from pathlib import Path
@@ -55,15 +56,16 @@ def save(model: nnx.Module, folder: Path | str, *, overwrite: bool = False) -> N
         raise TypeError(f"save: expected a model, got {type(model).__name__}")
     folder = Path(folder).absolute()
     _require_free(folder, overwrite)
-    config = json.dumps(SavedModel.of(model).to_dict(), indent=2) + "\n"
+    saved = SavedModel.of(model)
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         # Written aside and renamed, so that what is there is a whole model at any time.
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as aside:
             new, old = Path(aside) / "new", Path(aside) / "old"
             new.mkdir()
-            write_arrays(model, new / ARRAYS)
-            (new / CONFIG).write_text(config)
+            # What a disk or a copy does to the arrays is found when they are loaded.
+            saved = dataclasses.replace(saved, sha256=write_arrays(model, new / ARRAYS))
+            (new / CONFIG).write_text(json.dumps(saved.to_dict(), indent=2) + "\n")
             if folder.exists():
                 folder.rename(old)
             try:

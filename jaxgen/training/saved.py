@@ -1,6 +1,7 @@
 """Models that were built in Python, on disk: what ``config.json`` says, and the arrays."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -75,11 +76,14 @@ class SavedModel:
             takes a model of its structure to be loaded.
         structure: what it is apart from its numbers, see :func:`jaxgen.core.describe`.
         training: what was trained how; empty for a model that was saved.
+        sha256: of the file of arrays of a model that was saved, in hexadecimal digits; None where
+            there is none, or it is not known.
     """
 
     origin: dict[str, Any] | None
     structure: dict[str, Any]
     training: dict[str, Any] = dataclasses.field(default_factory=dict)
+    sha256: str | None = None
 
     @classmethod
     def of(cls, model: nnx.Module, **training: Any) -> Self:
@@ -112,13 +116,19 @@ class SavedModel:
             origin, training = config["origin"], config["training"]
             if not isinstance(origin, dict | None) or not isinstance(training, dict):
                 raise TypeError(f"origin: expected an object or null, got {origin!r}")
+            sha256 = config.get("sha256")  # which older folders have not
+            if not isinstance(sha256, str | None):
+                raise TypeError(f"sha256: expected a string, got {sha256!r}")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise damaged(path, error) from error
-        return cls(origin, structure, training)
+        return cls(origin, structure, training, sha256)
 
     def to_dict(self) -> dict[str, Any]:
         """What ``config.json`` holds."""
-        return {"format": _FORMAT, **dataclasses.asdict(self)}
+        fields = dataclasses.asdict(self)
+        if self.sha256 is None:
+            del fields["sha256"]
+        return {"format": _FORMAT, **fields}
 
     def load(self, like: M, path: Path) -> M:
         """The module that is kept in a directory.
@@ -143,7 +153,13 @@ class SavedModel:
                 )
             shaped[name] = jax.ShapeDtypeStruct(tuple(shape), dtype)
         if (path / ARRAYS).exists():
-            return fill(like, self.structure, _read_arrays(path / ARRAYS, shaped))
+            arrays = _read_arrays(path / ARRAYS, shaped)
+            if self.sha256 is not None and self.sha256 != _sha256(path / ARRAYS):
+                raise RunError(
+                    f"{path / ARRAYS} is damaged: expected the sha256 that {CONFIG} has, "
+                    f"{self.sha256[:12]}..., got another; copy or save the model again"
+                )
+            return fill(like, self.structure, arrays)
         if not self.training:
             raise RunError(f"{path} is damaged: its {ARRAYS} is missing")
         model = fill(
@@ -152,8 +168,11 @@ class SavedModel:
         return trained_model(path, model)
 
 
-def write_arrays(module: nnx.Module, path: Path) -> None:
+def write_arrays(module: nnx.Module, path: Path) -> str:
     """Writes the arrays of a module as a safetensors file.
+
+    Returns:
+        The sha256 of the file, in hexadecimal digits.
 
     Raises:
         ValueError: if there are leaves whose numbers are not known, or that are no numbers.
@@ -167,6 +186,7 @@ def write_arrays(module: nnx.Module, path: Path) -> None:
         save_file(arrays, path)
     except SafetensorError as error:
         raise OSError(str(error)) from error
+    return _sha256(path)
 
 
 def trained_model(path: Path, like: M) -> M:
@@ -195,6 +215,11 @@ def _numbers(name: str, leaf: Any) -> np.ndarray:
     if jnp.issubdtype(array.dtype, jax.dtypes.extended):
         raise ValueError(f"{name}: expected numbers to save, got {array.dtype}")
     return np.array(array, order="C")  # in one piece, as the format asks
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_arrays(path: Path, expected: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.Array]:

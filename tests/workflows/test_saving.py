@@ -278,6 +278,8 @@ def test_only_numbers_that_are_known_are_saved(tmp_path):
 DAMAGE = {
     "half of the arrays": lambda f: truncate(f / "model.safetensors"),
     "the arrays removed": lambda f: (f / "model.safetensors").unlink(),
+    "one bit of the arrays": lambda f: flip_bit(f / "model.safetensors"),
+    "a checksum that is none": lambda f: change(f, sha256=7),
     "no arrays": lambda f: (f / "model.safetensors").write_bytes(b""),
     "arrays of another model": lambda f: (
         jaxgen.save(small(0, (5,)), f / "other"),
@@ -305,6 +307,12 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def flip_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-6] ^= 16
+    path.write_bytes(content)
+
+
 def change(folder, **changes):
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
@@ -316,6 +324,15 @@ def test_damage_is_told(damage, tmp_path):
     DAMAGE[damage](tmp_path / "model")
     with pytest.raises(RunError, match="is damaged"):
         jaxgen.load(tmp_path / "model")
+
+
+def test_a_folder_from_before_there_were_checksums_is_loaded(tmp_path):
+    jaxgen.save(small(), tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    del config["sha256"]
+    path.write_text(json.dumps(config))
+    assert_same(jaxgen.load(tmp_path), small())
 
 
 def test_an_exact_bit_pattern_comes_back(tmp_path):
