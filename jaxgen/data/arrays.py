@@ -7,6 +7,10 @@
 | other integers, none negative | unchanged | largest value + 1, at least 2 |
 | floats | float32 | None |
 
+All uint8 arrays have 256 levels, those that hold only 0 and 1 too: binary data are stored as bool.
+Columns of float64 whose content float32 would lose are refused, as :func:`jaxgen.training.fit`
+refuses them; where jax computes in float64, such arrays stay as they are.
+
 A uint8 or bool array of shape (n, height, width) is a stack of grey images: its events get the
 channel axis that every image has in this library, (n, height, width, 1).
 """
@@ -16,6 +20,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from jaxgen.data.columns import lost_in_single, refuse_lost
 
 # What a loader returns for one split: x (n, *event_shape), y (n,) or None, levels or None.
 Loaded = tuple[np.ndarray, np.ndarray | None, int | None]
@@ -35,7 +41,7 @@ def as_events(
 
     Raises:
         ValueError: the arrays differ in dtype or event shape, have no axis of rows, are negative
-            integers, or are not numbers.
+            integers, are not numbers, or have columns that float32 would lose.
 
     >>> x, levels = as_events({"train": np.zeros((5, 28, 28), bool)}, "example")
     >>> x["train"].shape, x["train"].dtype.name, levels
@@ -64,9 +70,7 @@ def as_events(
         converted = {k: a.astype(dtype.newbyteorder("="), copy=False) for k, a in arrays.items()}
         levels = max(2, 1 + max(int(a.max(initial=0)) for a in arrays.values()))
     elif np.issubdtype(dtype, np.floating):
-        # What overflows becomes infinite here, and Dataset refuses it with the row.
-        with np.errstate(over="ignore"):
-            converted, levels = {k: a.astype(np.float32) for k, a in arrays.items()}, None
+        converted, levels = _reals(arrays, source), None
     else:
         raise ValueError(
             f"{source}: expected an array of booleans, integers or floats, got dtype {dtype}; "
@@ -85,6 +89,21 @@ def sha256_of(array: np.ndarray) -> Any:
     # As bytes, which types that NumPy does not know of itself have no other buffer for.
     digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest
+
+
+def _reals(arrays: Mapping[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
+    """The arrays in float32; in float64 where they need it, and jax has it."""
+    lost = False
+    for name, array in arrays.items():
+        # NaN and infinity are refused with the row, by Dataset.
+        if array.dtype.itemsize < 8 or not np.isfinite(array).all():
+            continue
+        wide = array.astype(np.float64, copy=False)
+        refuse_lost(wide, None, f"{source}, array {name!r}")
+        lost = lost or lost_in_single(wide, None) is not None
+    dtype = np.float64 if lost else np.float32
+    with np.errstate(over="ignore"):
+        return {name: array.astype(dtype) for name, array in arrays.items()}
 
 
 def _refuse_negative(arrays: Mapping[str, np.ndarray], source: str) -> None:

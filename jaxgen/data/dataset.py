@@ -293,6 +293,10 @@ def load(spec: str, split: str = "train") -> Dataset:
     | ``audio:PATH[:LABELS]`` | sound clips of an archive as mu-law codes (``jaxgen.data.audio``) |
     | ``text:PATH[:LENGTH[/EVERY]][:bytes]`` | pieces of a text file (``jaxgen.data.text``) |
 
+    Of arrays on disk the dtype says the levels: bool has 2 and uint8 has 256, whatever values are
+    there. So 0 and 1 in uint8 are grey images, reported in bits per dimension of 256 levels; store
+    binary data as bool. Floats become float32, and are refused where that would lose their content.
+
     Args:
         spec: one of the forms above; ``names()`` lists them all.
         split: ``"train"``, ``"valid"`` or ``"test"``.

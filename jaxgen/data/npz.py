@@ -9,7 +9,9 @@
   ``KEY_y`` beside ``KEY``.
 
 A relative path is looked up in the current directory, then in the folder that the environment
-variable JAXGEN_DATA names. Dtypes are converted as ``jaxgen.data.arrays`` says.
+variable JAXGEN_DATA names. Dtypes are converted as ``jaxgen.data.arrays`` says: uint8 has 256
+levels, 0 and 1 alone too, so store binary data as bool; floats become float32, and are refused
+where that would lose their content.
 """
 
 import contextlib

@@ -10,8 +10,8 @@ from jax.sharding import Mesh
 
 from jaxgen.core import ShapeError, described, needs_calibration
 from jaxgen.data.batching import batch_indices
+from jaxgen.data.columns import refuse_lost
 from jaxgen.models import Model
-from jaxgen.training.columns import refuse_lost
 from jaxgen.training.objectives import Batch
 from jaxgen.training.optimizers import Optimizer, as_transformation, check_optimizer
 from jaxgen.training.rows import num_examples, without_padding

@@ -1,86 +1,28 @@
 """What is looked for in columns of real values before a density is trained on them.
 
 A density has no bound where many examples have the same value: the likelihood of training data then
-says how narrow the model's peaks are, and nothing else. And where float32 cannot tell the values of
-a column apart, the density is one of rounded values, whose nats are too high.
+says how narrow the model's peaks are, and nothing else.
 """
 
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgen.data.columns import numbers_of, said_of
 from jaxgen.models import Model
-from jaxgen.training.inputs import column_name
 
 # Fewer rows say little about a column.
 _FEWEST = 16
-# A sorted sample has about so many values, and so many rows at least; of larger data than the
-# second number, the smallest and the largest value are those of the sample as well.
-_SAMPLE, _FEWEST_SAMPLED, _SCANNED = 2**18, 64, 2**24
-# A column repeats values if one is held by more than this part of the rows (and by more rows than
-# that), or if more than this part share their value with another row, and there are few values:
-# large numbers have as many in float32, which are too near to each other to matter.
-_SHARE, _HOLDERS = 0.05, 4
-_TIED, _VALUES = 1 / 3, 2000
 # A value so many spreads away from the median is an outlier. Of 10^5 normal values the farthest is
 # 5 away, of exponential ones 15, of lognormal ones 70, of Cauchy ones 10^5.
 _FAR = 100.0
-# A spread of fewer steps of float32 than this is lost.
-_STEPS = 16
-_NAMED = 10
-
-# The interquartile range of a normal distribution, in standard deviations.
-_QUARTILES = 1.349
 
 
 class ColumnWarning(UserWarning):
     """Columns over which a density has no bound, or which it is unlikely to learn."""
-
-
-class _Columns(NamedTuple):
-    """Numbers of every entry of an event, float64 arrays of as many entries."""
-
-    low: np.ndarray
-    high: np.ndarray
-    median: np.ndarray
-    spread: np.ndarray  # a robust standard deviation, from the quartiles
-    repeats: np.ndarray  # booleans
-
-
-def refuse_lost(x: np.ndarray | jax.Array, names: Sequence[str] | None, where: str) -> None:
-    """Refuses float64 columns whose content is lost in float32, in which jax computes.
-
-    Raises:
-        ValueError: naming the columns, their spread and the resolution, and what to do.
-    """
-    if x.dtype != np.float64 or jnp.result_type(float) == np.float64 or len(x) < 2:
-        return
-    columns = _numbers_of(x)
-    single = np.finfo(np.float32)
-    beyond = np.maximum(np.abs(columns.low), np.abs(columns.high)) > float(single.max)
-    if beyond.any():
-        raise ValueError(
-            f"{where}: column {_names(beyond, x, names)} reaches beyond the largest float32, "
-            f"{float(single.max):.3g}; divide by a larger unit, {_FLOAT64}"
-        )
-    # Numbers below the smallest normal one count as zero on most devices.
-    step = np.maximum(np.spacing(np.abs(columns.median).astype(np.float32)), single.tiny)
-    lost = (columns.spread > 0) & (columns.spread < _STEPS * step)
-    if lost.any():
-        first = int(np.argmax(lost))
-        raise ValueError(
-            f"{where}: column {_names(lost, x, names)} varies by {columns.spread[first]:.3g} about "
-            f"{columns.median[first]:.10g}, where float32 has steps of {step[first]:.3g}: its "
-            f"content would be lost; subtract an offset (and divide by a unit) in float64 first, "
-            f"{_FLOAT64}"
-        )
-
-
-_FLOAT64 = "or compute in float64: jax.config.update('jax_enable_x64', True)"
 
 
 def warn_of_columns(model: Model, x: np.ndarray | jax.Array, names: Sequence[str] | None) -> None:
@@ -91,7 +33,7 @@ def warn_of_columns(model: Model, x: np.ndarray | jax.Array, names: Sequence[str
     real = jnp.issubdtype(x.dtype, jnp.floating)
     if model.levels is not None or model.exactness != "exact" or not real or len(x) < _FEWEST:
         return
-    columns = _numbers_of(x)
+    columns = numbers_of(x)
     continuous = np.ones(x.shape[1:], bool)
     continuous[..., list(model.discrete)] = False
     constant = columns.low == columns.high
@@ -110,53 +52,9 @@ def warn_of_columns(model: Model, x: np.ndarray | jax.Array, names: Sequence[str
         ),
     }
     said = [
-        f"{what}, here {_names(which, x, names)}: {advice}"
+        f"{what}, here {said_of(which, x, names)}: {advice}"
         for what, (flagged, advice) in found.items()
         if (which := flagged & continuous.reshape(-1)).any()
     ]
     if said:
         warnings.warn("fit: " + "; ".join(said), ColumnWarning, stacklevel=3)
-
-
-def _numbers_of(x: np.ndarray | jax.Array) -> _Columns:
-    """These numbers, of a sample of the rows of large data."""
-    # As the model will see them.
-    seen = jax.dtypes.canonicalize_dtype(x.dtype)
-    rows = np.asarray(x).reshape(len(x), -1)
-    size = max(_SAMPLE // max(1, rows.shape[1]), _FEWEST_SAMPLED)
-    sample = rows
-    if len(rows) > size:
-        # Drawn with replacement, which is quick, and each row but once.
-        sample = rows[np.unique(np.random.default_rng(0).integers(0, len(rows), size))]
-    ordered = np.sort(np.ascontiguousarray(sample.T).astype(_sortable(sample)), axis=-1)
-    scanned = rows if rows.size <= _SCANNED else sample
-    low, high = (each(scanned, axis=0).astype(np.float64) for each in (np.min, np.max))
-    lower, median, upper = (
-        ordered[:, (len(sample) - 1) * part // 4].astype(np.float64) for part in (1, 2, 3)
-    )
-    # float64 values beyond float32 have been refused, or are infinite here.
-    with np.errstate(over="ignore"):
-        values = ordered.astype(seen if seen.itemsize >= 4 else ordered.dtype, copy=False)
-    same = values[:, 1:] == values[:, :-1]
-    distinct = len(sample) - np.sum(same, axis=1)
-    one = np.zeros((len(values), 1), bool)
-    tied = np.mean(np.hstack([one, same]) | np.hstack([same, one]), axis=1)
-    holders = min(max(int(_SHARE * len(sample)), _HOLDERS), len(sample) - 1)
-    held = np.any(values[:, holders:] == values[:, :-holders], axis=1)
-    repeats = held | ((tied > _TIED) & (distinct < _VALUES))
-    return _Columns(low, high, median, (upper - lower) / _QUARTILES, repeats)
-
-
-def _sortable(x: np.ndarray) -> np.dtype:
-    """float32 or float64: numpy sorts others, bfloat16 above all, slowly."""
-    return np.dtype(np.float64 if x.dtype == np.float64 else np.float32)
-
-
-def _names(which: np.ndarray, x: np.ndarray | jax.Array, names: Sequence[str] | None) -> str:
-    """Which columns, the first ten by name."""
-    chosen = np.flatnonzero(which)
-    shape = x.shape[1:]
-    indices = [np.unravel_index(column, shape) if shape else () for column in chosen[:_NAMED]]
-    said = ", ".join(column_name(tuple(map(int, i)), names) if i else "0" for i in indices)
-    rest = len(chosen) - _NAMED
-    return f"{said} and {rest} more" if rest > 0 else said

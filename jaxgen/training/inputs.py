@@ -1,13 +1,14 @@
 """What users have, as batches of arrays: tables, tuples, dictionaries, data sets."""
 
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxgen.core import unknown
 from jaxgen.data import Dataset
+from jaxgen.data.columns import column_name
 from jaxgen.models import Model
 from jaxgen.training.missing import fill_in
 from jaxgen.training.objectives import Batch
@@ -149,13 +150,6 @@ def _numbers_in(
         return array.astype(np.int64 if whole else np.float64)
     except OverflowError as error:
         raise ValueError(f"{where}: expected numbers that fit in 64 bits: {error}") from error
-
-
-def column_name(index: tuple[int, ...], names: Sequence[str] | None) -> str:
-    """How an entry of an event is called: its column's name or number, or a pixel's indices."""
-    if len(index) > 1:
-        return str(tuple(map(int, index)))
-    return repr(names[index[0]]) if names is not None else str(int(index[0]))
 
 
 def _weights(weights: Any, where: str) -> np.ndarray:

@@ -104,6 +104,16 @@ def test_dtypes_levels_and_channels(form):
     np.testing.assert_array_equal(data.x.reshape(18, -1)[:, 0], values.ravel()[:18])
 
 
+def test_float64_is_kept_where_float32_would_lose_it_and_jax_has_it(x64):
+    np.savez("a.npz", train=SECONDS, test=SECONDS[:1])
+    for split in ("train", "test"):
+        data = load("npz:a.npz", split)
+        assert data.x.dtype == np.float64
+    np.testing.assert_array_equal(load("npz:a.npz", "train").x, SECONDS[:18])
+    np.savez("a.npz", train=SECONDS - SECONDS[0], test=SECONDS[:1] - SECONDS[0])
+    assert load("npz:a.npz", "train").x.dtype == np.float32
+
+
 def test_levels_are_those_of_the_whole_file():
     np.savez(
         "a.npz", train=rows(10, dtype=int), valid=rows(2, dtype=int), test=np.array([[40] * 3])
@@ -159,6 +169,8 @@ def test_damaged_files(kind):
 NEGATIVE = rows(20, dtype=int) - 5
 BEYOND = rows(20, dtype=np.float64)
 BEYOND[:] = 1e300
+SECONDS = rows(20, dtype=np.float64)
+SECONDS[:, 1] += 1.7e9
 
 # what is wrong: (arrays, spec, split, what the message must say)
 REFUSED = {
@@ -180,7 +192,24 @@ REFUSED = {
         {"train": NEGATIVE}, "npz:a.npz", "train",
         ["0 to levels - 1", "got -5", "'train'", "shift"],
     ),
-    "too large for float32": ({"x": BEYOND}, "npz:a.npz", "train", ["finite", "16 of 16 rows"]),
+    "too large for float32": (
+        {"x": BEYOND}, "npz:a.npz", "train",
+        ["a.npz, array 'x': column 0, 1, 2 reaches beyond the largest float32", "jax_enable_x64"],
+    ),
+    "infinite": (
+        {"x": np.full((20, 3), np.inf)}, "npz:a.npz", "train", ["finite", "16 of 16 rows"],
+    ),
+    "time stamps": (
+        {"x": SECONDS}, "npz:a.npz", "train",
+        ["array 'x': column 1 varies by", "steps of 128", "subtract an offset", "jax_enable_x64"],
+    ),
+    "time stamps in a split that is not asked for": (
+        {"train": rows(20, dtype=np.float64), "test": SECONDS}, "npz:a.npz", "train",
+        ["array 'test': column 1 varies by", "steps of 128", "subtract an offset"],
+    ),
+    "time stamps of another byte order": (
+        {"x": SECONDS.astype(">f8")}, "npz:a.npz", "train", ["column 1 varies by", "steps of 128"],
+    ),
     "complex": ({"x": rows(20, dtype=complex)}, "npz:a.npz", "train", ["complex128", "convert"]),
     "text": ({"x": rows(20).astype(str)}, "npz:a.npz", "train", ["booleans, integers or floats"]),
     "pickled objects": (

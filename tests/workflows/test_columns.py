@@ -10,9 +10,10 @@ from flax import nnx
 
 from jaxgen import zoo
 from jaxgen.bijectors import ActNorm
+from jaxgen.data.columns import refuse_lost
 from jaxgen.models import Dequantized, Flow, StandardNormal
 from jaxgen.training import Batch, ColumnWarning, TrainSettings, fit
-from jaxgen.training.columns import refuse_lost, warn_of_columns
+from jaxgen.training.columns import warn_of_columns
 
 SETTINGS = TrainSettings(steps=1, batch_size=16)
 ROWS = 400
