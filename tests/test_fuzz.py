@@ -40,7 +40,7 @@ COUNTS: Counter[str] = Counter()
 # What an error must say: what was expected, or what there is.
 WORDS = re.compile(
     "expected|Available:|needs|is unconditional|means nothing|only .* models|its generation "
-    "order is fixed|not a permutation of|does not broadcast to"
+    "order is fixed|not a permutation of|does not broadcast to|the data hold .* remove or fill them"
 )
 
 NAN, INF = float("nan"), float("inf")
@@ -399,6 +399,10 @@ def calls_of_model(model, example):
     bad["optional key"] = [key for key in NO_KEYS if key is not None]
     if isinstance(model, Density):  # of whole numbers, and of infinite ones, it is right
         bad["x"] = [*no_data(x, None)[:-5], np.full_like(x, NAN)]
+    head = getattr(getattr(model, "model", None), "likelihood", None)
+    if isinstance(head, likelihoods.Columns):  # of which a row may hold whole numbers alone
+        beyond, _, _, *infinite = no_values(x, None)
+        bad["x"] = [*no_shapes(x), beyond, *infinite]
     shapes = {"x": no_shapes(x), "key": NO_KEYS, "context": bad["context"][:NUM_KINDS]}
     if model.exactness == "exact":
         yield Call("log_prob", {"x": x, **given}, bad | {"key": bad["optional key"]})
