@@ -41,7 +41,9 @@ def unknown(
     unknown split 'tran': did you mean 'train'? Available: train, valid, test.
     """
     available = list(available)
-    near = difflib.get_close_matches(got, available, n=1) if isinstance(got, str) else []
+    near = difflib.get_close_matches(got, available, n=5) if isinstance(got, str) else []
+    # Letters that changed places are the likeliest slip of all.
+    near.sort(key=lambda name: sorted(name) != sorted(got))
     hint = f"did you mean {near[0]!r}? " if near else ""
     listed = ", ".join(available) or "none" if described is None else described
     return ValueError(f"unknown {what} {got!r}: {hint}Available: {listed}.")

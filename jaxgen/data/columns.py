@@ -138,4 +138,6 @@ def column_name(index: tuple[int, ...], names: Sequence[str] | None) -> str:
     """How an entry of an event is called: its column's name or number, or a pixel's indices."""
     if len(index) > 1:
         return str(tuple(map(int, index)))
-    return repr(names[index[0]]) if names is not None else str(int(index[0]))
+    if names is None or index[0] >= len(names):
+        return str(int(index[0]))
+    return repr(names[index[0]])

@@ -207,12 +207,23 @@ class Model(Abilities):
         batch_shape(x, self.event_shape, type(self).__name__)
         if not is_concrete(x) or not jnp.issubdtype(x.dtype, jnp.floating):
             return
-        bad = int(np.sum(~np.isfinite(np.asarray(x))))
-        if bad:
-            raise ValueError(
-                f"{type(self).__name__}: the data hold {bad} NaN or infinite values; remove or "
-                f"fill them first, or say what is observed (fit with observed=~np.isnan(x))"
-            )
+        values = np.asarray(x)
+        bad = int(np.sum(~np.isfinite(values)))
+        if not bad:
+            return
+        advice = (
+            "train a model that knows the density of any part of an event, such as "
+            "jaxgen.zoo.tabular or jaxgen.zoo.eonade, and "
+        )
+        if self.grid_shape is not None:
+            batch = values.shape[: values.ndim - len(self.event_shape)]
+            there = ~np.isnan(values).reshape(*batch, *self.grid_shape, -1).any(axis=-1)
+            advice = "" if self.conditions_exactly(there) else advice
+        raise ValueError(
+            f"{type(self).__name__}: the data hold {bad} NaN or infinite values; remove or fill "
+            f"them first, or, where they are missing, {advice}say what is observed: fit with "
+            f"Batch(x, observed=~np.isnan(x))"
+        )
 
     def check_context(self, context: Array | np.ndarray) -> None:
         """Refuses contexts of another shape, and labels of no class.

@@ -14,7 +14,7 @@ import numpy as np
 from jaxgen.data.columns import numbers_of, said_of
 from jaxgen.models import Model
 
-# Fewer rows say little about a column.
+# Fewer rows say little about a column, except that it is constant.
 _FEWEST = 16
 # A value so many spreads away from the median is an outlier. Of 10^5 normal values the farthest is
 # 5 away, of exponential ones 15, of lognormal ones 70, of Cauchy ones 10^5.
@@ -29,24 +29,26 @@ def warn_of_columns(model: Model, x: np.ndarray | jax.Array, names: Sequence[str
     """Warns once of columns with a constant, with repeated values, and with outliers.
 
     It is about exact densities of real values; columns of levels and counts have repeated values.
+    Two rows show a constant, the rest is looked for in 16 rows or more.
     """
     real = jnp.issubdtype(x.dtype, jnp.floating)
-    if model.levels is not None or model.exactness != "exact" or not real or len(x) < _FEWEST:
+    if model.levels is not None or model.exactness != "exact" or not real or len(x) < 2:
         return
     columns = numbers_of(x)
     continuous = np.ones(x.shape[1:], bool)
     continuous[..., list(model.discrete)] = False
     constant = columns.low == columns.high
+    enough = len(x) >= _FEWEST
     away = np.maximum(columns.high - columns.median, columns.median - columns.low)
     found = {
         "a density has no bound over constant columns": (constant, "leave them out"),
         "a density has no bound over columns of repeated values": (
-            columns.repeats & ~constant,
+            columns.repeats & ~constant & enough,
             "add noise of the size that they were rounded to, or model their levels "
             "(jaxgen.models.Dequantized)",
         ),
         "one scale does not fit columns with outliers or heavy tails": (
-            (columns.spread > 0) & (away > _FAR * columns.spread),
+            (columns.spread > 0) & (away > _FAR * columns.spread) & enough,
             "clip or transform them (numpy.arcsinh of standardised values), or use a base with "
             "such tails (jaxgen.models.StudentT)",
         ),

@@ -1,7 +1,7 @@
 """What users have, as batches of arrays: tables, tuples, dictionaries, data sets."""
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,8 +92,10 @@ def _parts(data: Any, model: Model, what: str) -> dict[str, Any]:
 
 
 def _column_names(x: Any) -> tuple[str, ...] | None:
-    columns = getattr(x, "columns", None)
-    return None if columns is None else tuple(map(str, columns))
+    """The names of a table's columns; None of what is no table."""
+    # Those of Arrow call them so, and have the columns themselves as columns.
+    columns = getattr(x, "column_names", None) or getattr(x, "columns", None)
+    return tuple(map(str, columns)) if isinstance(columns, Iterable) else None
 
 
 def as_numbers(value: Any, where: str) -> np.ndarray:
@@ -113,9 +115,8 @@ def as_numbers(value: Any, where: str) -> np.ndarray:
             )
         value = value.data
     try:
-        # A table of several kinds of columns becomes one of objects, which are looked at below.
-        array = value.to_numpy() if names is not None else np.asarray(value)
-    except (TypeError, ValueError) as error:
+        array = np.asarray(value) if names is None else _table(value)
+    except (ImportError, TypeError, ValueError) as error:
         raise ValueError(
             f"{where}: expected an array of numbers, got {type(value).__name__} ({error})"
         ) from error
@@ -129,12 +130,22 @@ def as_numbers(value: Any, where: str) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
+def _table(value: Any) -> np.ndarray:
+    """A table as an array: one of objects, if its columns are of several kinds."""
+    if hasattr(value, "to_numpy"):
+        return value.to_numpy()
+    if not hasattr(value, "__array__") and hasattr(value, "to_pandas"):
+        return value.to_pandas().to_numpy()
+    return np.asarray(value)
+
+
 def _numbers_in(
     array: np.ndarray, value: Any, names: tuple[str, ...] | None, where: str
 ) -> np.ndarray:
     """An array of Python objects as one of numbers, if that is what they are."""
     if array.ndim == 0:
-        raise ValueError(f"{where}: expected an array of numbers, got {type(value).__name__}")
+        way = "" if names is None else ", a table with no way to an array (to_numpy, __array__)"
+        raise ValueError(f"{where}: expected an array of numbers, got {type(value).__name__}{way}")
     for index, cell in np.ndenumerate(array.astype(object)):
         if isinstance(cell, numbers.Real):
             continue

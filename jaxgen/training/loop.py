@@ -150,7 +150,8 @@ def fit(
 
     Warns:
         ColumnWarning: of columns of real values over which a density has no bound, because they
-            are constant or repeat values, or which have outliers.
+            are constant (in 2 rows or more) or repeat values, or which have outliers (in 16).
+        UserWarning: once, of a validation loss that is not finite.
 
     >>> from flax import nnx
     >>> from jaxgen import zoo

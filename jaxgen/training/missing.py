@@ -24,8 +24,12 @@ def fill_in(x: np.ndarray, observed: np.ndarray, model: Model, where: str) -> np
         ShapeError: if the mask has another shape.
         ValueError: if it is no mask.
     """
-    model.conditions_exactly(np.zeros((0, *(model.grid_shape or ())), bool))
-    assert model.grid_shape is not None  # or this has been refused
+    if model.grid_shape is None:
+        raise TypeError(
+            f"fit: {where} say what is observed, but a {type(model).__name__} does not know the "
+            f"density of a part of an event; drop or fill rows with missing values, or train a "
+            f"model that does, such as jaxgen.zoo.tabular or jaxgen.zoo.eonade"
+        )
     if observed.dtype != bool:
         raise ValueError(f"{where}: expected observed to be booleans, got {observed.dtype}")
     expected = (len(x), *model.grid_shape)

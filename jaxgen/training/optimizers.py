@@ -57,7 +57,11 @@ def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
 
 def optimizer_names() -> list[str]:
     """The optimizers that settings may name."""
-    return sorted(_scales())
+    return sorted(_scales().keys() - _OF_A_LOSS)
+
+
+# Names of optax that batches cannot train with: they ask for the loss, or a step size to search.
+_OF_A_LOSS = {"backtracking_linesearch", "polyak", "zoom_linesearch"}
 
 
 def _momentum(decay: float = 0.9, nesterov: bool = False) -> optax.GradientTransformation:

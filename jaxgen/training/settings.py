@@ -6,6 +6,8 @@ import types
 from collections.abc import Callable
 from typing import Any, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainSettings:
@@ -103,14 +105,24 @@ _RANGES: dict[str, Range] = {
 def check_types(settings: Any) -> None:
     """Refuses a dataclass of which a field is not of its type; an int passes for a float.
 
+    Numbers of NumPy become Python's, which JSON has.
+
     Raises:
         ValueError: naming the field.
     """
     for name, hint in get_type_hints(type(settings)).items():
-        value = getattr(settings, name)
+        value = _python(getattr(settings, name))
+        object.__setattr__(settings, name, value)
         kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         kinds = tuple(get_origin(kind) or kind for kind in kinds)
         accepted = (*kinds, int) if float in kinds else kinds
         if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in kinds):
             expected = " or ".join(kind.__name__.replace("NoneType", "None") for kind in kinds)
             raise ValueError(f"{name}: expected {expected}, got {value!r}")
+
+
+def _python(value: Any) -> Any:
+    """A value, or one in dictionaries, as a number of Python's if it is one of NumPy's."""
+    if isinstance(value, dict):
+        return {key: _python(each) for key, each in value.items()}
+    return value.item() if isinstance(value, np.generic) else value

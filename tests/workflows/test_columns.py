@@ -92,7 +92,9 @@ SOUND = {
     "Student t of 3": RNG.standard_t(3, 2000),
     "two clusters": np.concatenate([RNG.normal(size=500), RNG.normal(50.0, size=500)]),
     "a few ties": np.concatenate([RNG.normal(size=1000), np.ones(3)]),
-    "few rows": np.zeros(8),
+    "few rows, some of them equal": np.repeat([0.0, 1.0], 4),
+    "few rows, one of them far": np.array([*range(7), 1e6]),
+    "a single row": np.zeros(1),
 }
 
 
@@ -112,6 +114,13 @@ def test_one_warning_names_columns_of_every_kind_and_no_more_than_ten():
     assert "; one scale does not fit columns with outliers or heavy tails, here 12: clip" in message
     names = [f"c{n}" for n in range(14)]
     assert "constant columns, here 'c0', 'c1'" in told(x, names=names)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 8, 15, 16])
+def test_two_rows_show_a_constant(rows):
+    x = normal(rows)
+    x[:, 1] = 0.1
+    assert told(x.astype(np.float32)) == told(with_column(0.1).astype(np.float32)) != ""
 
 
 def test_pixels_are_named_by_their_indices():

@@ -48,6 +48,14 @@ def of_labels():
     return Embedded(conditional(), Embedding(3, 3, rngs=nnx.Rngs(1)))
 
 
+def in_one_order():
+    return zoo.made((2,), levels=None, components=2, hidden=(4,), rngs=nnx.Rngs(0))
+
+
+def in_any_order():
+    return zoo.eonade((2,), levels=None, components=2, hidden=(4,), rngs=nnx.Rngs(0))
+
+
 def sequences():
     return zoo.recurrent((2,), width=4, rngs=nnx.Rngs(0))
 
@@ -66,8 +74,36 @@ def assert_same(one, other):
 
 # --- the same data in another form ---
 
+
+class Arrow:
+    """As much of a table of Arrow: its columns are no names."""
+
+    def __init__(self, values):
+        self.values, self.columns, self.column_names = values, list(values.T), ["a", "b"]
+
+    def to_pandas(self):
+        return Table(self.values, self.column_names)
+
+
+class ArrowArray(Arrow):
+    """And of a newer one, which is also an array."""
+
+    to_pandas = None
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype)
+
+
+class NoArray:
+    columns = ("a", "b")
+
+
 objects = np.empty((20, 2), object)
 objects[:] = X.astype(np.float64)
+words = objects.copy()
+words[3, 1] = "many"
+unknown_first = X.copy()
+unknown_first[:, 0] = np.nan
 
 EXAMPLES = {
     "a batch": lambda: Batch(X),
@@ -78,6 +114,8 @@ EXAMPLES = {
     "an array of jax": lambda: jnp.asarray(X),
     "a list of lists": lambda: X.tolist(),
     "a table": lambda: Table(X, ["a", "b"]),
+    "a table of Arrow": lambda: Arrow(X),
+    "a table of Arrow that is an array": lambda: ArrowArray(X),
     "a table of numbers as objects": lambda: Table(objects, ["a", "b"]),
     "big-endian": lambda: X.astype(">f4"),
     "longer floats": lambda: X.astype(np.longdouble),
@@ -302,6 +340,30 @@ REFUSED = {
     "something else": (
         lambda: trained(plain(), object()),
         "the training data: expected an array of numbers, got object",
+    ),
+    "a table without a way to an array": (
+        lambda: trained(plain(), NoArray()),
+        r"expected an array of numbers, got NoArray, a table with no way to an array \(to_numpy",
+    ),
+    "a word in a table of Arrow": (
+        lambda: trained(plain(), Arrow(words)),
+        "expected numbers, got 'many' in column 'b', row 3",
+    ),
+    "missing values of a flow": (
+        lambda: trained(plain(), unknown_first),
+        r"values; remove or fill them first, or, .*, train a model that knows .*zoo\.tabular",
+    ),
+    "missing values of a model in one order": (
+        lambda: trained(in_one_order(), unknown_first),
+        r"hold 20 NaN or .*; remove or fill them first, or, .*, train a model that knows",
+    ),
+    "missing values of a model in any order": (
+        lambda: trained(in_any_order(), unknown_first),
+        r"hold 20 NaN .*; remove or fill them first, or, .* missing, say what is observed: fit",
+    ),
+    "what is observed, of a flow": (
+        lambda: trained(plain(), Batch(X, observed=X < 2)),
+        "^fit: the training data say what is observed, but a Flow does not know the density of a",
     ),
     "an unknown part": (
         lambda: trained(plain(), {"x": X, "wieghts": X}),

@@ -1,6 +1,7 @@
 """Settings that mean nothing are refused by name, and every optimizer trains or is refused."""
 
 import dataclasses
+import json
 import math
 import re
 
@@ -52,6 +53,36 @@ def test_a_setting_that_means_nothing_is_refused_by_name(name):
     changes, said = NONSENSE[name]
     with pytest.raises(ValueError, match="^" + said):
         TrainSettings(**changes)
+
+
+def test_numbers_of_numpy_are_those_of_python():
+    plain = {"batch_size": 8, "learning_rate": 0.5, "clip_norm": 2.0, "patience": 3, "seed": 1}
+    kinds = (np.int64, np.float32, np.float64, np.uint8, np.int32)
+    given = {name: kind(plain[name]) for name, kind in zip(plain, kinds, strict=True)}
+    args = {"b1": np.float64(0.5)}
+    settings = TrainSettings(**given, optimizer_args=args)
+    assert settings == TrainSettings(**plain, optimizer_args={"b1": 0.5})
+    values = dataclasses.asdict(settings)
+    assert json.dumps(values) == json.dumps({**values, **plain, "optimizer_args": {"b1": 0.5}})
+    for name, value in {**plain, "b1": 0.5}.items():
+        assert type({**values, **settings.optimizer_args}[name]) is type(value)
+    for wrong in ({"steps": np.float32(5)}, {"steps": np.True_}, {"learning_rate": np.True_}):
+        with pytest.raises(ValueError, match=r"expected (int|float), got"):
+            TrainSettings(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("got", "meant"), [("adma", "adam"), ("adamm", "adam"), ("loin", "lion"), ("sdg", "sgd")]
+)
+def test_the_optimizer_that_was_meant_is_named(got, meant):
+    with pytest.raises(ValueError, match=f"did you mean '{meant}'"):
+        make_optimizer(TrainSettings(optimizer=got))
+
+
+def test_names_that_never_train_are_not_offered():
+    with pytest.raises(ValueError, match="Available: ") as raised:
+        make_optimizer(TrainSettings(optimizer="none"))
+    assert not any(name in str(raised.value) for name in ("polyak", "linesearch"))
 
 
 def test_settings_at_the_ends_of_their_ranges_are_taken():
@@ -110,7 +141,7 @@ def x():
     return np.random.default_rng(0).normal(2.0, 3.0, size=(20, 2)).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", optimizer_names())
+@pytest.mark.parametrize("name", sorted({*optimizer_names(), *REFUSED}))
 def test_every_optimizer_trains_or_is_refused_by_name(name, x):
     """Dispatch after dispatch, each of which is given the arrays of the one before."""
     if name in REFUSED:
