@@ -137,6 +137,11 @@ def _check_split(model: Model, batch: Batch, name: str, *, required: bool) -> No
             f"the {name} data: expected a weight for each of {count} examples, got weights of "
             f"shape {batch.weights.shape}"
         )
+    if batch.weights is not None and not np.any(batch.weights):
+        raise ValueError(
+            f"the {name} data: expected a weight above 0, got {count} examples of weight 0, such "
+            f"as a part that was held out may consist of"
+        )
     if batch.context is not None:
         if not np.isfinite(batch.context).all():
             raise ValueError(f"the contexts of the {name} data hold NaN or infinite values")

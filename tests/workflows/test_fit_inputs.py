@@ -428,6 +428,10 @@ REFUSED = {
         lambda: trained(plain(), Batch(weights=np.ones(3)), None, lambda *_: jnp.zeros(())),
         r"a weight for each of 0 examples, got weights of shape \(3,\)",
     ),
+    "held out examples without weight": (
+        lambda: trained(plain(), weighted(X, np.arange(20) == 0), 0.05),
+        "the validation data: expected a weight above 0, got 1 examples of weight 0",
+    ),
     "lengths of nothing": (
         lambda: trained(sequences(), Batch(BITS, lengths=np.zeros(20, int))),
         "the training data: expected lengths of 1 or more, got 20 of 0",
