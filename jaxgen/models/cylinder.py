@@ -28,6 +28,7 @@ from jaxgen.core import (
     split_key,
 )
 from jaxgen.models.base import Adapt, Model, Sampling
+from jaxgen.models.checks import require_real
 
 
 class Cylinder(Model):
@@ -42,6 +43,7 @@ class Cylinder(Model):
 
     Raises:
         ShapeError: if the parts do not fit.
+        TypeError: for parts of integers.
         ValueError: for places that are none, or twice the same, or turns that do not end after
             they begin.
 
@@ -63,6 +65,8 @@ class Cylinder(Model):
         places: Sequence[int],
         turns: Sequence[tuple[float, float]],
     ):
+        require_real(angles, "Cylinder", "angles")
+        require_real(rest, "Cylinder", "rest")
         count = len(places)
         seen = 2 * count + math.prod(angles.context_shape or (0,))
         if angles.event_shape != (count,) or len(rest.event_shape) != 1:
