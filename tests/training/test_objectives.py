@@ -108,15 +108,15 @@ def test_an_autoregressive_model_of_real_values_has_a_gradient_too():
 
 def test_it_goes_on_where_it_stopped(tmp_path):
     objective = reverse_kl(log_density, 16)
-    options = {"checkpoint_every": 5, "steps_per_dispatch": 5, "schedule": "constant"}
+    chosen = settings(steps=10, checkpoint_every=5, steps_per_dispatch=5)
 
-    def run(steps, out):
-        chosen = settings(steps=steps, **options)
-        return fit(affine_flow(), objective=objective, settings=chosen, out=out, progress=False)
+    def run(out, **options):
+        options = {"objective": objective, "settings": chosen, "progress": False, **options}
+        return fit(affine_flow(), out=out, **options)
 
-    straight = run(10, tmp_path / "straight")
-    run(5, tmp_path / "broken")
-    resumed = run(10, tmp_path / "broken")
+    straight = run(tmp_path / "straight")
+    run(tmp_path / "broken", callbacks=[lambda row: True])
+    resumed = run(tmp_path / "broken")
     assert [row["step"] for row in resumed.history] == [5, 10]
     for got, expected in zip(*map(jax.tree.leaves, (resumed.model, straight.model)), strict=True):
         np.testing.assert_array_equal(got, expected)
