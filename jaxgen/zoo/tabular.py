@@ -59,9 +59,9 @@ def tabular(
             numbered from 0, here five, each read as a vector of its own; ``"ordinal:5"``, levels in
             an order; ``"count"``, a negative binomial; ``"poisson"``. None: all are real.
         components: normals in the mixture of each real column; None for one normal.
-        network: ``"eonade"``, which learns to predict any columns from any others, so that the spread
-            of what it completes is right; or ``"made"``, trained in ``num_orders`` orders, whose
-            densities are higher and completions too sure.
+        network: ``"eonade"``, which learns to predict any columns from any others, so that what it
+            completes is spread as it should be; or ``"made"``, trained in ``num_orders`` orders,
+            whose densities are higher, and completions too sure.
         num_orders: how many random orders of the columns the likelihood averages over.
         rngs: where the initial weights and the orders come from.
 
