@@ -12,13 +12,15 @@
 - The Gaussian has a full covariance. Flows have five affine layers of width 64 and depth 2;
   FlowJAX's gets standardised data, for it has no units of its own, and is trained by its
   ``fit_to_data``. All that is trained gets as many steps of Adam, of 64 rows; the parameters of the
-  best validation are kept. Activation, learning rate, weight decay and components were chosen on
-  the validation rows of the first fold.
+  best validation are kept. Activation, learning rate, weight decay, components and dropout (0.2 on
+  wine, none elsewhere) were chosen by the likelihood of the validation rows of the first fold.
 - Every row is tested once: a fold in five is tested, a fifth of the rest is for validation. Printed
   are nats a row of all tested rows, and their standard error.
 - Three tenths of the cells of every tested row are hidden and completed 400 times by ``tabular``. A
   cell is covered if its rank among its completions, ties in random order, is within the middle
-  nine tenths; the standard error is over rows, whose cells are not independent.
+  nine tenths; calibrated, within the middle part that holds nine tenths of the hidden cells of the
+  validation rows (split conformal prediction). Standard errors are over rows, whose cells are not
+  independent.
 """
 
 import argparse
@@ -45,6 +47,7 @@ from jaxgen.training import TrainSettings, fit
 BATCH, LAYERS, WIDTH = 64, 5, 64
 OF_MAF = {"learning_rate": 1e-3, "schedule": "constant", "weight_decay": 1.0}
 OF_TABULAR = {"learning_rate": 1e-2, "weight_decay": 0.1}
+DROPOUT = {"wine": 0.2}
 HIDDEN, DRAWS, LEVEL = 0.3, 400, 0.9
 
 
@@ -81,7 +84,7 @@ def diabetes() -> Table:
     return Table(np.column_stack([reals, sex]), (*["real"] * 10, "binary"))
 
 
-def housing(size: int = 10000) -> Table:
+def housing(size: int = 5000) -> Table:
     """Drawn: places on a coast, whose distance to it tells of prices, and of all the rest."""
     rng = np.random.default_rng(0)
     along, inland = rng.uniform(0, 10, size), rng.gamma(1.5, 0.8, size)
@@ -170,21 +173,49 @@ OTHERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def tabular(table: Table, train: np.ndarray, valid: np.ndarray, steps: int) -> Any:
-    model = zoo.tabular((len(table.kinds),), columns=table.kinds, rngs=nnx.Rngs(0))
+def tabular(table: Table, train: np.ndarray, valid: np.ndarray, steps: int, dropout: float) -> Any:
+    shape = (len(table.kinds),)
+    model = zoo.tabular(shape, columns=table.kinds, dropout=dropout, rngs=nnx.Rngs(0))
     return trained(model, train, valid, steps, **OF_TABULAR)
 
 
-def covered(model: Model, test: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of every row, how many hidden cells there are, and how many are covered."""
+@jax.jit
+def completed(model: Model, key: jax.Array, x: jax.Array, seen: jax.Array) -> jax.Array:
+    """Many completions of every row, ``(DRAWS, *x.shape)``, some rows at a time."""
+
+    def of_row(row: tuple[jax.Array, ...]) -> jax.Array:
+        return model.complete(*row, DRAWS)
+
+    rows = (jax.random.split(key, len(x)), x, seen)
+    return jnp.swapaxes(jax.lax.map(of_row, rows, batch_size=50), 0, 1)
+
+
+def off_centre(model: Model, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which cells were hidden, and how far from the middle of their completions, from 0 to 1."""
     rng = np.random.default_rng(seed)
-    hidden = rng.random(test.shape) < HIDDEN
-    hidden[np.arange(len(test)), rng.integers(0, test.shape[1], len(test))] = True
-    drawn = np.asarray(model.complete(jax.random.key(seed), jnp.asarray(test), ~hidden, DRAWS))
-    below, same = np.mean(drawn < test, axis=0), np.mean(drawn == test, axis=0)
-    rank = below + rng.random(test.shape) * same
-    inside = np.abs(rank - 0.5) <= LEVEL / 2
-    return hidden.sum(1), (hidden & inside).sum(1)
+    hidden = rng.random(rows.shape) < HIDDEN
+    hidden[np.arange(len(rows)), rng.integers(0, rows.shape[1], len(rows))] = True
+    drawn = np.asarray(completed(model, jax.random.key(seed), jnp.asarray(rows), ~hidden))
+    below, same = np.mean(drawn < rows, axis=0), np.mean(drawn == rows, axis=0)
+    return hidden, 2.0 * np.abs(below + rng.random(rows.shape) * same - 0.5)
+
+
+class Coverage:
+    """How many hidden cells are within the middle part of their completions."""
+
+    def __init__(self) -> None:
+        self.cells: list[np.ndarray] = []
+        self.inside: list[np.ndarray] = []
+
+    def add(self, hidden: np.ndarray, distance: np.ndarray, part: float) -> None:
+        self.cells.append(hidden.sum(1))
+        self.inside.append((hidden & (distance <= part)).sum(1))
+
+    def summary(self) -> dict[str, float]:
+        cells, inside = np.concatenate(self.cells), np.concatenate(self.inside)
+        share = inside.sum() / cells.sum()
+        error = np.sqrt(np.sum((inside - share * cells) ** 2)) / cells.sum()
+        return {"cells": int(cells.sum()), "value": share, "standard_error": error}
 
 
 def folds_of(x: np.ndarray, folds: int) -> Any:
@@ -206,30 +237,24 @@ def compare(name: str, steps: int, folds: int) -> dict[str, Any]:
     """The row of a table."""
     table = TABLES[name]()
     scores: dict[str, list[np.ndarray]] = {each: [] for each in (*OTHERS, "tabular")}
-    cells, inside = [], []
+    plain, calibrated = Coverage(), Coverage()
     for fold, (train, valid, test) in enumerate(folds_of(table.x, folds)):
         parts = [noisy(table, x, seed) for seed, x in enumerate((train, valid, test))]
         for each, score in OTHERS.items():
             scores[each].append(np.asarray(score(table, *parts, steps)))
         train, valid, test = (x.astype(np.float32) for x in (train, valid, test))
-        model = tabular(table, train, valid, steps)
+        model = tabular(table, train, valid, steps, DROPOUT.get(name, 0.0))
         scores["tabular"].append(np.asarray(model.log_prob(test)))
-        counts = covered(model, test, fold)
-        cells.append(counts[0])
-        inside.append(counts[1])
-    of_rows, rate = np.concatenate(cells), np.concatenate(inside)
-    coverage = rate.sum() / of_rows.sum()
-    error = np.sqrt(np.sum((rate - coverage * of_rows) ** 2)) / of_rows.sum()
+        hidden, distance = off_centre(model, valid, fold)
+        part = np.quantile(distance[hidden], LEVEL)
+        tested = off_centre(model, test, fold)
+        plain.add(*tested, LEVEL)
+        calibrated.add(*tested, part)
     return {
-        "rows": len(of_rows),
+        "rows": sum(map(len, scores["tabular"])),
         "columns": len(table.kinds),
         "log_likelihood": {each: mean_and_error(values) for each, values in scores.items()},
-        "coverage": {
-            "level": LEVEL,
-            "cells": int(of_rows.sum()),
-            "value": coverage,
-            "standard_error": error,
-        },
+        "coverage_of_0.9": {"plain": plain.summary(), "calibrated": calibrated.summary()},
     }
 
 
@@ -245,11 +270,12 @@ def main() -> None:
         results[name] = compare(name, args.steps, args.folds)
         found = results[name]["log_likelihood"]
         said = [f"{k} {v['value']:.2f} ± {v['standard_error']:.2f}" for k, v in found.items()]
-        hit = results[name]["coverage"]
-        said.append(f"covered {hit['value']:.3f} ± {hit['standard_error']:.3f} of {hit['cells']}")
+        for how, hit in results[name]["coverage_of_0.9"].items():
+            share = f"{hit['value']:.3f} ± {hit['standard_error']:.3f} of {hit['cells']}"
+            said.append(f"covered, {how} {share}")
         print(f"{name} ({results[name]['rows']} rows): " + "; ".join(said), flush=True)
-    if args.out:
-        args.out.write_text(json.dumps(results, indent=1) + "\n")
+        if args.out:
+            args.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":
