@@ -18,7 +18,7 @@ variant               result          spread  published  cost     chosen on vali
 eonade_adult           -13.25 ± 0.02  0.015    -13.19    90 s     of 3 settings, 6000 to 40000 steps
 eonade_dna             -82.94 ± 0.27  0.037    -82.31    47 s     of 7 settings
 eonade_mushrooms        -9.72 ± 0.02  0.014     -9.69    79 s     of 2 settings
-eonade_nips           -273.31 ± 0.55  0.267   -272.39    32 s     of 5 settings
+eonade_nips           -272.71 ± 0.53  0.053   -272.39    32 s     of 5 settings
 fvsbn_adult            -13.23 ± 0.02  0.000    -13.17    6 s      of 7 settings
 fvsbn_dna              -82.91 ± 0.27  0.001    -83.64    4 s      of 9 settings
 fvsbn_mushrooms        -10.11 ± 0.03  0.001    -10.27    5 s      of 7 settings
