@@ -20,6 +20,7 @@ SMALLEST = {
     "maf.py": ["--rounds", "1"],
     "peers.py": ["--small"],
     "second_fit.py": ["--rounds", "1", "--models", "maf"],
+    "tables.py": ["--steps", "60", "--folds", "2", "--tables", "wine"],
 }
 
 

@@ -261,7 +261,7 @@ WRONG = {
     ),
     "a part of a model": (
         ["train", "{work}/maf_rings.py", "--set", "model=dequantizer"],
-        "unknown model 'dequantizer': Available: attention, eonade,",
+        "unknown model 'dequantizer': Available: attention, cylinder, eonade,",
     ),
     "a mistake in a model's own function": (
         ["train", "{work}/own.py:model"],

@@ -198,7 +198,8 @@ class _Column(Likelihood):
         size = max(math.prod(_noise_shape(head)) for head in self.heads)
 
         def drawn(head: Likelihood, key: Array) -> Array:
-            return _padded(head.noise(key, shape, dtype).reshape(*shape, -1), size)
+            own = head.noise(key, shape, dtype)
+            return _padded(own.reshape(*shape, math.prod(own.shape[len(shape) :])), size)
 
         return self._switch(drawn, key)
 
@@ -208,7 +209,7 @@ class _Column(Likelihood):
         def tempered(head: Likelihood, params: Array, noise: Array) -> tuple[Array, Array]:
             own = _own(head, params, noise)
             cooled, own_noise = head.temper(*own, (), temperature, top_p)
-            flat = own_noise.reshape(*noise.shape[:-1], -1)
+            flat = own_noise.reshape(*noise.shape[:-1], math.prod(_noise_shape(head)))
             return _padded(cooled, params.shape[-1]), _padded(flat, noise.shape[-1])
 
         return self._switch(tempered, params, noise)
@@ -245,7 +246,7 @@ def _width(head: Likelihood) -> int:
 def _encoded(head: Likelihood, value: Array, width: int) -> Array:
     """What a network reads of values, with zeros up to a width."""
     read = head.encode(_as(head, value))
-    return _padded(read.reshape(*value.shape, -1), width)
+    return _padded(read.reshape(*value.shape, _width(head)), width)
 
 
 def _padded(rows: Array, width: int) -> Array:

@@ -9,7 +9,7 @@ from jaxgen.models.checks import check_methods
 # Which models have what not all have.
 _ABILITIES = {
     "latent_shape": "only models with latents take data to them and back: a Flow, and a "
-    "Dequantized or Embedded one",
+    "Dequantized or Embedded one, and a Cylinder of two",
     "grid_shape": "only autoregressive models condition on a part of an event: Autoregressive, an "
     "Ensemble of its orders, and an Embedded one of these",
 }

@@ -23,7 +23,7 @@ from jaxgen.zoo.torus import torus
 def cylinder(
     event_shape: Shape,
     *,
-    angles: Sequence[int],
+    angles: Sequence[int] = (0,),
     rest: str = "maf",
     rest_args: Mapping[str, Any] | None = None,
     torus_args: Mapping[str, Any] | None = None,
