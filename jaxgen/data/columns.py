@@ -38,14 +38,15 @@ class Columns(NamedTuple):
 
 
 def refuse_lost(x: np.ndarray | jax.Array, names: Sequence[str] | None, where: str) -> None:
-    """Refuses float64 columns whose content is lost in float32, where jax computes in that.
+    """Refuses float64 and integer columns whose content is lost in float32, if jax computes so.
 
     Raises:
         ValueError: naming the columns, their spread and the resolution, and what to do.
     """
     if jnp.result_type(float) == np.float64:
         return
-    said = lost_in_single(x, names)
+    long = isinstance(x, np.ndarray) and x.dtype.kind in "iu" and x.dtype.itemsize >= 4
+    said = lost_in_single(x.astype(np.float64) if long else x, names)
     if said is not None:
         raise ValueError(f"{where}: {said}")
 

@@ -108,8 +108,9 @@ class NegativeBinomial(Counts):
 
     def marginal(self, value: Array | np.ndarray, position_shape: Shape, grid_ndims: int) -> Array:
         mean, variance = _moments(value)
-        # From 1/100 to 1e6 times the mean, beyond which one could not tell them from a Poisson's.
-        size = jnp.clip(mean / jnp.maximum(variance / mean - 1.0, 1e-6), 1e-2 * mean, 1e6 * mean)
+        # Up to 1e6 times the mean, beyond which one could not tell them from a Poisson's.
+        excess = jnp.maximum(variance / mean - 1.0, 1e-6)
+        size = jnp.clip(mean / excess, 1e-3, jnp.maximum(1e6 * mean, 1.0))
         params = jnp.stack([jnp.log(mean), jnp.log(size)], axis=-1)
         return params.reshape(*mean.shape[:grid_ndims], self.num_params(position_shape))
 

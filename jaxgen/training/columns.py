@@ -31,6 +31,8 @@ def warn_of_columns(model: Model, x: np.ndarray | jax.Array, names: Sequence[str
     It is about exact densities of real values; columns of levels and counts have repeated values.
     Two rows show a constant, the rest is looked for in 16 rows or more.
     """
+    if model.discrete and not jnp.issubdtype(x.dtype, jnp.floating):
+        x = np.asarray(x, np.float64)  # integers, which a table may consist of
     real = jnp.issubdtype(x.dtype, jnp.floating)
     if model.levels is not None or model.exactness != "exact" or not real or len(x) < 2:
         return

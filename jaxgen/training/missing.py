@@ -48,8 +48,11 @@ def fill_in(x: np.ndarray, observed: np.ndarray, model: Model, where: str) -> np
     filled = x.reshape(len(x), positions, -1).copy()
     for position, there in enumerate(observed.reshape(len(x), positions).T):
         known, gone = np.flatnonzero(there), np.flatnonzero(~there)
+        if not known.size:
+            raise ValueError(
+                f"{where}: position {position} is observed in no row, so nothing can be learned of "
+                f"it; leave it out"
+            )
         # The rows that have a value, one after the other: the same share of each.
-        filled[gone, position] = 0
-        if known.size:
-            filled[gone, position] = filled[known[np.arange(gone.size) % known.size], position]
+        filled[gone, position] = filled[known[np.arange(gone.size) % known.size], position]
     return filled.reshape(x.shape)

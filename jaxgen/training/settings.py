@@ -19,10 +19,10 @@ class TrainSettings:
         learning_rate: its peak, in the schedule; 0 leaves the parameters as they are.
         schedule: ``"cosine"`` (to zero at the last step) or ``"constant"``.
         warmup_steps: steps of linear warm-up from zero.
-        optimizer: ``"sgd"``, ``"momentum"``, ``"muon"`` (orthogonalised momentum for matrices, Adam
-            for the rest), or the name of an optax ``scale_by_*`` transformation:
-            ``"adam"``, ``"adamax"``, ``"rms"``, ``"rss"`` (Adagrad), ``"adadelta"``, ``"lion"`` and
-            so on. In an experiment file also the name of a function of its own, see
+        optimizer: ``"sgd"``, ``"momentum"``, ``"muon"`` (orthogonalised momentum for matrices, with
+            decay ``beta``, NAdam with ``b1`` and ``b2`` for the rest), or the name of an optax
+            ``scale_by_*`` transformation: ``"adam"``, ``"adamax"``, ``"rms"``, ``"rss"``
+            (Adagrad), ``"adadelta"``, ``"lion"`` and so on. In an experiment file also the name of a function of its own, see
             :class:`jaxgen.runs.Recipe`.
         optimizer_args: its arguments.
         weight_decay: decoupled, of kernels only, in units of the learning rate (AdamW).

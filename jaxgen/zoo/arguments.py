@@ -23,7 +23,8 @@ MEANINGS: dict[str, str] = {
     "None: one-hot under a categorical head, but for images a scalar.",
     "frame": "the network inside a position that is a vector, which models its entries one given "
     'another, see :class:`~jaxgen.models.Frame`: ``"nade"`` (after a recurrent network: RNN-NADE), '
-    '``"made"`` with two hidden layers, or None for independent entries.',
+    '``"made"`` with two hidden layers, or None for independent entries. A position is observed or '
+    "missing as a whole.",
     "frame_width": "units of its hidden layers, and as many features that it gets of what came "
     "before.",
     "hidden": "widths of the hidden layers of every network.",

@@ -14,9 +14,8 @@ from flax import nnx
 
 from jaxgen.bijectors.bounded import Bounds, Ends, bounds_of_entries
 from jaxgen.core import Shape, ShapeError
-from jaxgen.models import Cylinder
+from jaxgen.models import Cylinder, Model
 from jaxgen.zoo.registry import build, constructor
-from jaxgen.zoo.torus import torus
 
 
 @constructor
@@ -58,24 +57,35 @@ def cylinder(
     chosen = tuple(angles)
     if not 0 < len(set(chosen)) == len(chosen) < size or not all(0 <= i < size for i in chosen):
         raise ValueError(
-            f"cylinder: expected for angles some of the entries 0 to {size - 1}, not all of them, "
-            f"got {chosen}"
+            f"cylinder: expected for angles some of the entries 0 to {size - 1}, each once and not "
+            f"all of them, got {chosen}"
         )
+    for name, given in (("rest_args", rest_args), ("torus_args", torus_args)):
+        if taken := sorted({"bounds", "context_features"} & set(given or {})):
+            raise ValueError(
+                f"cylinder: expected no {taken[0]} in {name}; it is an argument of the cylinder"
+            )
     ends = bounds_of_entries(bounds, size)
     turns = [_turn(ends[i]) for i in chosen]
     others = [ends[i] for i in range(size) if i not in chosen]
-    first = torus(
-        (len(chosen),),
-        **{"structure": "autoregressive", **(torus_args or {})},
-        bounds=turns,
-        context_features=context_features,
-        rngs=rngs,
-    )
+    of_torus = {"structure": "autoregressive", **(torus_args or {}), "bounds": turns}
+    of_torus["context_features"] = context_features
+    first = _part("torus_args", "torus", (len(chosen),), of_torus, rngs)
     arguments = {"context_features": 2 * len(chosen) + (context_features or 0), **(rest_args or {})}
     if any(pair != (None, None) for pair in others):
         arguments["bounds"] = others
-    second = build(rest, (len(others),), arguments, rngs=rngs)
+    second = _part("rest", rest, (len(others),), arguments, rngs)
     return Cylinder(first, second, chosen, turns)
+
+
+def _part(
+    argument: str, name: str, shape: Shape, arguments: Mapping[str, Any], rngs: nnx.Rngs
+) -> Model:
+    """A model by name, whose errors say which argument asked for it."""
+    try:
+        return build(name, shape, arguments, rngs=rngs)
+    except ShapeError as error:
+        raise ShapeError(f"cylinder: {argument}, {name} of {shape}: {error}") from error
 
 
 def _turn(ends: Ends) -> tuple[float, float]:

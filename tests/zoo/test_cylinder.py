@@ -99,6 +99,16 @@ def test_contexts_reach_both_parts(tmp_path):
         (lambda: build(angles=()), ValueError, "not all of them"),
         (lambda: build(angles=(2,)), ValueError, "entries 0 to 1"),
         (lambda: build(shape=(3,), angles=(1, 1)), ValueError, "not all of them"),
+        (
+            lambda: zoo.cylinder((2,), rest="realnvp", rngs=nnx.Rngs(0)),
+            ShapeError,
+            r"cylinder: rest, realnvp of \(1,\): Coupling",
+        ),
+        (
+            lambda: zoo.cylinder((2,), rest_args={"bounds": (0, 1)}, rngs=nnx.Rngs(0)),
+            ValueError,
+            "no bounds in rest_args",
+        ),
         (lambda: build(bounds=[(0, None), None]), ValueError, "two ends of an angle's turn"),
         (
             lambda: Cylinder(VonMises((1,)), DiagonalNormal((1,)), [0], [(0.0, 1.0)]),

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from flax import nnx
 
 import jaxgen
@@ -168,11 +169,44 @@ def test_it_is_saved_and_loaded(tmp_path):
     np.testing.assert_array_equal(again.log_prob(table()[:5]), model.log_prob(table()[:5]))
 
 
-def test_integers_are_rows_too():
+def test_integers_and_booleans_are_rows_too():
     model = build(("binary", "real"))
     np.testing.assert_array_equal(
         model.log_prob(np.array([1, 3])), model.log_prob(np.array([1.0, 3.0]))
     )
+    flags = build(("binary", "binary"))
+    rows = np.array([[True, False], [True, True]])
+    np.testing.assert_array_equal(flags.log_prob(rows), flags.log_prob(rows.astype(float)))
+    fit(flags, np.tile(rows, (40, 1)), settings=FEW, progress=False)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64])
+def test_large_integers_of_real_columns_are_refused_or_told_of(dtype):
+    flags = np.arange(1200) % 2
+    with pytest.raises(ValueError, match=r"column 0 varies by .* its content would be lost"):
+        fit(build(("real", "binary")), np.stack([10**9 + np.arange(1200), flags], 1).astype(dtype))
+    x = np.stack([123456789 + np.arange(1200), flags], 1).astype(dtype)
+    with pytest.warns(ColumnWarning, match="repeated values, here 0"):
+        fit(build(("real", "binary")), x, settings=FEW, progress=False)
+
+
+@pytest.mark.parametrize("scale", [1e1, 1e3, 1e5])
+def test_counts_start_with_the_spread_they_have(scale):
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(scale * rng.gamma(0.8, size=2000))[:, None].astype(np.float32)
+    model = build(("count",)).initialize(counts, jax.random.key(0))
+    mean, excess = counts.mean(), counts.var() / counts.mean() - 1
+    size = mean / excess
+    right = scipy.stats.nbinom(size, size / (size + mean)).logpmf(counts).mean()
+    assert float(model.log_prob(counts).mean()) == pytest.approx(right, abs=1e-3)
+
+
+def test_a_column_that_nobody_has_seen_is_refused():
+    x = table()
+    observed = np.ones(x.shape, bool)
+    observed[:, 1] = False
+    with pytest.raises(ValueError, match="position 1 is observed in no row"):
+        fit(build(MIXED), Batch(x, observed=observed), settings=FEW)
 
 
 @pytest.mark.parametrize(
