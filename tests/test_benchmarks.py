@@ -2,6 +2,7 @@
 at."""
 
 import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,21 @@ SMALLEST = {
 def test_every_benchmark_is_listed():
     scripts = [p.name for p in BENCHMARKS.glob("*.py") if "__main__" in p.read_text("utf-8")]
     assert sorted(scripts) == sorted(SMALLEST)
+
+
+def test_readme_shows_the_comparison_of_tables():
+    readme = (BENCHMARKS.parent / "README.md").read_text("utf-8")
+    for name, table in json.loads((BENCHMARKS / "tables.json").read_text()).items():
+        (row,) = [line for line in readme.splitlines() if line.startswith(f"| {name} |")]
+        shown = row.replace(",", "").split(" | ")[1:]
+        scores = [
+            table["log_likelihood"][each] for each in ("Gaussian", "FlowJAX", "maf", "tabular")
+        ]
+        numbers = [f"{each['value']:.2f} ± {each['standard_error']:.2f}" for each in scores]
+        covered = [table["coverage_of_0.9"][each] for each in ("plain", "calibrated")]
+        numbers += [f"{each['value']:.3f} ± {each['standard_error']:.3f}" for each in covered]
+        expected = [str(table["rows"]), str(table["columns"]), *numbers]
+        assert [cell.strip(" |") for cell in shown][-8:] == expected
 
 
 @pytest.mark.slow

@@ -22,8 +22,8 @@ class TrainSettings:
         optimizer: ``"sgd"``, ``"momentum"``, ``"muon"`` (orthogonalised momentum for matrices, with
             decay ``beta``, NAdam with ``b1`` and ``b2`` for the rest), or the name of an optax
             ``scale_by_*`` transformation: ``"adam"``, ``"adamax"``, ``"rms"``, ``"rss"``
-            (Adagrad), ``"adadelta"``, ``"lion"`` and so on. In an experiment file also the name of a function of its own, see
-            :class:`jaxgen.runs.Recipe`.
+            (Adagrad), ``"adadelta"``, ``"lion"`` and so on. In an experiment file also the name of
+            a function of its own, see :class:`jaxgen.runs.Recipe`.
         optimizer_args: its arguments.
         weight_decay: decoupled, of kernels only, in units of the learning rate (AdamW).
         clip_norm: the largest norm of the gradient; None for no clipping.
