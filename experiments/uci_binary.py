@@ -16,12 +16,12 @@ with what the last column says.
 variant               result          spread  published  cost     chosen on validation
 ====================  ==============  ======  =========  =======  ==================================
 eonade_adult           -13.25 ± 0.02  0.015    -13.19    90 s     of 3 settings, 6000 to 40000 steps
-eonade_dna             -82.94 ± 0.27  0.037    -82.31    47 s     of 7 settings
+eonade_dna             -83.05 ± 0.27  0.055    -82.31    47 s     of 7 settings
 eonade_mushrooms        -9.72 ± 0.02  0.014     -9.69    79 s     of 2 settings
 eonade_nips           -272.71 ± 0.53  0.053   -272.39    32 s     of 5 settings
 fvsbn_adult            -13.23 ± 0.02  0.000    -13.17    6 s      of 7 settings
 fvsbn_dna              -82.91 ± 0.27  0.001    -83.64    4 s      of 9 settings
-fvsbn_mushrooms        -10.11 ± 0.03  0.001    -10.27    5 s      of 7 settings
+fvsbn_mushrooms        -10.13 ± 0.03  0.001    -10.27    5 s      of 7 settings
 fvsbn_nips            -274.99 ± 0.50  0.000   -276.88    2 s      of 22 settings
 made_adult             -13.16 ± 0.02  0.005    -13.12    45 s     constant or cosine rate
 made_dna               -80.63 ± 0.28  0.012    -83.63    2 min
