@@ -25,7 +25,7 @@ fvsbn_mushrooms        -10.13 ± 0.03  0.001    -10.27    5 s      of 7 settings
 fvsbn_nips            -274.99 ± 0.50  0.000   -276.88    2 s      of 22 settings
 made_adult             -13.16 ± 0.02  0.005    -13.12    45 s     constant or cosine rate
 made_dna               -80.63 ± 0.28  0.012    -83.63    2 min
-made_mushrooms          -9.58 ± 0.01  0.002     -9.68    3.5 min  6000 constant, 20000 cosine
+made_mushrooms          -9.58 ± 0.02  0.003     -9.68    3.5 min  6000 constant, 20000 cosine
 made_nips             -274.26 ± 0.52  0.021   -280.25    45 s     of 2 settings
 made_masks_adult       -13.08 ± 0.02  0.005    -13.13    51 s     of 2 settings
 made_masks_dna         -80.02 ± 0.30  0.006    -79.66    83 s     of 3 settings
