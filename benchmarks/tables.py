@@ -13,14 +13,18 @@
   FlowJAX's gets standardised data, for it has no units of its own, and is trained by its
   ``fit_to_data``. All that is trained gets as many steps of Adam, of 64 rows; the parameters of the
   best validation are kept. Activation, learning rate, weight decay, components and dropout (0.2 on
-  wine, none elsewhere) were chosen by the likelihood of the validation rows of the first fold.
+  wine, none elsewhere) of ours were chosen by the likelihood of the validation rows of the first
+  fold; FlowJAX has its defaults, at a rate of 1e-3.
 - Every row is tested once: a fold in five is tested, a fifth of the rest is for validation. Printed
   are nats a row of all tested rows, and their standard error.
 - Three tenths of the cells of every tested row are hidden and completed 400 times by ``tabular``. A
   cell is covered if its rank among its completions, ties in random order, is within the middle
   nine tenths; calibrated, within the middle part that holds nine tenths of the hidden cells of the
   validation rows (split conformal prediction). Standard errors are over rows, whose cells are not
-  independent.
+  independent; of calibrated ones, the errors of the validation rows, about as large, are not in it.
+
+What was seen of the tested cells before this configuration: MADE in the place of EoNADE covered
+0.90 on wine, 0.83 on breast cancer and 0.85 on diabetes, and wine without dropout 0.87.
 """
 
 import argparse

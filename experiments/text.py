@@ -17,7 +17,9 @@ attention_muon    1.78 ± 0.03  4 min  the first, trained with Muon
 Beside them, counted on the training split: interpolated n-grams of order 5, with Kneser-Ney's
 discounts 1.94 (order 4: 2.10; 6: 1.89), with Witten-Bell's weights 2.04. To an n-gram that reads on
 across pieces, as no model here may, the text is easier: 1.80 at order 5. Positions, the learning
-rate (1e-3 to 2e-2) and the optimizer were chosen on the validation split, of fourteen settings.
+rate (2e-3 to 2e-2) and the optimizer were chosen on the validation split, of sixteen settings, of
+which three more were scored on the test split, too (1.91, 1.80, 1.78). With scalar inputs Muon
+reaches 1.95.
 """
 
 from dataclasses import replace

@@ -236,7 +236,7 @@ def _as(head: Likelihood, value: Any) -> Any:
 def _whole(value: Any) -> Any:
     """Which real numbers are integers, of a size at which float32 holds every one of them."""
     if value.dtype == bool:
-        return value == value
+        value = value.astype(np.int8)  # booleans have no sizes to compare
     return (value == value.round()) & (abs(value) < _WHOLE)
 
 
