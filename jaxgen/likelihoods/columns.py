@@ -235,8 +235,8 @@ def _as(head: Likelihood, value: Any) -> Any:
 
 def _whole(value: Any) -> Any:
     """Which real numbers are integers, of a size at which float32 holds every one of them."""
-    if value.dtype == bool:
-        value = value.astype(np.int8)  # booleans have no sizes to compare
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        value = value.astype(np.float32)  # bytes would take 2**24 for 0, booleans have no size
     return (value == value.round()) & (abs(value) < _WHOLE)
 
 

@@ -174,6 +174,11 @@ def test_integers_and_booleans_are_rows_too():
     np.testing.assert_array_equal(
         model.log_prob(np.array([1, 3])), model.log_prob(np.array([1.0, 3.0]))
     )
+    small = build(("binary", "categorical:3", "count"))
+    rows = np.array([[1, 2, 1], [0, 0, 0]])
+    for dtype in (np.uint8, np.int8, np.int16, np.uint16, np.uint32, np.int64, np.float16):
+        same = small.log_prob(rows.astype(dtype))
+        np.testing.assert_array_equal(same, small.log_prob(rows.astype(np.float32)), str(dtype))
     flags = build(("binary", "binary"))
     rows = np.array([[True, False], [True, True]])
     np.testing.assert_array_equal(flags.log_prob(rows), flags.log_prob(rows.astype(float)))
