@@ -14,17 +14,21 @@
   ``fit_to_data``. All that is trained gets as many steps of Adam, of 64 rows; the parameters of the
   best validation are kept. Activation, learning rate, weight decay, components and dropout (0.2 on
   wine, none elsewhere) of ours were chosen by the likelihood of the validation rows of the first
-  fold; FlowJAX has its defaults, at a rate of 1e-3.
+  fold; FlowJAX has its defaults, at a rate of 1e-3. The weight decay of diabetes is 0.5: in four
+  folds of the rows that the first fold trains on and validates with, it covers 0.893 ± 0.005 of
+  their hidden cells where 0.1 covers 0.866 ± 0.005, at -32.54 instead of -32.45 nats.
 - Every row is tested once: a fold in five is tested, a fifth of the rest is for validation. Printed
   are nats a row of all tested rows, and their standard error.
 - Three tenths of the cells of every tested row are hidden and completed 400 times by ``tabular``. A
   cell is covered if its rank among its completions, ties in random order, is within the middle
   nine tenths; calibrated, within the middle part that holds nine tenths of the hidden cells of the
-  validation rows (split conformal prediction). Standard errors are over rows, whose cells are not
-  independent; of calibrated ones, the errors of the validation rows, about as large, are not in it.
+  validation rows, each hidden in five ways (split conformal prediction). Standard errors are over
+  rows, whose cells are not independent; of calibrated ones, what the validation rows add is not in
+  it.
 
 What was seen of the tested cells before this configuration: MADE in the place of EoNADE covered
-0.90 on wine, 0.83 on breast cancer and 0.85 on diabetes, and wine without dropout 0.87.
+0.90 on wine, 0.83 on breast cancer and 0.85 on diabetes, and wine without dropout 0.87; diabetes
+with the weight decay of the others 0.88 (-32.29 nats), calibrated by one way of hiding cells 0.88.
 """
 
 import argparse
@@ -51,8 +55,8 @@ from jaxgen.training import TrainSettings, fit
 BATCH, LAYERS, WIDTH = 64, 5, 64
 OF_MAF = {"learning_rate": 1e-3, "schedule": "constant", "weight_decay": 1.0}
 OF_TABULAR = {"learning_rate": 1e-2, "weight_decay": 0.1}
-DROPOUT = {"wine": 0.2}
-HIDDEN, DRAWS, LEVEL = 0.3, 400, 0.9
+OF_A_TABLE = {"wine": {"dropout": 0.2}, "diabetes": {"weight_decay": 0.5}}
+HIDDEN, DRAWS, LEVEL, WAYS = 0.3, 400, 0.9, 5
 
 
 class Table(NamedTuple):
@@ -177,10 +181,17 @@ OTHERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def tabular(table: Table, train: np.ndarray, valid: np.ndarray, steps: int, dropout: float) -> Any:
+def tabular(
+    table: Table,
+    train: np.ndarray,
+    valid: np.ndarray,
+    steps: int,
+    dropout: float = 0.0,
+    **others: float,
+) -> Any:
     shape = (len(table.kinds),)
     model = zoo.tabular(shape, columns=table.kinds, dropout=dropout, rngs=nnx.Rngs(0))
-    return trained(model, train, valid, steps, **OF_TABULAR)
+    return trained(model, train, valid, steps, **OF_TABULAR | others)
 
 
 @jax.jit
@@ -247,10 +258,11 @@ def compare(name: str, steps: int, folds: int) -> dict[str, Any]:
         for each, score in OTHERS.items():
             scores[each].append(np.asarray(score(table, *parts, steps)))
         train, valid, test = (x.astype(np.float32) for x in (train, valid, test))
-        model = tabular(table, train, valid, steps, DROPOUT.get(name, 0.0))
+        model = tabular(table, train, valid, steps, **OF_A_TABLE.get(name, {}))
         scores["tabular"].append(np.asarray(model.log_prob(test)))
-        hidden, distance = off_centre(model, valid, fold)
-        part = np.quantile(distance[hidden], LEVEL)
+        known = [off_centre(model, valid, WAYS * fold + way) for way in range(WAYS)]
+        held = np.concatenate([distance[hidden] for hidden, distance in known])
+        part = np.quantile(held, LEVEL)
         tested = off_centre(model, test, fold)
         plain.add(*tested, LEVEL)
         calibrated.add(*tested, part)
