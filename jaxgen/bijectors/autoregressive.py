@@ -14,6 +14,7 @@ from jaxgen.core import (
     batch_shape,
     check_method,
     checked_arguments,
+    program,
     replace,
 )
 from jaxgen.functional import autoregressive
@@ -73,6 +74,10 @@ class MaskedAutoregressive(Bijector):
         return autoregressive.parallel(x, params, self.transform.inverse, self.event_ndims)
 
     def forward_and_log_det(self, z: Array, context: Context = None) -> tuple[Array, Array]:
+        return self._generated(z, context)
+
+    @program()
+    def _generated(self, z: Array, context: Context) -> tuple[Array, Array]:
         batch = z.shape[: z.ndim - self.event_ndims]
         x, log_derivative = self.conditional.generate(
             self._emission(z), batch, context, method=self.method, dtype=z.dtype
@@ -103,7 +108,14 @@ class MaskedAutoregressive(Bijector):
         """
         z = jnp.asarray(z)
         where = "MaskedAutoregressive.forward_with_certificate"
-        batch = batch_shape(z, self.conditional.event_shape, where)
+        batch_shape(z, self.conditional.event_shape, where)
+        return self._certified(z, context, tolerance)
+
+    @program()
+    def _certified(
+        self, z: Array, context: Context, tolerance: float
+    ) -> tuple[Array, Array, FixedPoint]:
+        batch = z.shape[: z.ndim - self.event_ndims]
         (x, log_derivative), certificate = self.conditional.generate_with_certificate(
             self._emission(z), batch, context, tolerance=tolerance, dtype=z.dtype
         )

@@ -19,6 +19,7 @@ from jaxgen.core import (
     checked_arguments,
     common_context,
     is_concrete,
+    program,
     replace,
     split_key,
     within,
@@ -192,6 +193,7 @@ class Scan(Bijector):
         if not jax.tree.leaves(self.steps):  # else see Chain; and they are those of all steps
             self.steps.check_data(x)
 
+    @program("run", "reverse")
     def _run(
         self, run: Run, value: Array, context: Context, key: Key, *, reverse: bool
     ) -> tuple[Array, Array]:
@@ -208,6 +210,7 @@ class Scan(Bijector):
         )
         return value, jnp.sum(log_dets, axis=0)
 
+    @program("adapt")
     def _adapt(self, adapt: Adapt, x: Array, context: Context) -> tuple[Self, Array]:
         x = self._promote(jnp.asarray(x), context)
 

@@ -143,6 +143,7 @@ class Conditional(Abilities):
         order: Order = None,
         *,
         method: str = "auto",
+        depth: int | None = None,
         dtype: Any = None,
     ) -> Any:
         """Runs the network against its own emissions: sampling, or a flow's sequential direction.
@@ -155,6 +156,7 @@ class Conditional(Abilities):
             method: ``"incremental"`` (what ``"auto"`` means), ``"naive"``, ``"jacobi"`` or
                 ``"wavefront"``; they return the same arrays at different costs, see
                 :mod:`jaxgen.functional.autoregressive`.
+            depth: the passes of ``"wavefront"``; None for :meth:`parallel_depth`.
             dtype: of the values that the network sees; float32 or the default float dtype.
 
         Returns:
@@ -172,7 +174,8 @@ class Conditional(Abilities):
         if method == "naive":
             outputs = autoregressive.naive(network, emit, initial)
         elif method == "wavefront":
-            outputs = autoregressive.wavefront(network, emit, initial, self.parallel_depth(order))
+            depth = self.parallel_depth(order) if depth is None else depth
+            outputs = autoregressive.wavefront(network, emit, initial, depth)
         else:
             outputs = self.run(self.init_cache(batch, context, order), emit, initial[0])
         return self._outputs(outputs, resolved, len(batch))

@@ -22,6 +22,7 @@ from jaxgen.core import (
     check_key,
     described,
     is_concrete,
+    program,
 )
 from jaxgen.functional import autoregressive
 from jaxgen.functional.autoregressive import Cache
@@ -30,6 +31,7 @@ from jaxgen.functional.autoregressive import Cache
 def checked_call(call: Callable[..., Array]) -> Callable[..., Array]:
     """Wraps ``__call__`` with the checks that all share, and drops a key that it does not take."""
     takes_key = "key" in inspect.signature(call).parameters
+    run = program()(call)
 
     @functools.wraps(call)
     def checked(
@@ -41,7 +43,7 @@ def checked_call(call: Callable[..., Array]) -> Callable[..., Array]:
             check_key(options["key"], name)
         if not takes_key:
             options.pop("key", None)
-        params = call(self, x, context, self.given(self.resolve_order(order)), **options)
+        params = run(self, x, context, self.given(self.resolve_order(order)), **options)
         batch = x.shape[: x.ndim - len(self.event_shape)]
         expected = (*batch, *self.grid_shape, self.num_params)
         if jnp.shape(params) != expected:

@@ -10,6 +10,7 @@ from jaxgen.core.arguments import (
     shape_kind,
 )
 from jaxgen.core.arrays import check_array, check_finite, check_key, spread
+from jaxgen.core.programs import program
 from jaxgen.core.shapes import (
     METHODS,
     Context,
@@ -100,6 +101,7 @@ __all__ = [
     "num_parameters",
     "partition",
     "plain",
+    "program",
     "read_as",
     "read_number",
     "replace",

@@ -1,6 +1,5 @@
 """Autoregressive models: the chain rule over a conditional and a likelihood."""
 
-import math
 from typing import Any, Self
 
 import jax.numpy as jnp
@@ -16,6 +15,8 @@ from jaxgen.core import (
     Shape,
     ShapeError,
     checked_arguments,
+    is_concrete,
+    program,
     replace,
 )
 from jaxgen.functional import support
@@ -23,9 +24,9 @@ from jaxgen.likelihoods import Likelihood
 from jaxgen.models import completion, padding
 from jaxgen.models.base import Model
 from jaxgen.models.border import Border, Bordered
-from jaxgen.models.checks import checked_number, checked_temperature
 from jaxgen.models.completion import Check
-from jaxgen.models.noise import noise_of_positions
+from jaxgen.models.drawing import Tempering, drawing, tempering_of
+from jaxgen.models.filling import filled, num_leading
 
 
 class Autoregressive(Model):
@@ -95,6 +96,7 @@ class Autoregressive(Model):
             ValueError: for lengths that are negative, or beyond the number of positions.
         """
         x, context = self._events(x, context, "log_prob")
+        order = self._checked_order(order)
         within = None
         if lengths is not None:
             batch = x.shape[: x.ndim - len(self.event_shape)]
@@ -102,6 +104,12 @@ class Autoregressive(Model):
             entries = tuple(range(within.ndim, x.ndim))
             x = jnp.where(jnp.expand_dims(within, entries), x, jnp.zeros_like(x))
         self.likelihood.check(x)
+        return self._score(x, context, order, within, key)
+
+    @program()
+    def _score(
+        self, x: Array, context: Context, order: Order, within: Array | None, key: Key
+    ) -> Array:
         u, inside = self.likelihood.restricted(self.border.inwards(x))
         params = self.network(self.likelihood.encode(u), context, order, key=key)
         total = self.border.total(self.likelihood, u, params, within)
@@ -127,45 +135,31 @@ class Autoregressive(Model):
         """
         batch = self._sample_batch(num_samples, context)
         context = self._context(context, batch, "Autoregressive.sample")
+        order = self._checked_order(order)
+        tempering = tempering_of(temperature, top_p, model=self)
+        depth = self.conditional.parallel_depth(order) if method == "wavefront" else None
+        return self._generated(key, batch, context, order, method, depth, tempering)
+
+    @program("batch", "method", "depth")
+    def _generated(
+        self,
+        key: Array,
+        batch: Shape,
+        context: Context,
+        order: Order,
+        method: str,
+        depth: int | None,
+        tempering: Tempering,
+    ) -> Array:
         positions = self.conditional.resolve_order(order)
-        draw = self.drawing(key, batch, temperature, top_p)
+        draw = drawing(self.conditional, self.likelihood, key, batch, tempering)
 
         def emit(t: Array, params: Array) -> tuple[Array, Array]:
             value = draw(positions[t], params)
             return self.likelihood.at(positions[t]).encode(value), value
 
-        drawn = self.network.generate(emit, batch, context, order, method=method)
+        drawn = self.network.generate(emit, batch, context, order, method=method, depth=depth)
         return self.border.outwards(drawn)
-
-    def drawing(
-        self,
-        key: Array,
-        batch: Shape,
-        temperature: float | Array = 1.0,
-        top_p: float | Array = 1.0,
-        *,
-        copies: int = 1,
-    ) -> completion.Draw:
-        """How a position's value is drawn from its parameters: ``(position, params) -> value``.
-
-        Args:
-            key: the random key; the noise of a position depends on it and the position alone.
-            batch: the batch shape of the values.
-            temperature, top_p: as in :meth:`sample`.
-            copies: how many such draws are mapped side by side.
-        """
-        temperature = checked_temperature(temperature, self)
-        top_p = checked_number(top_p, lambda value: 0.0 < value <= 1.0, "0 < top_p <= 1", self)
-        tempered = not all(isinstance(t, float) and t == 1.0 for t in (temperature, top_p))
-        position_shape = self.event_shape[len(self.conditional.grid_shape) :]
-        shape, count = (*batch, *position_shape), self.conditional.num_positions
-        noise = noise_of_positions(self.likelihood, key, shape, count, copies)
-
-        def draw(position: Array, params: Array) -> Array:
-            head, parts = self.likelihood.at(position), (params, noise(position), position_shape)
-            return head.draw(*parts, temperature, top_p) if tempered else head.sample(*parts)
-
-        return draw
 
     def complete(
         self,
@@ -194,7 +188,8 @@ class Autoregressive(Model):
         step by step. Under ``jit`` this needs a mask that is a constant of the jitted function, as
         in ``jax.jit(lambda model, key, x: model.complete(key, x, observed, 4))``; with a mask that
         is an argument there is a step for every position. Of events with masks of their own, the
-        pass covers as many positions as are observed of each.
+        pass covers as many positions as are observed of each. Outside ``jit`` it covers none, a
+        quarter, half, or three quarters of an event's, so that a few programs do for all masks.
 
         Args:
             key: the random key.
@@ -225,31 +220,29 @@ class Autoregressive(Model):
         [[0, 1], [0, 1], [0, 1]]
         """
         check = completion.warn_unless_exact
-        x, context, observed = self._completion(x, observed, context, order, "complete", check)
+        given = self._completion(x, observed, context, order, "complete", check)
+        x, observed, context, order = given
         network = self.network
         x = completion.hide_missing(self.event_shape, network, x, observed)
         self.check_data(x)
-        known = completion.num_leading(network, observed, order)
-        # As the noise of a sample, and as the levels that are drawn.
-        real = jnp.promote_types(x.dtype, jnp.result_type(float))
-        x = x.astype(real if self.levels is None else jnp.int32)
-        event_batch = x.shape[: x.ndim - len(self.event_shape)]
-        # Events with masks of their own are filled side by side.
-        copies = 1 if observed.ndim == 1 else math.prod(event_batch)
+        known = num_leading(network, observed, order, few=is_concrete(x))
+        tempering = tempering_of(temperature, top_p, model=self)
+        return self._filled(key, x, observed, num_samples, known, context, order, tempering)
 
-        def fill(key: Array, x: Array, observed: Array, context: Context) -> Array:
-            x = jnp.broadcast_to(x, (num_samples, *x.shape))
-            if context is not None:
-                context = jnp.broadcast_to(context, (num_samples, *context.shape))
-            batch = x.shape[: x.ndim - len(self.event_shape)]
-            draw = self.drawing(key, batch, temperature, top_p, copies=copies)
-            u = self.border.inwards(x)
-            parts = (network, self.likelihood, draw, u, observed, context, order)
-            filled = self.border.outwards(completion.draw_missing(*parts, known=known))
-            # What is observed stays what it is, to the bit.
-            return jnp.where(completion.of_entries(self.event_shape, network, observed), x, filled)
-
-        return completion.fill_each(fill, key, x, observed, context, num_samples)
+    @program("num_samples", "known")
+    def _filled(
+        self,
+        key: Array,
+        x: Array,
+        observed: Mask,
+        num_samples: int,
+        known: int,
+        context: Context,
+        order: Order,
+        tempering: Tempering,
+    ) -> Array:
+        parts = (self.network, self.likelihood, key, x, observed, num_samples, known)
+        return filled(*parts, context, order, tempering)
 
     def conditional_log_prob(
         self,
@@ -274,7 +267,7 @@ class Autoregressive(Model):
             Array ``(*batch,)``; 0 where nothing is missing.
         """
         name, check = "conditional_log_prob", completion.warn_unless_exact
-        x, context, observed = self._completion(x, observed, context, order, name, check)
+        x, observed, *given = self._completion(x, observed, context, order, name, check)
         within = None
         if lengths is not None:
             batch = x.shape[: x.ndim - len(self.event_shape)]
@@ -284,17 +277,17 @@ class Autoregressive(Model):
                 observed & within,
             )
         self.likelihood.check(x)
-        return self.score_parts(x, observed, context, order, within=within)[1]
+        return self.score_parts(x, observed, *given, within=within)[1]
 
     def observed_log_prob(
         self, x: Array, observed: Mask, context: Context = None, *, order: Order = None
     ) -> Array:
         """As there, with ``order`` as in :meth:`complete`; a TypeError where that is not exact."""
         name, check = "observed_log_prob", completion.require_exact
-        x, context, observed = self._completion(x, observed, context, order, name, check)
+        x, observed, *given = self._completion(x, observed, context, order, name, check)
         x = completion.hide_missing(self.event_shape, self.conditional, x, observed)
         self.check_data(x)
-        return self.score_parts(x, observed, context, order)[0]
+        return self.score_parts(x, observed, *given)[0]
 
     def conditions_exactly(self, observed: Mask, order: Array | np.ndarray | None = None) -> bool:
         """Whether :meth:`complete` and :meth:`conditional_log_prob` are exact for a mask.
@@ -305,17 +298,21 @@ class Autoregressive(Model):
         """
         return completion.is_exact(self.conditional, observed, order)
 
+    def _checked_order(self, order: Order) -> Array | None:
+        return None if order is None else self.conditional.resolve_order(order)
+
     def _completion(
         self, x: Array, observed: Mask, context: Context, order: Order, name: str, check: Check
-    ) -> tuple[Array, Array | None, Mask]:
-        """The arguments of a completion, checked, with the mask as one of positions."""
+    ) -> tuple[Array, Mask, Array | None, Array | None]:
+        """Events, mask (as one of positions), context and order of a completion, checked."""
         where = f"Autoregressive.{name}"
         x, context = self._events(x, context, name)
         batch = x.shape[: x.ndim - len(self.event_shape)]
         observed = completion.flat_mask(self.conditional, observed, batch, where)
         check(self.conditional, observed, order, where)
-        return x, context, observed
+        return x, observed, context, self._checked_order(order)
 
+    @program()
     def score_parts(
         self, x: Array, observed: Mask, context: Context, order: Order, **options: Any
     ) -> tuple[Array, Array]:

@@ -25,9 +25,8 @@ from jaxgen.core import Context, Key, Mask, Order, Shape, ShapeError, float_dtyp
 from jaxgen.functional import masks, support
 from jaxgen.functional.autoregressive import Emit
 from jaxgen.likelihoods import Likelihood
+from jaxgen.models.drawing import Draw
 
-# How a position's value is drawn from its parameters: (position, params) -> value.
-Draw = Callable[[Array, Array], Array]
 # What says whether completions by a network, of a mask, in an order, are exact, to a named method.
 Check = Callable[[Conditional, Mask, Order, str], None]
 
@@ -61,7 +60,7 @@ def is_exact(network: Conditional, observed: Mask, order: Array | np.ndarray | N
     They are where the observed positions may go first, are a beginning of the network's own order,
     or depend on none that are missing (in a Bayesian network, say).
     """
-    if _moves_observed(network, order):
+    if moves_observed(network, order):
         return True
     rows = np.asarray(observed).reshape(-1, network.num_positions)
     in_order = rows[:, network.own_order()]
@@ -98,7 +97,7 @@ def require_exact(
             a network in an order of its own, which cannot be looked at.
     """
     known = isinstance(observed, np.ndarray)
-    if not _moves_observed(network, order) and not (known and is_exact(network, observed, order)):
+    if not moves_observed(network, order) and not (known and is_exact(network, observed, order)):
         raise TypeError(
             f"{where}: {type(network).__name__} generates in an order of its own, and knows the "
             f"density of an observed part only if it depends on nothing that is missing (a "
@@ -142,8 +141,8 @@ def draw_missing(
         observed: boolean array ``(D,)``.
         context: array ``(*batch, *context_shape)`` for a conditional network.
         order: as in :meth:`Autoregressive.complete <jaxgen.models.Autoregressive.complete>`.
-        known: so many steps at the beginning are observed, see :func:`num_leading`; of the later
-            ones, those that are keep their values.
+        known: so many steps at the beginning are observed; of the later ones, those that are keep
+            their values.
     """
     order = observed_first(network, observed, order)
     positions = network.resolve_order(order)
@@ -158,33 +157,6 @@ def draw_missing(
     drawn = network.run(cache, emit, first, known)
     filled = jnp.concatenate([values[:known], drawn])
     return network.from_sequence(filled, positions, entries=entries)
-
-
-def fill_each(
-    fill: Callable[[Array, Array, Array, Context], Array],
-    key: Array,
-    x: Array,
-    observed: Mask,
-    context: Context,
-    num_samples: int,
-) -> Array:
-    """Events of one mask ``(D,)`` filled together, those with masks of their own side by side.
-
-    Args:
-        fill: ``(key, x, mask, context) -> (num_samples, *x.shape)``, for one mask.
-        key: random key.
-        x, observed, context: events, masks and contexts, of one batch shape.
-        num_samples: completions of each event.
-    """
-    mask = jnp.asarray(observed)
-    if mask.ndim == 1:
-        return fill(key, x, mask, context)
-    batch = mask.shape[:-1]
-    if math.prod(batch) == 0:
-        return jnp.zeros((num_samples, *x.shape), x.dtype)
-    keys = jax.random.split(key, math.prod(batch))
-    drawn = jax.vmap(fill, out_axes=1)(keys, *one_by_one(batch, x, mask, context))
-    return drawn.reshape(num_samples, *x.shape)
 
 
 def keep_observed(
@@ -300,31 +272,19 @@ def _entries(network: Conditional, likelihood: Likelihood) -> int:
     return len(likelihood.position_shape(network.position_shape))
 
 
-def num_leading(
-    network: Conditional, observed: Mask, order: Array | np.ndarray | None = None
-) -> int:
-    """How many steps at the beginning are observed in every event; 0 under a trace."""
-    if not isinstance(observed, np.ndarray):
-        return 0
-    rows = observed.reshape(-1, network.num_positions)
-    if not _moves_observed(network, order):
-        rows = np.cumprod(rows[:, network.own_order()], axis=1)
-    return int(rows.sum(1).min(initial=network.num_positions))
-
-
 def one_by_one(batch: Shape, *each: Any) -> tuple:
     """Events, masks and contexts ``(*batch, ...)`` with one batch axis, to be mapped over."""
     size = math.prod(batch)
     return jax.tree.map(lambda a: a.reshape(size, *a.shape[len(batch) :]), each)
 
 
-def _moves_observed(network: Conditional, order: Array | np.ndarray | None) -> bool:
+def moves_observed(network: Conditional, order: Array | np.ndarray | None) -> bool:
     """Whether what is observed may go first."""
     return not network.fixed_order and (order is not None or network.order_agnostic)
 
 
 def observed_first(network: Conditional, observed: Mask, order: Order) -> Array | None:
     """The order with what is observed, a mask ``(D,)``, moved to its front, where it may be."""
-    if not _moves_observed(network, order):
+    if not moves_observed(network, order):
         return order
     return masks.observed_first(network.resolve_order(order), jnp.asarray(observed))

@@ -35,6 +35,7 @@ from jaxgen.core import (
     checked_arguments,
     float_dtype,
     is_concrete,
+    program,
     spread,
     take_class,
 )
@@ -220,7 +221,11 @@ class VonMises(Density):
         shape = (*batch, *self.event_shape)
         concentration = jnp.exp(self.log_concentration[...]) / how.temperature**2
         location = jnp.broadcast_to(self.location[...], shape)
-        return circle.von_mises_sample(key, location, jnp.broadcast_to(concentration, shape))
+        return _angles(key, location, jnp.broadcast_to(concentration, shape))
+
+
+# Which proposes until all are accepted.
+_angles = program()(circle.von_mises_sample)
 
 
 class StudentT(Density):

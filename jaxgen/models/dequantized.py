@@ -8,7 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Context, Key, Shape, ShapeError, check_levels, checked_arguments, replace
+from jaxgen.core import (
+    Context,
+    Key,
+    Shape,
+    ShapeError,
+    check_levels,
+    checked_arguments,
+    program,
+    replace,
+)
 from jaxgen.functional import dequantization, support
 from jaxgen.models.base import Adapt, Model
 from jaxgen.models.checks import require_real
@@ -109,15 +118,20 @@ class Dequantized(Model):
         if num_samples < 1:
             raise ValueError(f"importance_log_prob: expected num_samples >= 1, got {num_samples}")
         x, context = self._events(x, context, "importance_log_prob")
+        check_levels(x, self.levels, "Dequantized.importance_log_prob")
+        return self._streamed(x, jax.random.split(key, num_samples), context)
+
+    @program()
+    def _streamed(self, x: Array, keys: Array, context: Context) -> Array:
+        """The estimate from a noise of each key."""
 
         def body(total: Array, sample_key: Array) -> tuple[Array, None]:
             both = jnp.stack([total, self.elbo(x, sample_key, context)])
             return support.logsumexp(both, 0), None
 
-        keys = jax.random.split(key, num_samples)
         first = self.elbo(x, keys[0], context)
         total, _ = jax.lax.scan(body, first, keys[1:])
-        return total - math.log(num_samples)
+        return total - math.log(len(keys))
 
     def sample(
         self, key: Array, num_samples: int, context: Context = None, **options: Any

@@ -1,30 +1,76 @@
-"""The noise of an autoregressive model's draws, of which every position has its own."""
+"""How an autoregressive model draws: by noise that every position has of its own, tempered."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxgen.conditionals.base import Conditional
 from jaxgen.core import Shape
 from jaxgen.likelihoods import Likelihood
+from jaxgen.models.checks import checked_number, checked_temperature
+
+# How a position's value is drawn from its parameters: (position, params) -> value.
+Draw = Callable[[Array, Array], Array]
+# A temperature and the share of a nucleus, by their names; none for draws as they are.
+Tempering = dict[str, float | Array]
 
 # Up to so many numbers, the noise of all steps is drawn before the first.
 _NOISE_AT_ONCE = 2**24
 
 
-def noise_of_positions(
-    likelihood: Likelihood, key: Array, shape: Shape, num_positions: int, copies: int
-) -> Callable[[Array], Array]:
-    """The noise of a position, a function of the key and of its number alone.
+def tempering_of(
+    temperature: float | Array, top_p: float | Array = 1.0, *, model: Any
+) -> Tempering:
+    """What is to be done to the draws of a model, checked where it can be.
+
+    Raises:
+        ValueError: for another temperature than a positive finite one, or a share beyond 1.
+    """
+    temperature = checked_temperature(temperature, model)
+    top_p = checked_number(top_p, lambda value: 0.0 < value <= 1.0, "0 < top_p <= 1", model)
+    tempering = {"temperature": temperature, "top_p": top_p}
+    as_it_is = all(isinstance(each, float) and each == 1.0 for each in tempering.values())
+    return {} if as_it_is else tempering
+
+
+def drawing(
+    network: Conditional,
+    likelihood: Likelihood,
+    key: Array,
+    batch: Shape,
+    tempering: Tempering,
+    *,
+    copies: int = 1,
+) -> Draw:
+    """How a position's value is drawn from its parameters: ``(position, params) -> value``.
 
     Args:
-        likelihood: whose noise it is.
-        key: the random key.
-        shape: of the values at a position, their batch included.
-        num_positions: how many positions there are.
+        network, likelihood: the model.
+        key: the random key; the noise of a position depends on it and the position alone.
+        batch: the batch shape of the values.
+        tempering: of the draws, see :func:`tempering_of`.
         copies: how many such draws are mapped side by side.
     """
+    position_shape = likelihood.position_shape(network.position_shape)
+    shape = (*batch, *position_shape)
+    noise = _noise_of_positions(likelihood, key, shape, network.num_positions, copies)
+
+    def draw(position: Array, params: Array) -> Array:
+        head, parts = likelihood.at(position), (params, noise(position), position_shape)
+        if not tempering:
+            return head.sample(*parts)
+        return head.draw(*parts, tempering["temperature"], tempering["top_p"])
+
+    return draw
+
+
+def _noise_of_positions(
+    likelihood: Likelihood, key: Array, shape: Shape, num_positions: int, copies: int
+) -> Callable[[Array], Array]:
+    """The noise of a position, of values of a shape: a function of the key and its number alone."""
     # Not the parameters' dtype, which may differ between one pass and many steps.
     dtype = jnp.result_type(float)
 

@@ -1,7 +1,6 @@
 """Ensembles over generation orders and connectivities."""
 
 import math
-from collections.abc import Callable
 from typing import Self
 
 import jax
@@ -9,15 +8,26 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Buffer, Context, Key, Mask, check_array, checked_arguments, replace
+from jaxgen.core import (
+    Buffer,
+    Context,
+    Key,
+    Mask,
+    Shape,
+    check_array,
+    checked_arguments,
+    is_concrete,
+    program,
+    replace,
+)
 from jaxgen.functional import support
 from jaxgen.models import completion
 from jaxgen.models.autoregressive import Autoregressive
 from jaxgen.models.base import Adapt, Model
+from jaxgen.models.drawing import Tempering, tempering_of
+from jaxgen.models.filling import filled_by_members, mapped, num_leading
 from jaxgen.models.order_agnostic import in_groups, one_step
-from jaxgen.models.weighting import equal, weighting_named
-
-_DRAWN_AT_ONCE = 32
+from jaxgen.models.weighting import Weighting, equal, weighting_named
 
 
 class Ensemble(Model):
@@ -99,16 +109,18 @@ class Ensemble(Model):
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         x, context = self._events(x, context, "log_prob")
         self.model.check_data(x)
+        return self._score(x, context, key)
 
+    @program()
+    def _score(self, x: Array, context: Context, key: Key) -> Array:
         def score(index: Array) -> Array:
             model, order = self._member(index)
             return model.log_prob(x, context, order=order, key=key)
 
-        return self._averaged(score)
+        return self._averaged(jax.lax.map(score, jnp.arange(self.num_members)))
 
-    def _averaged(self, score: Callable[[Array], Array]) -> Array:
-        """The mean in probability of what the members score."""
-        scores = jax.lax.map(score, jnp.arange(self.num_members))
+    def _averaged(self, scores: Array) -> Array:
+        """The mean in probability of what the members score, ``(K, *batch)``."""
         return support.logsumexp(scores, 0) - math.log(self.num_members)
 
     def elbo(
@@ -122,18 +134,7 @@ class Ensemble(Model):
         """
         x, context = self._events(x, context, "elbo")
         self.model.check_data(x)
-        if self.model.conditional.order_agnostic:
-            border = self.model.border
-            parts = (self.model.network, self.model.likelihood, border.inwards(x), key, context)
-            return one_step(*parts, dropout_key=dropout_key) + jnp.sum(border.log_volume())
-
-        def score(pick: Array, key: Key, x: Array, context: Context) -> Array:
-            model, order = self._member(pick)
-            return model.log_prob(x, context, order=order, key=key)
-
-        batch = x.shape[: x.ndim - len(self.event_shape)]
-        groups = (self.orders_per_batch, self.num_members)
-        return in_groups(score, batch, *groups, key, dropout_key, x, context)
+        return self._bound(x, None, key, context, dropout_key)
 
     def observed_elbo(
         self,
@@ -146,31 +147,38 @@ class Ensemble(Model):
     ) -> Array:
         """As :meth:`elbo`, of the observed part, which goes first in every order that is drawn."""
         x, context, mask = self._masked(x, observed, context, "observed_elbo")
+        return self._bound(x, mask, key, context, dropout_key)
+
+    @program()
+    def _bound(
+        self, x: Array, mask: Mask | None, key: Array, context: Context, dropout_key: Key
+    ) -> Array:
         if self.model.conditional.order_agnostic:
-            border, there = self.model.border, jnp.asarray(mask)
+            border, there = self.model.border, None if mask is None else jnp.asarray(mask)
             parts = (self.model.network, self.model.likelihood, border.inwards(x), key, context)
             estimate = one_step(*parts, there, dropout_key=dropout_key)
             volume = jnp.broadcast_to(border.log_volume(), self.grid_shape).reshape(-1)
-            return estimate + jnp.sum(jnp.where(there, volume, 0.0), axis=-1)
+            return estimate + jnp.sum(jnp.where(True if there is None else there, volume, 0.0), -1)
 
-        def score(pick: Array, key: Key, x: Array, context: Context, mask: Array) -> Array:
+        def score(pick: Array, key: Key, x: Array, context: Context, mask: Array | None) -> Array:
             model, order = self._member(pick)
+            if mask is None:
+                return model.log_prob(x, context, order=order, key=key)
             return model.score_parts(x, mask, context, order, key=key)[0]
 
         batch = x.shape[: x.ndim - len(self.event_shape)]
-        masks = jnp.broadcast_to(jnp.asarray(mask), (*batch, mask.shape[-1]))
+        masks = None if mask is None else jnp.broadcast_to(mask, (*batch, mask.shape[-1]))
         groups = (self.orders_per_batch, self.num_members)
         return in_groups(score, batch, *groups, key, dropout_key, x, context, masks)
 
     def _masked(
-        self, x: Array, observed: Mask, context: Context, name: str
+        self, x: Array, observed: Mask, context: Context, name: str, *, whole: bool = False
     ) -> tuple[Array, Array | None, Mask]:
-        """The checked arguments of a method: of the events the observed part, and a mask of
-        positions."""
+        """The checked arguments: events, or their observed part, and a mask of positions."""
         x, context = self._events(x, context, name)
         network, batch = self.model.conditional, x.shape[: x.ndim - len(self.event_shape)]
         mask = completion.flat_mask(network, observed, batch, f"Ensemble.{name}")
-        x = completion.hide_missing(self.event_shape, network, x, mask)
+        x = x if whole else completion.hide_missing(self.event_shape, network, x, mask)
         self.model.check_data(x)
         return x, context, mask
 
@@ -183,7 +191,8 @@ class Ensemble(Model):
         context: Context = None,
         *,
         weighting: str = "equal",
-        **tempering: float | Array,
+        temperature: float | Array = 1.0,
+        top_p: float | Array = 1.0,
     ) -> Array:
         """As :meth:`Autoregressive.complete`, each completion in an order of its own.
 
@@ -197,33 +206,31 @@ class Ensemble(Model):
         """
         weigh = weighting_named(weighting)
         x, context, mask = self._masked(x, observed, context, "complete")
-        batch = x.shape[: x.ndim - len(self.event_shape)]
+        tempering = tempering_of(temperature, top_p, model=self)
+        known = num_leading(self.model.conditional, mask, self.orders[...], few=is_concrete(x))
+        return self._filled(key, x, mask, num_samples, known, context, weigh, tempering)
+
+    @program("num_samples", "known", "weigh")
+    def _filled(
+        self,
+        key: Array,
+        x: Array,
+        mask: Mask,
+        num_samples: int,
+        known: int,
+        context: Context,
+        weigh: Weighting,
+        tempering: Tempering,
+    ) -> Array:
         order_key, sample_key = jax.random.split(key)
-
-        def fill(key: Array, picks: Array, x: Array, observed: Mask, context: Context) -> Array:
-            def one(key: Array, pick: Array) -> Array:
-                model, order = self._member(pick)
-                return model.complete(key, x, observed, 1, context, order=order, **tempering)[0]
-
-            return self._mapped(one, jax.random.split(key, num_samples), picks)
-
         if weigh is equal:
             picks = jax.random.randint(order_key, (num_samples,), 0, self.num_members)
-            return fill(sample_key, picks, x, observed, context)
-        weights = weigh(self._parts(x, mask, context)[0]).reshape(self.num_members, -1)
-        rows = weights.shape[1]
-        picks = jax.random.categorical(order_key, weights.T[:, None], shape=(rows, num_samples))
-        # A mask that all events share stays as it is: a constant one saves steps.
-        own = mask.ndim > 1
-        masks = jnp.asarray(observed) if own else None
-        flat = completion.one_by_one(batch, x, masks, context)
-
-        def event(each: tuple) -> Array:
-            key, picks, x, mask, context = each
-            return fill(key, picks, x, mask if own else observed, context)
-
-        drawn = jax.lax.map(event, (jax.random.split(sample_key, rows), picks, *flat))
-        return jnp.moveaxis(drawn, 0, 1).reshape(num_samples, *x.shape)
+        else:
+            weights = weigh(self._parts(x, mask, context)[0]).reshape(self.num_members, -1)
+            shape = (weights.shape[1], num_samples)
+            picks = jax.random.categorical(order_key, weights.T[:, None], shape=shape)
+        parts = (self._member, picks, sample_key, x, mask, known, context, tempering)
+        return filled_by_members(*parts)
 
     def conditional_log_prob(
         self, x: Array, observed: Mask, context: Context = None, *, weighting: str = "equal"
@@ -267,11 +274,7 @@ class Ensemble(Model):
         -1.3863
         """
         weigh = weighting_named(weighting)
-        x, context = self._events(x, context, "conditional_log_prob")
-        batch = x.shape[: x.ndim - len(self.event_shape)]
-        where = "Ensemble.conditional_log_prob"
-        mask = completion.flat_mask(self.model.conditional, observed, batch, where)
-        self.model.check_data(x)
+        x, context, mask = self._masked(x, observed, context, "conditional_log_prob", whole=True)
         seen, missing = self._parts(x, mask, context)
         weights = weigh(seen)
         total = support.logsumexp(weights + missing, 0)
@@ -282,9 +285,9 @@ class Ensemble(Model):
     def observed_log_prob(self, x: Array, observed: Mask, context: Context = None) -> Array:
         """As :meth:`Autoregressive.observed_log_prob`, averaged in probability over the orders."""
         x, context, mask = self._masked(x, observed, context, "observed_log_prob")
-        seen, _ = self._parts(x, mask, context)
-        return support.logsumexp(seen, 0) - math.log(self.num_members)
+        return self._averaged(self._parts(x, mask, context)[0])
 
+    @program()
     def _parts(self, x: Array, mask: Mask, context: Context) -> tuple[Array, Array]:
         """What every member scores of the observed part, and of the missing one given it.
 
@@ -309,7 +312,8 @@ class Ensemble(Model):
         context: Context = None,
         *,
         method: str = "auto",
-        **tempering: float | Array,
+        temperature: float | Array = 1.0,
+        top_p: float | Array = 1.0,
     ) -> Array:
         """As :meth:`Autoregressive.sample`, each sample in an order of its own.
 
@@ -317,6 +321,13 @@ class Ensemble(Model):
         """
         batch = self._sample_batch(num_samples, context)
         context = self._context(context, batch, "Ensemble.sample")
+        tempering = tempering_of(temperature, top_p, model=self)
+        return self._generated(key, batch, context, method, tempering)
+
+    @program("batch", "method")
+    def _generated(
+        self, key: Array, batch: Shape, context: Context, method: str, tempering: Tempering
+    ) -> Array:
         order_key, sample_key = jax.random.split(key)
         rows = math.prod(batch)
         picks = jax.random.randint(order_key, (rows,), 0, self.num_members)
@@ -326,14 +337,8 @@ class Ensemble(Model):
             model, order = self._member(pick)
             return model.sample(key, 1, context, order=order, method=method, **tempering)[0]
 
-        x = self._mapped(one, jax.random.split(sample_key, rows), picks, flat)
+        x = mapped(one, jax.random.split(sample_key, rows), picks, flat)
         return x.reshape(*batch, *self.event_shape)
-
-    @staticmethod
-    def _mapped(one: Callable[..., Array], *each: Array | None) -> Array:
-        """Draws in orders of their own. Some networks make weights for each order: of so many draws
-        at once as may be held."""
-        return jax.lax.map(lambda arguments: one(*arguments), each, batch_size=_DRAWN_AT_ONCE)
 
     def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
         return replace(self, model=self.model.standardize(x, context))

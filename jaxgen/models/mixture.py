@@ -10,7 +10,16 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.normalisation import Standardize
-from jaxgen.core import Context, Key, Shape, adapt_once, checked_arguments, float_dtype, replace
+from jaxgen.core import (
+    Context,
+    Key,
+    Shape,
+    adapt_once,
+    checked_arguments,
+    float_dtype,
+    program,
+    replace,
+)
 from jaxgen.functional import support
 from jaxgen.likelihoods import Likelihood
 from jaxgen.models.base import Model, Sampling
@@ -63,6 +72,11 @@ class Mixture(Model):
         log_det = jnp.zeros(())
         if self.units is not None:
             x, log_det = self.units.inverse_and_log_det(x)
+        return support.restrict(self._mixed(x) + log_det, inside)
+
+    @program()
+    def _mixed(self, x: Array) -> Array:
+        """``log p(x)`` of events in the units of the components."""
 
         def component(params: Array) -> Array:
             each = self.likelihood.log_prob(
@@ -73,8 +87,7 @@ class Mixture(Model):
         weights = jax.nn.log_softmax(self.logits[...].astype(float_dtype(self.logits.dtype)))
         # One component after the other: their parameters are spread over all events.
         scores = jax.lax.map(component, self.params[...])
-        total = support.logsumexp(jnp.moveaxis(scores, 0, -1) + weights, -1)
-        return support.restrict(total + log_det, inside)
+        return support.logsumexp(jnp.moveaxis(scores, 0, -1) + weights, -1)
 
     def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
         if x is None or self.units is None:

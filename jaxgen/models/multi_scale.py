@@ -7,11 +7,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Context, Key, Shape, ShapeError, checked_arguments, replace, split_key
+from jaxgen.core import (
+    Context,
+    Key,
+    Shape,
+    ShapeError,
+    checked_arguments,
+    program,
+    replace,
+    split_key,
+)
 from jaxgen.functional import support
 from jaxgen.models import completion
 from jaxgen.models.autoregressive import Autoregressive
 from jaxgen.models.base import Adapt, Model, Sampling
+from jaxgen.models.drawing import Tempering, drawing, tempering_of
 from jaxgen.models.embedded import Embedded
 
 
@@ -109,24 +119,36 @@ class MultiScale(Model):
         small_key, network_key, key = split_key(key, 3)
         small = self.subsample(x)
         log_prob = self.small.log_prob(small, key=small_key)
+        self._network.likelihood.check(x)
+        return support.flat(log_prob + self._score_rest(x, small, network_key, key))
+
+    @program()
+    def _score_rest(self, x: Array, small: Array, network_key: Key, key: Key) -> Array:
         model, context, observed = self._rest(small, network_key)
-        model.likelihood.check(x)
         u, volume = model.border.inwards(x), model.border.log_volume()
         parts = (model.network, model.likelihood, u, observed, context, None, volume)
-        return support.flat(log_prob + completion.score_missing(*parts, key=key))
+        return completion.score_missing(*parts, key=key)
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         small_key, key = jax.random.split(key)
         small = self.small.sample(
             small_key, batch[0], method=how.method, temperature=how.temperature
         )
+        tempering = tempering_of(how.temperature, model=self)
+        return self._draw_rest(key, small, batch, how.method, tempering)
+
+    @program("batch", "method")
+    def _draw_rest(
+        self, key: Array, small: Array, batch: Shape, method: str, tempering: Tempering
+    ) -> Array:
         model, context, observed = self._rest(small)
         known = jnp.zeros((*batch, *self.event_shape), small.dtype)
         known = known.at[..., :: self.factor, :: self.factor, :].set(small)
-        network, draw = model.network, model.drawing(key, batch, how.temperature)
+        network = model.network
+        draw = drawing(network, model.likelihood, key, batch, tempering)
         u, order = model.border.inwards(known), network.resolve_order(None)
         emit, _ = completion.keep_observed(network, model.likelihood, draw, u, observed, order)
-        drawn = model.border.outwards(network.generate(emit, batch, context, method=how.method))
+        drawn = model.border.outwards(network.generate(emit, batch, context, method=method))
         return jnp.where(completion.of_entries(self.event_shape, network, observed), known, drawn)
 
     def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, ShapeError, checked_arguments, split_key
+from jaxgen.core import Context, Key, ShapeError, checked_arguments, program, split_key
 from jaxgen.networks.blocks import (
     concat_elu,
     conv,
@@ -156,6 +156,7 @@ class GatedResNet(nnx.Module):
         self.last = conv(2 * width, out_features, 3, zero=True, rngs=rngs)
         self.context_shape = shape_of_context(context_features, context_grid)
 
+    @program()
     def __call__(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """``(*batch, height, width, in_features)`` to the same with ``out_features``."""
         if self.positions is not None and x.shape[-3:-1] != self.positions.shape[:2]:

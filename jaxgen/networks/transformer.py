@@ -17,7 +17,15 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Key, Shape, ShapeError, checked_arguments, float_dtype, split_key
+from jaxgen.core import (
+    Key,
+    Shape,
+    ShapeError,
+    checked_arguments,
+    float_dtype,
+    program,
+    split_key,
+)
 from jaxgen.networks.blocks import dropout
 
 # What a masked score becomes: its exponential is exactly 0 beside any score that occurs, and it is
@@ -138,6 +146,7 @@ class TransformerBlock(nnx.Module):
         hidden = jax.nn.gelu(self.up(self.norm_mlp(h)))
         return h + dropout(self.down(hidden), self.dropout, second)
 
+    @program()
     def __call__(
         self, h: Array, mask: Array | None = None, angles: Angles = None, *, key: Key = None
     ) -> Array:

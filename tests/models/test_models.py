@@ -202,7 +202,7 @@ def test_noise_of_all_steps_at_once_is_the_noise_of_each(levels, monkeypatch, x6
     masks = np.arange(6) < np.array([[1], [2], [4]])  # each a beginning
     drawn = []
     for most in (2**24, 0):
-        monkeypatch.setattr("jaxgen.models.noise._NOISE_AT_ONCE", most)
+        monkeypatch.setattr("jaxgen.models.drawing._NOISE_AT_ONCE", most)
         both = jax.jit(lambda model: (model.sample(key, 20), model.complete(key, x, masks, 7)))
         drawn.append(both(model))
     for at_once, by_steps in zip(*drawn, strict=True):

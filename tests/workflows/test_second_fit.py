@@ -22,20 +22,6 @@ SETTINGS = TrainSettings(steps=3, batch_size=4, learning_rate=0.01, steps_per_di
 X = np.random.default_rng(0).normal(size=(12, 2)).astype(np.float32)
 
 
-@pytest.fixture
-def compilations():
-    """The seconds that XLA spent on each program since the list was last cleared."""
-    seconds = []
-
-    def listen(event, duration, **_):
-        if event == "/jax/core/compile/backend_compile_duration":
-            seconds.append(duration)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    yield seconds
-    jax.monitoring.unregister_event_duration_listener(listen)
-
-
 def trained(model, x=X, valid=None, **options):
     settings = dataclasses.replace(SETTINGS, **options.pop("settings", {}))
     return fit(model, x, valid, settings, progress=False, **options)
