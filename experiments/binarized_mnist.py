@@ -11,8 +11,8 @@ holes in the test images; the log-likelihood of the missing part given the rest 
 =================  ==============  =========================================  ======================
 variant            result          published                                  cost
 =================  ==============  =========================================  ======================
-fvsbn              -97.76 ± 0.23   -97.45 (FVSBN)                             82 s
-made               -90.81 ± 0.23   -88.40 (8000 hidden units, one mask)       96 s
+fvsbn              -97.78 ± 0.23   -97.45 (FVSBN)                             82 s
+made               -90.68 ± 0.23   -88.40 (8000 hidden units, one mask)       96 s
 nade               -87.81 ± 0.23   -88.33 (500 hidden units)                  36.7 min
 gated_pixelcnn     -85.35 ± 0.20   none; -81.30 of the PixelCNN               23.9 min
 eonade             -84.72 ± 0.22   -85.10 (two layers of 500, 128 orders)     32 s of an H200
@@ -29,7 +29,7 @@ given the rest     top half  left half  centre square  random 75 %
 =================  ========  =========  =============  ===========
 eonade             -40.04    -37.35     -51.04         -54.05
 lmconv             -40.28    -37.21     -52.07         -71.82
-made               -47.05    -41.56     -56.96         -67.27
+made               -46.92    -41.47     -56.90         -67.19
 =================  ========  =========  =============  ===========
 
 EoNADE and the convolutions complete exactly: what is observed comes first in their orders (of
