@@ -17,6 +17,7 @@ SMALLEST = {
     "audio.py": ["--small", "--rounds", "1"],
     "compile.py": ["--rounds", "1", "--models", "maf"],
     "conditionals.py": ["--small", "--rounds", "1"],
+    "first_call.py": ["--models", "made"],
     "inversion.py": ["--small"],
     "maf.py": ["--rounds", "1"],
     "peers.py": ["--small"],

@@ -21,6 +21,7 @@ from jaxgen.core import (
     is_concrete,
     program,
     replace,
+    rngs_from,
     split_key,
     within,
 )
@@ -148,7 +149,7 @@ class Scan(Bijector):
         self, make_step: Callable[[nnx.Rngs], Bijector], num_steps: int, *, rngs: nnx.Rngs
     ):
         keys = jax.random.split(rngs.params(), num_steps)
-        steps = jax.vmap(lambda key: make_step(nnx.Rngs(key)))(keys)
+        steps = jax.vmap(lambda key: make_step(rngs_from(key)))(keys)
         if steps.side_shape("base") != steps.side_shape("data"):
             raise ShapeError(
                 f"Scan: a step must keep the event's shape, got {steps.side_shape('base')} -> "

@@ -26,7 +26,16 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Context, Key, Order, Shape, check_grid, checked_arguments, unstack
+from jaxgen.core import (
+    Context,
+    Key,
+    Order,
+    Shape,
+    check_grid,
+    checked_arguments,
+    rngs_from,
+    unstack,
+)
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache, rank_of
 from jaxgen.functional.windows import (
@@ -156,7 +165,7 @@ class LMConv(Conditional):
                 activation=activation,
                 context_features=context_features,
                 dropout=dropout,
-                rngs=nnx.Rngs(key),
+                rngs=rngs_from(key),
             )
 
         self.blocks = jax.vmap(block)(jax.random.split(rngs.params(), depth))

@@ -26,7 +26,16 @@ from jax import Array
 
 from jaxgen.conditionals.base import Conditional
 from jaxgen.conditionals.pixelcnn_layers import MaskedWindow, PixelBlock
-from jaxgen.core import Context, Key, Order, Shape, check_grid, checked_arguments, unstack
+from jaxgen.core import (
+    Context,
+    Key,
+    Order,
+    Shape,
+    check_grid,
+    checked_arguments,
+    rngs_from,
+    unstack,
+)
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache, Emit, incremental
 from jaxgen.functional.windows import Window, check_sizes, empty_rows, gather, position_rows
@@ -96,7 +105,7 @@ class PixelCNN(Conditional):
                 size=kernel_size,
                 context_features=context_features,
                 dropout=dropout,
-                rngs=nnx.Rngs(key),
+                rngs=rngs_from(key),
             )
 
         self.blocks = jax.vmap(block)(jax.random.split(rngs.params(), depth))

@@ -60,6 +60,7 @@ from jaxgen.core import (
     check_grid,
     checked_arguments,
     replace,
+    rngs_from,
 )
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.functional.windows import flat, pixels, position_rows, rectangle, with_previous
@@ -216,7 +217,7 @@ class PixelCNNPP(Conditional):
                 mirrored=mirrored,
                 context_features=context_features,
                 dropout=dropout,
-                rngs=nnx.Rngs(key),
+                rngs=rngs_from(key),
             )
 
         self.stage = Stage(layer, width, blocks=blocks, resolutions=resolutions, rngs=rngs)

@@ -46,7 +46,16 @@ from jaxgen.conditionals.pixelrnn_layers import (
     States,
     in_row,
 )
-from jaxgen.core import Context, Key, Order, Shape, ShapeError, check_grid, checked_arguments
+from jaxgen.core import (
+    Context,
+    Key,
+    Order,
+    Shape,
+    ShapeError,
+    check_grid,
+    checked_arguments,
+    rngs_from,
+)
 from jaxgen.functional import masks
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.functional.windows import causal, check_sizes, flat, position_rows
@@ -97,7 +106,7 @@ class _PixelRNN(Conditional):
         self.first = nnx.Linear(len(causal(first_size)) * entries, width, rngs=rngs)
 
         def layer(key: Array) -> LSTMLayer:
-            return self._layer(width, context_features, nnx.Rngs(key))
+            return self._layer(width, context_features, rngs_from(key))
 
         self.layers = jax.vmap(layer)(jax.random.split(rngs.params(), depth))
         self.mix = nnx.Linear(width, out_width, rngs=rngs)

@@ -10,6 +10,8 @@ from jaxgen.core.arguments import (
     shape_kind,
 )
 from jaxgen.core.arrays import check_array, check_finite, check_key, spread
+from jaxgen.core.construction import constructed
+from jaxgen.core.keys import rngs_from
 from jaxgen.core.programs import program
 from jaxgen.core.shapes import (
     METHODS,
@@ -88,6 +90,7 @@ __all__ = [
     "checked_arguments",
     "common_context",
     "compute_in",
+    "constructed",
     "describe",
     "described",
     "fill",
@@ -105,6 +108,7 @@ __all__ = [
     "read_as",
     "read_number",
     "replace",
+    "rngs_from",
     "shape_kind",
     "split_key",
     "spread",

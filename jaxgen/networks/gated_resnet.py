@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, ShapeError, checked_arguments, program, split_key
+from jaxgen.core import Context, Key, ShapeError, checked_arguments, program, rngs_from, split_key
 from jaxgen.networks.blocks import (
     concat_elu,
     conv,
@@ -142,7 +142,7 @@ class GatedResNet(nnx.Module):
 
         def block(key: Array) -> _Block:
             return _Block(
-                width, heads if attention else None, context_features, dropout, nnx.Rngs(key)
+                width, heads if attention else None, context_features, dropout, rngs_from(key)
             )
 
         self.first = conv(in_features, width, 3, rngs=rngs)

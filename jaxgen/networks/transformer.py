@@ -24,6 +24,7 @@ from jaxgen.core import (
     checked_arguments,
     float_dtype,
     program,
+    rngs_from,
     split_key,
 )
 from jaxgen.networks.blocks import dropout
@@ -181,7 +182,7 @@ class Transformer(nnx.Module):
     ):
         def block(key: Array) -> TransformerBlock:
             return TransformerBlock(
-                width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout, rngs=nnx.Rngs(key)
+                width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout, rngs=rngs_from(key)
             )
 
         self.blocks = jax.vmap(block)(jax.random.split(rngs.params(), depth))

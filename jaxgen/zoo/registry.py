@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from jaxgen.bijectors.bounded import bounds_of_entries
-from jaxgen.core import Shape, checked_arguments, described, replace, unknown
+from jaxgen.core import Shape, checked_arguments, constructed, described, replace, unknown
 from jaxgen.models import Model
 from jaxgen.zoo.arguments import NEEDS, explained
 
@@ -39,8 +39,19 @@ def constructor(function: C) -> C:
         event_shape = args[0] if args else kwargs.get("event_shape")
         if event_shape is not None and "bounds" in kwargs:  # before anything is built
             bounds_of_entries(kwargs["bounds"], event_shape[-1])
+
+        def check(model: Model) -> None:
+            if (size := sum(leaf.size for leaf in jax.tree.leaves(model))) > _MOST_PARAMETERS:
+                raise ValueError(
+                    f"{function.__name__}: expected a model that memory can hold, got {size:.1e} "
+                    f"parameters by {_listed(args, kwargs)}"
+                )
+
+        def build(rngs: nnx.Rngs) -> Model:
+            return function(*args, **{**kwargs, "rngs": rngs})
+
         try:
-            model = function(*args, **kwargs)
+            model = constructed(build, kwargs["rngs"], check)
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
             if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
                 raise
@@ -48,12 +59,6 @@ def constructor(function: C) -> C:
                 f"{function.__name__}: expected a model that memory can hold, got "
                 f"{_listed(args, kwargs)}: {error}"
             ) from error
-        # Where JAX allocates them later, it would say so where the model is used.
-        if (size := sum(leaf.size for leaf in jax.tree.leaves(model))) > _MOST_PARAMETERS:
-            raise ValueError(
-                f"{function.__name__}: expected a model that memory can hold, got {size:.1e} "
-                f"parameters by {_listed(args, kwargs)}"
-            )
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
         return _with_origin(model, function.__name__, dict(given.arguments))
