@@ -810,7 +810,14 @@ MODELS: dict[str, Example] = {
     ),
     "glow dense, context": Example(
         lambda r: zoo.glow(
-            (2, 2, 1), levels=1, steps=2, width=4, lu=False, context_features=2, rngs=r
+            (2, 2, 1),
+            levels=1,
+            steps=2,
+            width=4,
+            residual=True,
+            lu=False,
+            context_features=2,
+            rngs=r,
         ),
         (2, 2, 1),
         options=FEW,

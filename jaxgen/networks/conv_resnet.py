@@ -1,4 +1,6 @@
-"""A residual convolutional network for images."""
+"""Convolutional networks for images, residual or plain."""
+
+from functools import partial
 
 from flax import nnx
 from jax import Array
@@ -17,14 +19,16 @@ from jaxgen.networks.blocks import (
 class ConvResNet(nnx.Module):
     """A ``k x k`` convolution, residual blocks of one convolution each, and a zero convolution.
 
-    Every block is ``h + conv(dropout(act(h)))`` (pre-activation, He et al. 2016), so with one block
-    it is the size of Glow's three-layer network.
+    Every block is ``h + conv(dropout(act(h)))`` (pre-activation, He et al. 2016). Without the sums,
+    and with one block of size 1, it is Glow's network of three layers.
 
     Args:
         in_features, out_features: channels.
         width: channels inside.
         num_blocks: residual blocks.
-        kernel_size: ``k``, for every convolution.
+        kernel_size: ``k``, of the first convolution and the last.
+        block_size: of the blocks' convolutions; ``k`` if None.
+        residual: False for plain layers, whose inputs are not added to their outputs.
         activation: see :class:`~jaxgen.networks.MLP`.
         context_features: the channels of a context; it is projected and added.
         context_grid: ``(height, width)`` of a context that is an image, like the input; None for a
@@ -49,6 +53,8 @@ class ConvResNet(nnx.Module):
         width: int = 64,
         num_blocks: int = 2,
         kernel_size: int = 3,
+        block_size: int | None = None,
+        residual: bool = True,
         activation: str = "relu",
         context_features: int | None = None,
         context_grid: tuple[int, int] | None = None,
@@ -58,19 +64,12 @@ class ConvResNet(nnx.Module):
     ):
         check_activation(activation)
 
-        def layer(in_features: int, out_features: int, zero: bool = False) -> nnx.Module:
-            return conv(
-                in_features,
-                out_features,
-                kernel_size,
-                zero=zero,
-                weight_norm=weight_norm,
-                rngs=rngs,
-            )
-
-        self.first = layer(in_features, width)
-        self.blocks = nnx.List(layer(width, width) for _ in range(num_blocks))
-        self.last = layer(width, out_features, zero=True)
+        layer = partial(conv, weight_norm=weight_norm, rngs=rngs)
+        size = kernel_size if block_size is None else block_size
+        self.first = layer(in_features, width, kernel_size)
+        self.blocks = nnx.List(layer(width, width, size) for _ in range(num_blocks))
+        self.last = layer(width, out_features, kernel_size, zero=True)
+        self.residual = residual
         self.activation = activation
         self.dropout = dropout
         self.context_shape = shape_of_context(context_features, context_grid)
@@ -86,5 +85,6 @@ class ConvResNet(nnx.Module):
             h = h + spread_context(self.project(context), self.context_shape)
         keys = split_key(key, len(self.blocks))
         for block, block_key in zip(self.blocks, keys, strict=True):
-            h = h + block(dropout(act(h), self.dropout, block_key))
+            new = block(dropout(act(h), self.dropout, block_key))
+            h = h + new if self.residual else new
         return self.last(act(h))

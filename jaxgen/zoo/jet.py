@@ -45,7 +45,7 @@ from jaxgen.zoo.registry import constructor, refuse_ignored
 def jet(
     event_shape: Shape,
     *,
-    patch: int = 4,
+    patch: int | None = None,
     couplings: int = 32,
     channel_couplings: int = 4,
     pattern: str = "checkerboard",
@@ -62,7 +62,8 @@ def jet(
 
     Args:
         event_shape: ``(height, width, channels)``.
-        patch: the side of a patch, which divides height and width.
+        patch: the side of a patch, which divides height and width; None for 4, or 2 where that
+            would leave patches which have no halves.
         couplings: how many in all. Seen from the data, cycles of ``channel_couplings`` couplings of
             channels and one of tokens repeat until there are so many: 32 are six cycles and two
             couplings of channels.
@@ -87,6 +88,8 @@ def jet(
     event_shape = check_event(event_shape, (3,), "jet", advice)
     if couplings <= channel_couplings:
         refuse_ignored("jet", "without couplings of tokens", pattern=pattern)
+    if patch is None:
+        patch = 4 if all(side % 8 == 0 for side in event_shape[:2]) else 2
     squeeze = Squeeze(event_shape, patch)
     shape = squeeze.base_shape
     if channel_couplings and shape[-1] < 2:

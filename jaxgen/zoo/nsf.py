@@ -34,7 +34,7 @@ from jaxgen.models import Flow
 from jaxgen.models.flow import flow_on
 from jaxgen.networks import ConvResNet, ResidualMLP
 from jaxgen.transforms import RationalQuadraticSpline
-from jaxgen.zoo.glow import multi_scale
+from jaxgen.zoo.glow import fitting_levels, multi_scale
 from jaxgen.zoo.registry import constructor, refuse_ignored
 
 _STRUCTURES = ("coupling", "autoregressive")
@@ -51,7 +51,7 @@ def nsf(
     width: int = 256,
     blocks: int = 2,
     hidden: Sequence[int] = (256, 256),
-    levels: int = 3,
+    levels: int | None = None,
     dropout: float = 0.0,
     bounds: Bounds = None,
     alpha: float = 0.05,
@@ -69,7 +69,8 @@ def nsf(
         bound: the splines live on ``[-bound, bound]``, with linear tails.
         width, blocks: of the couplings' residual networks.
         hidden: widths of the hidden layers of each MADE (autoregressive).
-        levels: scales (images); the sides must be divisible by ``2 ** levels``.
+        levels: scales (images); the sides must be divisible by ``2 ** levels``. None for three, or
+            as many as they can be halved.
 
     Raises:
         ValueError: for an unknown structure, or an argument that the other one takes.
@@ -94,6 +95,7 @@ def nsf(
     common: dict[str, Any] = {"dropout": dropout, "context_features": context_features}
     if structure == "coupling" and len(event_shape) == 3:
         resnet = partial(ConvResNet, width=width, num_blocks=blocks, **common)
+        levels = fitting_levels(event_shape) if levels is None else levels
         scales = multi_scale(event_shape, resnet, spline, levels=levels, steps=steps, rngs=rngs)
         return flow_on(event_shape, [scales], bounds, alpha)
     vector = (math.prod(event_shape),)
