@@ -19,6 +19,7 @@ from jaxgen.core import (
     replace,
     unknown,
 )
+from jaxgen.functional.convolution import convolve
 
 Activation = Callable[[Array], Array]
 
@@ -204,21 +205,7 @@ def spread_context(context: Array, shape: Shape) -> Array:
 
 
 def _convolve(x: Array, kernel: Array, strides: Any, padding: Any, **options: Any) -> Array:
-    """A stride-1 convolution by the faster of two ways on this backend.
-
-    On a CPU, XLA's convolution inside ``lax.scan`` is several times slower than gathering the
-    window's shifts and multiplying by one matrix.
-    """
+    """A stride-1 convolution, on a CPU by matrix products, elsewhere by XLA's own."""
     if jax.default_backend() != "cpu":
         return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
-    height, width, _, features = kernel.shape
-    if (height, width) == (1, 1):
-        return x @ kernel[0, 0]
-    top, left = (height - 1) // 2, (width - 1) // 2
-    padded = jnp.pad(x, ((0, 0), (top, height - 1 - top), (left, width - 1 - left), (0, 0)))
-    shifts = [
-        padded[:, i : i + x.shape[1], j : j + x.shape[2]]
-        for i in range(height)
-        for j in range(width)
-    ]
-    return jnp.concatenate(shifts, axis=-1) @ kernel.reshape(-1, features)
+    return convolve(x, kernel)
