@@ -17,6 +17,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _warn
         try:
+            if not vars(options).get("no_cache", True):
+                from jaxgen.runs import keep_programs
+
+                keep_programs()
             return options.run(options)
         except (ValueError, OSError, FloatingPointError) as error:
             print(f"jaxgen: {_said(error, options)}", file=sys.stderr)
@@ -148,6 +152,13 @@ def _parser() -> argparse.ArgumentParser:
     complete.add_argument("--seed", type=int, default=0)
     _add_file(complete)
     complete.set_defaults(run=_complete)
+
+    for command in (train, evaluate, sample, interpolate, complete):
+        command.add_argument(
+            "--no-cache",
+            action="store_true",
+            help="compile anew, and keep nothing of it in the cache folder (JAXGEN_CACHE)",
+        )
 
     listing = commands.add_parser(
         "list", help="list models, data sets, and recipes in ./experiments"

@@ -37,6 +37,7 @@ def _compile_with(flag):
 
 
 def pytest_configure(config):
+    os.environ["JAXGEN_CACHE"] = ""  # no test takes a program from another run
     # The tests are small programs and many, whose cost is compiling. What runs in a process of its
     # own (the notebooks, resuming) is compiled as for a user, unless it asks for less as well.
     jax.config.update("jax_disable_most_optimizations", True)

@@ -1,5 +1,6 @@
 """Floor 8: recipes, experiment files and run directories."""
 
+from jaxgen.runs.cache import keep_programs
 from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import interpolate_run, joined, sample, sample_text
 from jaxgen.runs.files import ExperimentFile, load_recipe
@@ -18,6 +19,7 @@ __all__ = [
     "evaluate_run",
     "interpolate_run",
     "joined",
+    "keep_programs",
     "load",
     "load_recipe",
     "sample",
