@@ -26,6 +26,14 @@ MODELS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def optimized_alone(optimized):
+    """A program that is kept from a test without optimizations rounds otherwise."""
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
 def by_jax(build, rngs, check=None):
     return build(rngs)
 
@@ -39,7 +47,7 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_is_what_jax_builds_to_the_bit(name, monkeypatch, optimized):
+def test_a_model_is_what_jax_builds_to_the_bit(name, monkeypatch):
     rngs, others = nnx.Rngs(7), nnx.Rngs(7)
     found = MODELS[name](rngs)
     monkeypatch.setattr(registry, "constructed", by_jax)
@@ -67,13 +75,13 @@ DRAWS = {
 
 
 @pytest.mark.parametrize("name", DRAWS)
-def test_draws_are_those_of_jax(name, optimized):
+def test_draws_are_those_of_jax(name):
     draw = DRAWS[name]
     found = constructed(lambda rngs: draw(rngs.params()), nnx.Rngs(3))
     assert_same(found, draw(nnx.Rngs(3).params()))
 
 
-def test_draws_of_double_precision(x64, optimized):
+def test_draws_of_double_precision(x64):
     found = constructed(lambda rngs: jax.random.normal(rngs.params(), (5,)), nnx.Rngs(3))
     assert found.dtype == jnp.float64
     assert_same(found, jax.random.normal(nnx.Rngs(3).params(), (5,)))

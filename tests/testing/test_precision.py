@@ -122,7 +122,8 @@ def test_the_totals_are_those_of_the_whole_model(name):
         model = zoo.maf((2,), layers=2, hidden=(6,), context_features=1, rngs=rngs)
         x, context = X, np.array([[0.5], [-1.0], [2.0]], np.float32)
     else:
-        model = zoo.glow((2, 2, 1), levels=1, steps=1, width=3, bounds=(0.0, 1.0), rngs=rngs)
+        options = {"levels": 1, "steps": 1, "width": 3, "residual": True, "bounds": (0.0, 1.0)}
+        model = zoo.glow((2, 2, 1), **options, rngs=rngs)
         x = np.random.default_rng(0).uniform(size=(2, 2, 2, 1)).astype(np.float32)
     model = perturb(model, KEY)
     report = precision_report(model, x, context)
