@@ -85,6 +85,7 @@ class Ensemble(Model):
             model.conditional.resolve_order(order)
         self.model = model
         self.orders = Buffer(orders.astype(jnp.result_type(float)))
+        self.num_members = len(orders)  # K
         self.orders_per_batch = orders_per_batch
         self.connectivity_agnostic = connectivity_agnostic
         self._member(0)  # which refuses a network that cannot be wired anew
@@ -92,11 +93,6 @@ class Ensemble(Model):
         self.grid_shape = model.grid_shape
         self.context_shape = model.context_shape
         self.levels, self.discrete = model.levels, model.discrete
-
-    @property
-    def num_members(self) -> int:
-        """``K``."""
-        return self.orders.shape[0]
 
     def _member(self, index: Array | int) -> tuple[Autoregressive, Array]:
         """The model and the order of the member with this number, which may be traced."""
@@ -154,11 +150,11 @@ class Ensemble(Model):
         self, x: Array, mask: Mask | None, key: Array, context: Context, dropout_key: Key
     ) -> Array:
         if self.model.conditional.order_agnostic:
-            border, there = self.model.border, None if mask is None else jnp.asarray(mask)
+            border, there = self.model.border, jnp.asarray(True if mask is None else mask)
             parts = (self.model.network, self.model.likelihood, border.inwards(x), key, context)
             estimate = one_step(*parts, there, dropout_key=dropout_key)
             volume = jnp.broadcast_to(border.log_volume(), self.grid_shape).reshape(-1)
-            return estimate + jnp.sum(jnp.where(True if there is None else there, volume, 0.0), -1)
+            return estimate + jnp.sum(jnp.where(there, volume, 0.0), axis=-1)
 
         def score(pick: Array, key: Key, x: Array, context: Context, mask: Array | None) -> Array:
             model, order = self._member(pick)
