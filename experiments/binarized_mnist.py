@@ -13,7 +13,7 @@ variant            result          published                                  co
 =================  ==============  =========================================  ======================
 fvsbn              -97.78 ± 0.23   -97.45 (FVSBN)                             82 s
 made               -90.68 ± 0.23   -88.40 (8000 hidden units, one mask)       96 s
-nade               -87.81 ± 0.23   -88.33 (500 hidden units)                  36.7 min
+nade               -87.46 ± 0.23   -88.33 (500 hidden units)                  36.7 min
 gated_pixelcnn     -84.77 ± 0.20   none; -81.30 of the PixelCNN               23.9 min
 eonade             -84.72 ± 0.22   -85.10 (two layers of 500, 128 orders)     32 s of an H200
 pixelcnn           -83.98 ± 0.20   -81.30 (PixelCNN)                          58.5 min
