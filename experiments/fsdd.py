@@ -10,7 +10,7 @@ published for this data set. Costs are of training on two CPU cores, beside othe
 
 =======  ===========  ================
 markov   5.11 ± 0.07  at most 43 s
-wavenet  4.03 ± 0.06  at most 39.1 min
+wavenet  4.02 ± 0.06  at most 39.1 min
 =======  ===========  ================
 
 The Markov chain is the baseline, homogeneous and without the digit. Its table of 257^2 pasts (256
