@@ -2,7 +2,7 @@
 
 The generator is Threefry-2x32 with twenty rounds (Salmon et al. 2011): the bits of a key at a
 place are a function of the two alone. So one program draws a piece of any array, and what a few
-keys need, NumPy computes at once. The numbers are those of :mod:`jax.random`, to the bit.
+keys need, NumPy computes at once. The bits are those of :mod:`jax.random`.
 """
 
 import concurrent.futures

@@ -227,21 +227,7 @@ class Autoregressive(Model):
         self.check_data(x)
         known = num_leading(network, observed, order, few=is_concrete(x))
         tempering = tempering_of(temperature, top_p, model=self)
-        return self._filled(key, x, observed, num_samples, known, context, order, tempering)
-
-    @program("num_samples", "known")
-    def _filled(
-        self,
-        key: Array,
-        x: Array,
-        observed: Mask,
-        num_samples: int,
-        known: int,
-        context: Context,
-        order: Order,
-        tempering: Tempering,
-    ) -> Array:
-        parts = (self.network, self.likelihood, key, x, observed, num_samples, known)
+        parts = (network, self.likelihood, key, x, observed, num_samples, known)
         return filled(*parts, context, order, tempering)
 
     def conditional_log_prob(

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Context, Mask, Order
+from jaxgen.core import Context, Mask, Order, program
 from jaxgen.likelihoods import Likelihood
 from jaxgen.models import completion
 from jaxgen.models.border import Bordered
@@ -21,6 +21,7 @@ _STARTS = 4
 _DRAWN_AT_ONCE = 32
 
 
+@program("num_samples", "known")
 def filled(
     network: Bordered,
     likelihood: Likelihood,

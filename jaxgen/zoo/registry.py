@@ -50,6 +50,8 @@ def constructor(function: C) -> C:
         def build(rngs: nnx.Rngs) -> Model:
             return function(*args, **{**kwargs, "rngs": rngs})
 
+        if "rngs" not in kwargs:
+            return function(*args, **kwargs)  # which says what is missing
         try:
             model = constructed(build, kwargs["rngs"], check)
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
