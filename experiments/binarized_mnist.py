@@ -166,7 +166,7 @@ gated_pixelcnn = recipe(
 pixelcnn = recipe(
     "pixelcnn",
     "PixelCNN",
-    settings(16_000, 4000, 2000, weight_decay=0.01, **SMALL),
+    settings(24_000, 4000, 2000, weight_decay=0.01, **SMALL),
     levels=2,
     width=64,
     depth=7,
