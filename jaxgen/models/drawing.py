@@ -14,7 +14,8 @@ from jaxgen.models.checks import checked_number, checked_temperature
 
 # How a position's value is drawn from its parameters: (position, params) -> value.
 Draw = Callable[[Array, Array], Array]
-# A temperature and the share of a nucleus, by their names; none for draws as they are.
+# A temperature and the share of a nucleus, by their names, where they are not 1: in a program they
+# are traced, and of what is traced no head can tell that it is 1.
 Tempering = dict[str, float | Array]
 
 # Up to so many numbers, the noise of all steps is drawn before the first.
@@ -31,9 +32,8 @@ def tempering_of(
     """
     temperature = checked_temperature(temperature, model)
     top_p = checked_number(top_p, lambda value: 0.0 < value <= 1.0, "0 < top_p <= 1", model)
-    tempering = {"temperature": temperature, "top_p": top_p}
-    as_it_is = all(isinstance(each, float) and each == 1.0 for each in tempering.values())
-    return {} if as_it_is else tempering
+    both = {"temperature": temperature, "top_p": top_p}
+    return {name: each for name, each in both.items() if not isinstance(each, float) or each != 1.0}
 
 
 def drawing(
@@ -62,7 +62,7 @@ def drawing(
         head, parts = likelihood.at(position), (params, noise(position), position_shape)
         if not tempering:
             return head.sample(*parts)
-        return head.draw(*parts, tempering["temperature"], tempering["top_p"])
+        return head.draw(*parts, tempering.get("temperature", 1.0), tempering.get("top_p", 1.0))
 
     return draw
 

@@ -19,6 +19,7 @@ QUICK = (
     "flow iaf",
     "nice",
     "made binary",
+    "made normal",
     "recurrent",
     "mixture of bernoullis",
     "von mises",
@@ -42,7 +43,10 @@ def calls_of(model, example):
     def key():
         return jax.random.key(rng.integers(2**31))
 
-    calls = {"sample": lambda: model.sample(key(), 3, *given)}
+    calls = {
+        "sample": lambda: model.sample(key(), 3, *given),
+        "sample, hot": lambda: model.sample(key(), 3, *given, temperature=1.0 + rng.random()),
+    }
     if model.exactness == "exact":
         calls["log_prob"] = lambda: model.log_prob(x, *given)
         calls["sample_and_log_prob"] = lambda: model.sample_and_log_prob(key(), 3, *given)
@@ -61,6 +65,9 @@ def calls_of(model, example):
             return shown if model.conditions_exactly(shown) else half.reshape(model.grid_shape)
 
         calls["complete"] = lambda: model.complete(key(), x, mask(), 2, *given)
+        calls["complete, hot"] = lambda: model.complete(
+            key(), x, mask(), 2, *given, temperature=1.0 + rng.random()
+        )
         calls["conditional_log_prob"] = lambda: model.conditional_log_prob(x, mask(), *given)
         calls["observed_log_prob"] = lambda: model.observed_log_prob(x, mask(), *given)
     network = getattr(model, "conditional", None)
@@ -71,7 +78,6 @@ def calls_of(model, example):
 
         calls["log_prob in an order"] = lambda: model.log_prob(x, *given, order=order())
         calls["sample in an order"] = lambda: model.sample(key(), 3, *given, order=order())
-        calls["sample, hot"] = lambda: model.sample(key(), 3, *given, temperature=rng.uniform(1, 2))
     return calls
 
 
