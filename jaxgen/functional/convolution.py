@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from jax.sharding import AxisType
 
 _convolve_p = Primitive("convolve")
 
@@ -38,15 +39,35 @@ def convolve(x: Array, kernel: Array) -> Array:
     Returns:
         Array ``(n, height, width, new features)``.
 
+    Raises:
+        ValueError: for other ranks, numbers of features that differ, or an empty window.
+
     >>> convolve(jnp.ones((1, 2, 3, 1)), jnp.ones((3, 3, 1, 1)))[0, ..., 0].tolist()
     [[4.0, 6.0, 4.0], [4.0, 6.0, 4.0]]
     """
+    x, kernel = jnp.asarray(x), jnp.asarray(kernel)
+    if x.ndim != 4 or kernel.ndim != 4 or x.shape[3] != kernel.shape[2] or 0 in kernel.shape[:2]:
+        raise ValueError(
+            f"convolve: expected images (n, height, width, features) and a kernel (rows, columns, "
+            f"features, new features), got shapes {x.shape} and {kernel.shape}"
+        )
     rows, columns = kernel.shape[:2]
     if (rows, columns) == (1, 1):
         return x @ kernel[0, 0]
     dtype = jnp.result_type(x, kernel)
+    x, kernel = x.astype(dtype), kernel.astype(dtype)
     before = ((rows - 1) // 2, (columns - 1) // 2)
-    return _convolve_p.bind(x.astype(dtype), kernel.astype(dtype), before=before)
+    if _is_typed_by_mesh(x) or _is_typed_by_mesh(kernel):
+        return _products(x, kernel, before=before)
+    return _convolve_p.bind(x, kernel, before=before)
+
+
+def _is_typed_by_mesh(x: Array) -> bool:
+    """Whether its type says how it is spread over devices (``jax.shard_map``, explicit axes).
+
+    What comes of such types JAX knows for its own operations, and not for a primitive of ours.
+    """
+    return any(axis != AxisType.Auto for axis in jax.typeof(x).sharding.mesh.axis_types)
 
 
 def _gathered(x: Array, size: tuple[int, int], before: tuple[int, int]) -> list[Array]:

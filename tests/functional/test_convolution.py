@@ -1,11 +1,14 @@
 """The convolution of CPUs is XLA's, and so are its derivatives of any order and mode."""
 
+import functools
 import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from jaxgen.functional.convolution import convolve
 
@@ -84,3 +87,42 @@ def test_eager_calls_and_empty_batches():
     x, kernel = jnp.ones((2, 3, 3, 2)), jnp.ones((3, 3, 2, 1))
     np.testing.assert_array_equal(convolve(x, kernel), by_xla(x, kernel))
     assert convolve(x[:0], kernel).shape == (0, 3, 3, 1)
+
+
+@pytest.mark.parametrize(("features", "new"), [(2, 4), (4, 2)])
+def test_types_of_a_mesh(features, new):
+    """Images that are spread over devices and a kernel that all have, as in parallel training."""
+    x, kernel = jnp.ones((2, 3, 3, features)), jnp.ones((3, 3, features, new))
+
+    def gradients(convolve, x, kernel):
+        return jax.grad(lambda *at: jnp.sum(convolve(*at) ** 2), (0, 1))(x, kernel)
+
+    expected = gradients(by_xla, x, kernel)
+    mesh = jax.make_mesh((1,), ("devices",), axis_types=(AxisType.Auto,))
+    specs = (P("devices"), P())
+    each = functools.partial(gradients, convolve)
+    found = jax.jit(jax.shard_map(each, mesh=mesh, in_specs=specs, out_specs=specs))(x, kernel)
+    assert_close(found, expected)
+
+    explicit = jax.make_mesh((1,), ("devices",), axis_types=(AxisType.Explicit,))
+    spread = [
+        jax.device_put(each, NamedSharding(explicit, spec))
+        for each, spec in zip((x, kernel), specs, strict=True)
+    ]
+    assert_close(jax.jit(lambda *at: gradients(convolve, *at))(*spread), expected)
+
+
+MISTAKES = {
+    "an image alone": ((3, 3, 2), (3, 3, 2, 1)),
+    "a kernel of three axes": ((1, 3, 3, 2), (3, 2, 1)),
+    "other features": ((1, 3, 3, 2), (3, 3, 5, 1)),
+    "an empty window": ((1, 3, 3, 2), (0, 3, 2, 1)),
+    "a number": ((), (3, 3, 2, 1)),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes(name):
+    x, kernel = map(np.ones, MISTAKES[name])
+    with pytest.raises(ValueError, match=r"convolve: expected images .* got shapes"):
+        convolve(x, kernel)
