@@ -30,7 +30,8 @@ def checked_direction(
 ) -> Callable[..., tuple[Array, Array]]:
     """Wraps one of the two methods of a subclass with the checks that all share."""
     name = method.__name__
-    side, argument = ("base", "z") if name.startswith("forward") else ("data", "x")
+    forward = name.startswith("forward")
+    side, other, argument = ("base", "data", "z") if forward else ("data", "base", "x")
 
     @functools.wraps(method)
     def checked(
@@ -46,6 +47,13 @@ def checked_direction(
             check_key(options["key"], where)
         value, context = _of_one_dtype(jnp.asarray(value), context)
         result, log_det = method(self, value, context, **options)
+        shape = self.side_shape(other)
+        expected = value.shape if shape is None else (*batch, *shape)
+        if jnp.shape(result) != expected:
+            raise ShapeError(
+                f"{where}: expected it to return values of shape {expected}, got "
+                f"{jnp.shape(result)}"
+            )
         log_det = jnp.asarray(log_det)
         if log_det.shape not in (batch, ()):
             raise ShapeError(

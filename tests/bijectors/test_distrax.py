@@ -308,7 +308,7 @@ MISTAKES = {
     "a batch of bijectors": (
         lambda: from_distrax(distrax.ScalarAffine(jnp.ones((5, 3)))).forward(jnp.ones(3)),
         ShapeError,
-        "its log-determinant must be summed over the event",
+        r"return values of shape \(3,\), got \(5, 3\)",
     ),
 }
 

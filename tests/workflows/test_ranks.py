@@ -188,3 +188,23 @@ def test_where_the_two_sides_differ_in_rank():
 def test_a_chain_of_layers_of_several_ranks_is_refused(layers):
     with pytest.raises(ShapeError, match=r"takes events of shape .* event axes"):
         Chain(layers())
+
+
+class Flattening(Bijector):
+    """Returns an event of another shape than it says."""
+
+    event_ndims = 2
+
+    def forward_and_log_det(self, z, context=None):
+        return z.reshape(*z.shape[:-2], -1), jnp.zeros(())
+
+    def inverse_and_log_det(self, x, context=None):
+        return x.sum(-1), jnp.zeros(())
+
+
+def test_an_event_comes_back_in_the_shape_that_was_said():
+    value = jnp.ones((5, 2, 3))
+    with pytest.raises(ShapeError, match=r"Flattening.forward_.* \(5, 2, 3\), got \(5, 6\)"):
+        Flattening().forward(value)
+    with pytest.raises(ShapeError, match=r"Flattening.inverse_.* \(5, 2, 3\), got \(5, 2\)"):
+        Flow(Flattening(), StandardNormal((2, 3))).log_prob(value)
