@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import warnings
 from pathlib import Path
 
 import jax
@@ -18,11 +19,16 @@ def keep_programs(folder: str | Path | None = None) -> Path | None:
     told ``--no-cache``. What is in the folder can be deleted at any time.
 
     Args:
-        folder: where; by default what the environment variable ``JAXGEN_CACHE`` says (nothing, to
-            keep nothing), or ``jaxgen`` in ``XDG_CACHE_HOME`` or ``~/.cache``.
+        folder: where (``~`` is the home); by default what the environment variable
+            ``JAXGEN_CACHE`` says (nothing, to keep nothing), or ``jaxgen`` in ``XDG_CACHE_HOME`` or
+            ``~/.cache``.
 
     Returns:
         The folder; None if nothing is kept, or if what JAX was told already stays as it is.
+
+    Warns:
+        UserWarning: if the folder that was asked for cannot be made. Without the default one, as in
+            a home that cannot be written to, programs are compiled anew.
 
     >>> import tempfile
     >>> before = jax.config.jax_compilation_cache_dir
@@ -32,14 +38,15 @@ def keep_programs(folder: str | Path | None = None) -> Path | None:
     >>> kept is None or kept.parent == Path(folder)
     True
     """
-    if folder is None:
-        folder = os.environ.get("JAXGEN_CACHE", _default())
-    if not str(folder) or jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+    asked = os.environ.get("JAXGEN_CACHE") if folder is None else str(folder)
+    if asked == "" or jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
         return None
-    path = Path(folder) / _machine()
     try:
+        path = (_default() if asked is None else Path(asked)).expanduser().absolute() / _machine()
         path.mkdir(parents=True, exist_ok=True)
-    except OSError:  # such as a home that cannot be written to, where programs are compiled anew
+    except (OSError, RuntimeError) as error:  # no such home, or one that cannot be written to
+        if asked is not None:
+            warnings.warn(f"keep_programs: nothing is kept in {asked!r}: {error}", stacklevel=2)
         return None
     jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_SECONDS)
@@ -47,7 +54,8 @@ def keep_programs(folder: str | Path | None = None) -> Path | None:
 
 
 def _default() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxgen"
+    users_own = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (users_own if users_own.is_absolute() else Path("~/.cache")) / "jaxgen"
 
 
 def _machine() -> str:

@@ -30,10 +30,18 @@ def test_the_folder_is_the_one_of_the_environment(tmp_path, monkeypatch):
     assert keep_programs().parent == tmp_path / "here"
 
 
-def test_the_folder_is_the_users_own_else(tmp_path, monkeypatch):
+def test_a_tilde_is_the_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("JAXGEN_CACHE", "~/here")
+    assert keep_programs().parent == tmp_path / "here"
+
+
+@pytest.mark.parametrize("relative", [None, "relative"])
+def test_the_folder_is_the_users_own_else(relative, tmp_path, monkeypatch):
     monkeypatch.delenv("JAXGEN_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert keep_programs().parent == tmp_path / "jaxgen"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", relative or str(tmp_path / "cache"))
+    assert keep_programs().parent == tmp_path / (".cache" if relative else "cache") / "jaxgen"
 
 
 def test_nothing_is_kept_where_the_environment_says_so():
@@ -47,9 +55,14 @@ def test_what_jax_was_told_stays(tmp_path):
     assert jax.config.jax_compilation_cache_dir == str(tmp_path / "own")
 
 
-def test_a_folder_that_cannot_be_made_is_done_without(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    assert keep_programs(tmp_path / "file") is None
+def test_a_folder_that_cannot_be_made_is_done_without(tmp_path, monkeypatch):
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    with pytest.warns(UserWarning, match="nothing is kept in .*file"):
+        assert keep_programs(file) is None
+    monkeypatch.delenv("JAXGEN_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(file))
+    assert keep_programs() is None  # nobody asked for this one
 
 
 @pytest.mark.parametrize("more", [[], ["--no-cache"]])
