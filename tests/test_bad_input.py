@@ -101,7 +101,17 @@ MODELS = {
     "odd sides to glow": (
         lambda: zoo.glow((5, 4, 1), levels=1, steps=1, width=4, rngs=rngs()),
         ShapeError,
-        r"sides divisible by 2, got \(5, 4, 1\)",
+        r"glow: Squeeze: .* 2, got \(5, 4, 1\).* \(in a model of \(5, 4, 1\), levels=1",
+    ),
+    "more levels than an image has": (
+        lambda: zoo.nsf((4, 4, 1), levels=3, steps=1, width=4, rngs=rngs()),
+        ShapeError,
+        r"nsf: Squeeze: .* divisible by 2, got \(1, 1, 4\).* \(in a model of .*levels=3",
+    ),
+    "patches without halves": (
+        lambda: zoo.jet((6, 6, 1), width=4, rngs=rngs()),
+        ShapeError,
+        r"jet: patches of side 2 of \(6, 6, 1\) .* got \(3, 3\)",
     ),
     "mask sampling in one order": (
         lambda: zoo.made((4,), connectivity_agnostic=True, rngs=rngs()),
@@ -286,6 +296,16 @@ MODELS = {
         lambda: flow().sample(jax.random.key(0), -1),
         ValueError,
         r"Flow\.sample: expected num_samples >= 0, got -1",
+    ),
+    "half a sample": (
+        lambda: flow().sample(jax.random.key(0), 1.5),
+        ValueError,
+        r"Flow\.sample: expected an integer num_samples >= 0, got 1.5",
+    ),
+    "no importance samples of an exact model": (
+        lambda: flow().importance_log_prob(points(), jax.random.key(0), 0),
+        ValueError,
+        r"Flow\.importance_log_prob: expected num_samples >= 1, got 0",
     ),
     "no order": (
         lambda: zoo.eonade((2,), hidden=(4,), num_orders=0, rngs=rngs()),

@@ -19,7 +19,7 @@ from jaxgen.core import (
     is_concrete,
 )
 from jaxgen.models.abilities import Abilities
-from jaxgen.models.checks import check_methods, checked_temperature
+from jaxgen.models.checks import check_methods, checked_temperature, count
 
 
 class Sampling(NamedTuple):
@@ -102,6 +102,7 @@ class Model(Abilities):
 
         An exact model needs no estimate: this is its :meth:`log_prob`.
         """
+        count(num_samples, f"{type(self).__name__}.importance_log_prob", least=1)
         return self.log_prob(x, context)
 
     def sample(

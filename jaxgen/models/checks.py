@@ -69,15 +69,16 @@ def require_real(model: Any, where: str, what: str) -> None:
     )
 
 
-def count(num_samples: Any, where: str, name: str = "num_samples") -> int:
+def count(num_samples: Any, where: str, name: str = "num_samples", least: int = 0) -> int:
     """The checked number of samples; any integer that can be an index, numpy's too."""
+    kind = ""
     try:
         number = -1 if isinstance(num_samples, bool | np.bool_) else operator.index(num_samples)
     except TypeError:
-        number = -1
-    if not 0 <= number < 2**31:
-        expected = ">= 0" if number < 0 else "< 2**31"
-        raise ValueError(f"{where}: expected {name} {expected}, got {described(num_samples)}")
+        number, kind = -1, "an integer "
+    if not least <= number < 2**31:
+        expected = f"{kind}{name} " + (f">= {least}" if number < least else "< 2**31")
+        raise ValueError(f"{where}: expected {expected}, got {described(num_samples)}")
     return number
 
 

@@ -20,7 +20,7 @@ from jaxgen.core import (
 )
 from jaxgen.functional import dequantization, support
 from jaxgen.models.base import Adapt, Model
-from jaxgen.models.checks import require_real
+from jaxgen.models.checks import count, require_real
 
 
 class Dequantized(Model):
@@ -115,8 +115,7 @@ class Dequantized(Model):
 
         The samples are streamed: memory does not grow with ``num_samples``. Returns ``(*batch,)``.
         """
-        if num_samples < 1:
-            raise ValueError(f"importance_log_prob: expected num_samples >= 1, got {num_samples}")
+        count(num_samples, "Dequantized.importance_log_prob", least=1)
         x, context = self._events(x, context, "importance_log_prob")
         check_levels(x, self.levels, "Dequantized.importance_log_prob")
         return self._streamed(x, jax.random.split(key, num_samples), context)

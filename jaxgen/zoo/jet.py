@@ -97,6 +97,14 @@ def jet(
             f"jet: patches of side {patch} of {event_shape} have a single entry, which has no "
             f"halves; take a larger patch"
         )
+    if couplings > channel_couplings:
+        try:
+            Tokens(shape[:2], pattern)
+        except ShapeError as error:
+            raise ShapeError(
+                f"jet: patches of side {patch} of {event_shape} are tokens without halves, take "
+                f"another patch or pad the images; {error}"
+            ) from error
     transform = Affine(bound=None, scale="sigmoid")
 
     network = partial(

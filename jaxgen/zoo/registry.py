@@ -11,7 +11,15 @@ import numpy as np
 from flax import nnx
 
 from jaxgen.bijectors.bounded import bounds_of_entries
-from jaxgen.core import Shape, checked_arguments, constructed, described, replace, unknown
+from jaxgen.core import (
+    Shape,
+    ShapeError,
+    checked_arguments,
+    constructed,
+    described,
+    replace,
+    unknown,
+)
 from jaxgen.models import Model
 from jaxgen.zoo.arguments import NEEDS, explained
 
@@ -60,6 +68,15 @@ def constructor(function: C) -> C:
             raise ValueError(
                 f"{function.__name__}: expected a model that memory can hold, got "
                 f"{_listed(args, kwargs)}: {error}"
+            ) from error
+        except (ShapeError, ValueError, TypeError) as error:
+            its_own = type(error) in (ShapeError, ValueError, TypeError)
+            if not its_own or str(error).startswith(function.__name__):
+                raise
+            # Of a part of the model, which knows nothing of the arguments that led to it.
+            told = {name: value for name, value in kwargs.items() if name != "rngs"}
+            raise type(error)(
+                f"{function.__name__}: {error} (in a model of {_listed(args, told)})"
             ) from error
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()

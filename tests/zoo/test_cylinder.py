@@ -102,7 +102,7 @@ def test_contexts_reach_both_parts(tmp_path):
         (
             lambda: zoo.cylinder((2,), rest="realnvp", rngs=nnx.Rngs(0)),
             ShapeError,
-            r"cylinder: rest, realnvp of \(1,\): Coupling",
+            r"cylinder: rest, realnvp of \(1,\): realnvp: Coupling",
         ),
         (
             lambda: zoo.cylinder((2,), rest_args={"bounds": (0, 1)}, rngs=nnx.Rngs(0)),
