@@ -7,16 +7,18 @@ One masked autoregressive layer with perturbed weights, in float32:
 - MAF: hidden layers of (512, 512), 16, 64, 256 and 784 dimensions, batch 100;
 - TarFlow: 16 x 16 tokens of 12 entries, width 128, 4 transformer layers, batch 8.
 
-Of each, a density pass and the incremental and Jacobi samplers take turns in every round; the naive
-sampler, ``D`` passes, takes turns with the density in rounds of its own, fewer. Printed are medians
-and spreads, the ratio to the density pass of the same round, the number of Jacobi's passes, and the
-largest difference to the incremental sampler.
+Of each, a density pass and the incremental and iterative samplers take turns in every round; the
+naive sampler, ``D`` passes, takes turns with the density in rounds of its own, fewer. Iterations
+(Jacobi; and Jacobi in blocks, where the network can) run until nothing changes, and to ``1e-5``.
+Printed are medians and spreads, the ratio to the density pass of the same round, the number of
+passes that an iteration took, and the largest difference to the incremental sampler.
 
 Floating-point operations of the incremental sampler, against a density pass, are counted from the
 shapes, padding included; of small layers also by XLA, see ``operations.py``.
 """
 
 import argparse
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +51,9 @@ def time_samplers(layer: MaskedAutoregressive, batch: int, rounds: int, naive_ro
     """Prints what the samplers take, and whether they agree."""
     density = jax.jit(MaskedAutoregressive.inverse_and_log_det)
     sample = jax.jit(MaskedAutoregressive.forward_and_log_det)
-    certified = jax.jit(MaskedAutoregressive.forward_with_certificate)
+    certified = jax.jit(
+        MaskedAutoregressive.forward_with_certificate, static_argnames=("method", "tolerance")
+    )
     z = jax.random.normal(jax.random.key(2), (batch, *layer.conditional.event_shape))
     naive = replace(layer, method="naive")
     x, _ = sample(layer, z)
@@ -57,24 +61,32 @@ def time_samplers(layer: MaskedAutoregressive, batch: int, rounds: int, naive_ro
     calls = {
         "density": lambda: density(layer, x),
         "incremental": lambda: sample(layer, z),
-        "jacobi": lambda: certified(layer, z),
     }
+    methods = ("jacobi", "block") if layer.conditional.block is not None else ("jacobi",)
+    iterations = {
+        method + (f" to {tolerance}" if tolerance else ""): functools.partial(
+            certified, layer, z, method=method, tolerance=tolerance
+        )
+        for method in methods
+        for tolerance in (0.0, 1e-5)
+    }
+    calls |= iterations
     slow = {"density": calls["density"], "naive": lambda: sample(naive, z)}
     times, slow_times = interleaved(calls, rounds), interleaved(slow, naive_rounds)
-    print(f"  density     {milliseconds(times['density'])}")
-    for name, seconds, base in (
-        ("incremental", times["incremental"], times["density"]),
-        ("jacobi", times["jacobi"], times["density"]),
-        ("naive", slow_times["naive"], slow_times["density"]),
-    ):
+    print(f"  density         {milliseconds(times['density'])}")
+    ratios = {name: (times[name], times["density"]) for name in ("incremental", *iterations)}
+    ratios["naive"] = slow_times["naive"], slow_times["density"]
+    for name, (seconds, base) in ratios.items():
         aim = ", aim at most 4" if name == "incremental" else ""
-        print(f"  {name:11} {milliseconds(seconds)}, {ratio(seconds, base)} passes{aim}")
-    by_jacobi, _, certificate = certified(layer, z)
-    print(
-        f"  jacobi: {int(certificate.iterations)} of at most {layer.conditional.num_positions} "
-        f"passes, last change {float(certificate.residual):.1e}"
-    )
-    for name, got in (("jacobi", by_jacobi), ("naive", sample(naive, z)[0])):
+        print(f"  {name:15} {milliseconds(seconds)}, {ratio(seconds, base)} passes{aim}")
+    results = {"naive": sample(naive, z)[0]}
+    for name, iterate in iterations.items():
+        results[name], _, certificate = iterate()
+        print(
+            f"  {name}: {int(certificate.iterations)} passes, last change "
+            f"{float(certificate.residual):.1e}"
+        )
+    for name, got in results.items():
         difference = float(jnp.max(jnp.abs(got - x)))
         print(f"  largest difference of {name} to incremental: {difference:.1e}")
     back = density(layer, x)[0]

@@ -85,13 +85,19 @@ class MaskedAutoregressive(Bijector):
         return x, self._sum(log_derivative)
 
     def forward_with_certificate(
-        self, z: Array, context: Context = None, *, tolerance: float = 0.0
+        self,
+        z: Array,
+        context: Context = None,
+        *,
+        method: str = "jacobi",
+        tolerance: float = 0.0,
     ) -> tuple[Array, Array, FixedPoint]:
         """:meth:`forward_and_log_det` by fixed-point iteration, whatever the layer's ``method``.
 
         Args:
             z: array ``(*batch, *event_shape)``.
             context: array ``(*batch, *context_shape)`` for a conditional layer.
+            method: ``"jacobi"``, or ``"block"`` to iterate block after block.
             tolerance: the iteration stops once no entry of ``x`` moves by more than this.
 
         Returns:
@@ -106,18 +112,19 @@ class MaskedAutoregressive(Bijector):
         >>> int(certificate.iterations), float(certificate.residual)  # the identity: two passes
         (2, 0.0)
         """
+        check_method(method)
         z = jnp.asarray(z)
         where = "MaskedAutoregressive.forward_with_certificate"
         batch_shape(z, self.conditional.event_shape, where)
-        return self._certified(z, context, tolerance)
+        return self._certified(z, context, method, tolerance)
 
-    @program()
+    @program("method")
     def _certified(
-        self, z: Array, context: Context, tolerance: float
+        self, z: Array, context: Context, method: str, tolerance: float
     ) -> tuple[Array, Array, FixedPoint]:
         batch = z.shape[: z.ndim - self.event_ndims]
         (x, log_derivative), certificate = self.conditional.generate_with_certificate(
-            self._emission(z), batch, context, tolerance=tolerance, dtype=z.dtype
+            self._emission(z), batch, context, method=method, tolerance=tolerance, dtype=z.dtype
         )
         return x, self._sum(log_derivative), certificate
 

@@ -7,6 +7,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.core import Context, Key, brief
+from jaxgen.functional.autoregressive import Cache
 
 
 class Abilities(nnx.Module):
@@ -18,6 +19,7 @@ class Abilities(nnx.Module):
 
     order_agnostic: bool = False
     stationary: bool = False  # whether its parameters know of no positions, and of no length
+    block: int | None = None  # how many steps :meth:`several` runs best; None if it runs none
 
     def __repr__(self) -> str:
         return brief(self)
@@ -70,6 +72,20 @@ class Abilities(nnx.Module):
             ``(*batch, *grid_shape, num_params)``; those of the seen positions mean nothing.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no predict")
+
+    def several(self, cache: Cache, t: Array, previous: Array) -> tuple[Array, Cache]:
+        """The steps ``t .. t + n - 1`` at once, which ``method="block"`` iterates.
+
+        Args:
+            cache: what step ``t`` expects, or what this returned of the same steps: what it then
+                holds of them is replaced.
+            t: the first of the steps.
+            previous: ``(n, *batch, *position_shape)``, the values before each of them.
+
+        Returns:
+            The parameters ``(n, *batch, num_params)``, and the cache that step ``t + n`` expects.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no several")
 
     def dependencies(self, order: Array | np.ndarray | None = None) -> np.ndarray | None:
         """Which positions (rows) depend on which in an order, ``(D, D)``: the receptive field.

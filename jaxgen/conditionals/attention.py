@@ -21,6 +21,7 @@ floating-point operations in matrix products, beside the first and last layers.
 
 import math
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
@@ -62,6 +63,8 @@ class CausalTransformer(Conditional):
     >>> network(jnp.ones((5, 4, 4, 3))).shape
     (5, 4, 4, 6)
     """
+
+    block = 16
 
     @checked_arguments
     def __init__(
@@ -147,13 +150,23 @@ class CausalTransformer(Conditional):
         return Cache(fixed, self.transformer.empty(batch, self.num_positions))
 
     def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
-        fixed, start = cache.fixed, self.start[...]
-        batch = x_previous.shape[: x_previous.ndim - len(self.position_shape)]
-        values = x_previous.reshape(*batch, self.embed.in_features).astype(start.dtype)
-        h = jnp.where(t > 0, self.embed(values), start) + fixed["places"][..., t, :]
-        angles = fixed["angles"] and tuple(rows[t][None] for rows in fixed["angles"])
-        h, stored = self.transformer.step(h, fixed["blocks"], cache.state, t, angles)
-        return self.last(h), Cache(fixed, stored)
+        params, cache = self.several(cache, t, x_previous[None])
+        return params[0], cache
+
+    def several(self, cache: Cache, t: Array, previous: Array) -> tuple[Array, Cache]:
+        fixed, start, n = cache.fixed, self.start[...], len(previous)
+
+        def of_steps(rows: Array) -> Array:
+            return jax.lax.dynamic_slice_in_dim(rows, t, n, axis=-2)
+
+        batch = previous.shape[1 : previous.ndim - len(self.position_shape)]
+        values = previous.reshape(n, *batch, self.embed.in_features).astype(start.dtype)
+        embedded = jnp.moveaxis(self.embed(values), 0, len(batch))
+        after_another = (t + jnp.arange(n) > 0)[:, None]
+        h = jnp.where(after_another, embedded, start) + of_steps(fixed["places"])
+        angles = fixed["angles"] and tuple(map(of_steps, fixed["angles"]))
+        h, stored = self.transformer.steps(h, fixed["blocks"], cache.state, t, angles)
+        return jnp.moveaxis(self.last(h), -2, 0), Cache(fixed, stored)
 
     def prefill(self, x: Array, n: int, context: Context = None, order: Order = None) -> Cache:
         order = self.resolve_order(order)

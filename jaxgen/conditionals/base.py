@@ -26,6 +26,7 @@ from jaxgen.core import (
     checked_arguments,
     is_concrete,
     read_as,
+    unknown,
 )
 from jaxgen.functional import autoregressive, masks
 from jaxgen.functional.autoregressive import Cache, Emit, FixedPoint, Stretch
@@ -153,8 +154,9 @@ class Conditional(Abilities):
                 ``(*batch, *position_shape)``, is what the network sees at the next steps; outputs
                 are any arrays of that shape.
             batch, context, order: as in :meth:`init_cache`.
-            method: ``"incremental"`` (what ``"auto"`` means), ``"naive"``, ``"jacobi"`` or
-                ``"wavefront"``; they return the same arrays at different costs, see
+            method: ``"incremental"`` (what ``"auto"`` means), ``"naive"``, ``"jacobi"``,
+                ``"block"`` (Jacobi in blocks; in one where the network cannot run :meth:`several`
+                steps) or ``"wavefront"``; they return the same arrays at different costs, see
                 :mod:`jaxgen.functional.autoregressive`.
             depth: the passes of ``"wavefront"``; None for :meth:`parallel_depth`.
             dtype: of the values that the network sees; float32 or the default float dtype.
@@ -164,8 +166,10 @@ class Conditional(Abilities):
         """
         check_method(method)
         emit = read_as(FUNCTION, emit, "emit", f"{type(self).__name__}.generate")
-        if method == "jacobi":
-            return self.generate_with_certificate(emit, batch, context, order, dtype=dtype)[0]
+        if method in ("jacobi", "block"):
+            return self.generate_with_certificate(
+                emit, batch, context, order, method=method, dtype=dtype
+            )[0]
         where = f"{type(self).__name__}.generate"
         batch = check_batch(batch, where)
         context = check_context(context, self.context_shape, batch, where)
@@ -187,27 +191,42 @@ class Conditional(Abilities):
         context: Context = None,
         order: Order = None,
         *,
+        method: str = "jacobi",
         tolerance: float = 0.0,
         dtype: Any = None,
     ) -> tuple[Any, FixedPoint]:
-        """:meth:`generate` by ``"jacobi"``, with what its fixed-point iteration can vouch for.
+        """:meth:`generate` by fixed-point iteration, with what that can vouch for.
 
         Args:
             emit, batch, context, order, dtype: as in :meth:`generate`.
+            method: ``"jacobi"`` or ``"block"``.
             tolerance: the iteration stops once no value moves by more than this.
 
         Returns:
             The outputs, each as ``(*batch, *event_shape)``, and a
             :class:`~jaxgen.functional.autoregressive.FixedPoint`: the number of passes and the
-            largest change in the last of them. A change of 0, or ``D`` passes, certify that the
-            outputs are those of the other methods, to rounding.
+            largest change in the last of them. A change of 0, or as many passes as there are
+            steps (in a block), certify that the outputs are those of the other methods, to
+            rounding.
+
+        Raises:
+            ValueError: for a method that does not iterate.
         """
+        if method not in (iterative := ("jacobi", "block")):
+            raise unknown("iterative method", method, iterative)
         where = f"{type(self).__name__}.generate_with_certificate"
         batch = check_batch(batch, where)
         context = check_context(context, self.context_shape, batch, where)
         order = self.resolve_order(order)
         network, initial = self._full_pass(batch, context, order, dtype)
-        outputs, report = autoregressive.jacobi(network, emit, initial, tolerance)
+        if method == "jacobi" or self.block is None:
+            outputs, report = autoregressive.jacobi(network, emit, initial, tolerance)
+        else:
+            cache = self.init_cache(batch, context, self.given(order))
+            span = min(self.block, self.num_positions)
+            outputs, report = autoregressive.in_blocks(
+                self.several, cache, emit, initial[0], self.num_positions, span, tolerance
+            )
         return self._outputs(outputs, order, len(batch)), report
 
     def _outputs(self, outputs: Any, order: Array, batch_ndims: int) -> Any:

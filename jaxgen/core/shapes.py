@@ -19,7 +19,7 @@ Key = Array | None  # turns dropout on; None means evaluation
 Mask = Array | np.ndarray  # booleans: what is observed, of NumPy where it can be looked at
 
 # The ways to run the sequential direction, see jaxgen.functional.autoregressive.
-METHODS = ("auto", "incremental", "naive", "jacobi", "wavefront")
+METHODS = ("auto", "incremental", "naive", "jacobi", "block", "wavefront")
 
 
 class ShapeError(ValueError):

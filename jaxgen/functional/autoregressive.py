@@ -4,12 +4,14 @@ An autoregressive network gives, for every step ``t`` of a generation order, par
 ``params_t`` that depend on the values of the steps before ``t`` only. Whatever turns parameters
 into a value is an *emission*: ``emit(t, params_t) -> (value, output)``. A flow emits
 ``value = T(z_t; params_t)``; a sampler emits a draw that is a function of ``params_t`` and of noise
-which belongs to the position. The four ways to run it return the same arrays:
+which belongs to the position. The five ways to run it return the same arrays:
 
 ========================  ==========================================  ========================
 :func:`incremental`       one step of the network after another       about one full pass
 :func:`naive`             a full pass for every step                  ``D`` full passes
 :func:`jacobi`            full passes until nothing changes           at most ``D`` passes
+:func:`in_blocks`         block after block, each until nothing       at most a block's length
+                          changes in it                               of passes
 :func:`wavefront`         full passes, as many as the order is deep   its parallel depth
 ========================  ==========================================  ========================
 
@@ -57,7 +59,10 @@ class Stretch(NamedTuple):
 
 
 class FixedPoint(NamedTuple):
-    """The certificate of :func:`jacobi`: how many passes it took and the last largest change."""
+    """The certificate of an iteration: how many passes it took and the last largest change.
+
+    Of :func:`in_blocks`, those of the block that took most, and the largest of all blocks.
+    """
 
     iterations: Array
     residual: Array
@@ -221,27 +226,97 @@ def jacobi(
     Returns:
         The outputs of all steps and a :class:`FixedPoint`.
     """
-    length = initial.shape[0]
 
-    def sweep(values: Array) -> tuple[Array, Any]:
-        return _sweep(network, emit, values)
+    def sweep(values: Array, state: tuple[()]) -> tuple[Array, tuple[()], Any]:
+        new, outputs = _sweep(network, emit, values)
+        return new, state, outputs
 
-    def unfinished(carry: tuple[Array, Any, FixedPoint]) -> Array:
-        _, _, report = carry
+    _, _, outputs, report = _fixed_point(sweep, initial, (), tolerance)
+    return outputs, report
+
+
+def in_blocks(
+    several: Callable[[Cache, Array, Array], tuple[Array, Cache]],
+    cache: Cache,
+    emit: Emit,
+    first: Array,
+    num_steps: int,
+    span: int,
+    tolerance: float = 0.0,
+) -> tuple[Any, FixedPoint]:
+    """:func:`incremental` block by block, the steps of a block at once, by iteration.
+
+    Gauss-Seidel over the blocks and Jacobi inside of them (Song et al. 2021): what came before a
+    block is known and stays, and its own values are those that one more pass over it would give
+    again. A pass runs the network on the block alone. Where a value depends little on its
+    neighbours a block takes a few passes, of which every one uses the machine better than as many
+    steps.
+
+    Args:
+        several: ``(cache, t, previous values (n, ...)) -> (params (n, ...), cache)`` of the steps
+            ``t .. t + n - 1``, each given the values before it. Run again from the cache that it
+            returned, it replaces what it stored of these steps.
+        cache: what step 0 expects.
+        emit: ``(t, params_t) -> (value_t, output_t)``.
+        first: zeros of a value's shape.
+        num_steps: ``D``.
+        span: steps of a block; the first block is shorter where they do not divide ``D``.
+        tolerance: a block is done when none of its values moves by more than this.
+
+    Returns:
+        The outputs of all steps and a :class:`FixedPoint`.
+    """
+
+    def block(
+        carry: tuple[Any, Array, FixedPoint], t: Array | int, size: int
+    ) -> tuple[tuple[Any, Array, FixedPoint], Any]:
+        state, previous, most = carry
+
+        def sweep(values: Array, state: Any) -> tuple[Array, Any, Any]:
+            before = jnp.concatenate([previous[None], values[:-1]])
+            params, new = several(Cache(cache.fixed, state), jnp.asarray(t), before)
+            values, outputs = jax.vmap(emit)(t + jnp.arange(size), params)
+            return values.astype(first.dtype), new.state, outputs
+
+        initial = jnp.zeros((size, *first.shape), first.dtype)
+        values, state, outputs, found = _fixed_point(sweep, initial, state, tolerance)
+        return (state, values[-1], FixedPoint(*map(jnp.maximum, most, found))), outputs
+
+    carry = (cache.state, first, FixedPoint(jnp.asarray(0), jnp.zeros((), first.dtype)))
+    rest, parts = num_steps % span, []
+    if rest:
+        carry, outputs = block(carry, 0, rest)
+        parts.append(outputs)
+    carry, outputs = jax.lax.scan(
+        lambda carry, t: block(carry, t, span), carry, jnp.arange(rest, num_steps, span)
+    )
+    parts.append(jax.tree.map(lambda o: o.reshape(-1, *o.shape[2:]), outputs))
+    return jax.tree.map(lambda *each: jnp.concatenate(each), *parts), carry[2]
+
+
+def _fixed_point(
+    sweep: Callable[[Array, Any], tuple[Array, Any, Any]],
+    initial: Array,
+    state: Any,
+    tolerance: float,
+) -> tuple[Array, Any, Any, FixedPoint]:
+    """Sweeps ``(values, state) -> (values, state, outputs)`` until no value moves further."""
+
+    def unfinished(carry: tuple[Array, Any, Any, FixedPoint]) -> Array:
+        report = carry[3]
         # A NaN residual compares False and would pass for convergence; run on to D instead.
-        return (report.iterations < length) & ~(report.residual <= tolerance)
+        return (report.iterations < len(initial)) & ~(report.residual <= tolerance)
 
-    def body(carry: tuple[Array, Any, FixedPoint]) -> tuple[Array, Any, FixedPoint]:
-        values, _, report = carry
-        new, outputs = sweep(values)
+    def body(carry: tuple[Array, Any, Any, FixedPoint]) -> tuple[Array, Any, Any, FixedPoint]:
+        values, state, _, report = carry
+        new, state, outputs = sweep(values, state)
         residual = jnp.max(jnp.abs(new - values), initial=0.0).astype(report.residual.dtype)
-        return new, outputs, FixedPoint(report.iterations + 1, residual)
+        return new, state, outputs, FixedPoint(report.iterations + 1, residual)
 
     start = FixedPoint(jnp.asarray(0), jnp.asarray(jnp.inf, initial.dtype))
-    shapes = jax.eval_shape(sweep, initial)[1]
+    shapes = jax.eval_shape(sweep, initial, state)[2]
     outputs = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
-    _, outputs, report = jax.lax.while_loop(unfinished, body, (initial, outputs, start))
-    return outputs, report
+    return jax.lax.while_loop(unfinished, body, (initial, state, outputs, start))
 
 
 def wavefront(network: Callable[[Array], Array], emit: Emit, initial: Array, depth: int) -> Any:

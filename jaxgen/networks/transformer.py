@@ -5,7 +5,7 @@ r"""The transformer (Vaswani et al., 2017), pre-norm, with or without a causal o
 
 Blocks of one kind are stacked along a leading axis and run by ``jax.lax.scan``, so a pass over all
 tokens compiles one block whatever the depth. The same weights run one token at a time against
-stored keys and values (:meth:`Transformer.step`); there the blocks are unrolled, because a scan
+stored keys and values (:meth:`Transformer.steps`); there the blocks are unrolled, because a scan
 over them would copy every weight and every stored key at every step.
 """
 
@@ -229,12 +229,12 @@ class Transformer(nnx.Module):
         return ((zeros, zeros),) * self.depth
 
     def unstacked(self) -> tuple[TransformerBlock, ...]:
-        """The blocks one by one, as :meth:`step` wants them."""
+        """The blocks one by one, as :meth:`steps` wants them."""
         return tuple(
             jax.tree.map(lambda leaf, i=i: leaf[i], self.blocks) for i in range(self.depth)
         )
 
-    def step(
+    def steps(
         self,
         h: Array,
         blocks: tuple[TransformerBlock, ...],
@@ -242,25 +242,25 @@ class Transformer(nnx.Module):
         t: Array,
         angles: Angles = None,
     ) -> tuple[Array, tuple[KeysValues, ...]]:
-        """Token ``t`` alone, ``(*batch, width)``, which sees the stored ones and itself.
+        """The tokens ``(*batch, n, width)`` from ``t`` on, which see those stored before them.
 
-        It attends to all the room there is, masked behind ``t``: as many floating-point operations
-        as a token of the full masked pass.
+        They attend to all the room there is, masked behind each: as many floating-point operations
+        as tokens of the full masked pass.
         """
-        h = h[..., None, :]
         new = []
         for block, (keys, values) in zip(blocks, stored, strict=True):
             query, key, value = block.queries_keys_values(h, angles)
             keys = _write(keys, key, t)
             values = _write(values, value, t)
-            seen = jnp.arange(keys.shape[-2]) <= t
+            times = t + jnp.arange(h.shape[-2])
+            seen = jnp.arange(keys.shape[-2]) <= times[:, None]
             h = block.finish(h, attend(query, keys, values, seen))
             new.append((keys, values))
-        return self.norm(h)[..., 0, :], tuple(new)
+        return self.norm(h), tuple(new)
 
 
-def _write(stored: Array, row: Array, t: Array) -> Array:
-    return jax.lax.dynamic_update_slice_in_dim(stored, row.astype(stored.dtype), t, axis=-2)
+def _write(stored: Array, rows: Array, t: Array) -> Array:
+    return jax.lax.dynamic_update_slice_in_dim(stored, rows.astype(stored.dtype), t, axis=-2)
 
 
 def _norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:

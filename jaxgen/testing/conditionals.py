@@ -276,9 +276,12 @@ def _generate(run: _Run) -> tuple[dict[str, Array], Array]:
 
 
 def distinct(methods: Sequence[str], conditionals: Sequence[Conditional]) -> list[str]:
-    """The methods without ``"wavefront"`` where it is ``"jacobi"`` that never stops early."""
-    shallow = any(each.parallel_depth() < each.num_positions for each in conditionals)
-    return [method for method in methods if method != "wavefront" or shallow]
+    """The methods without those that are ``"jacobi"``, for want of blocks or of a shallow order."""
+    differ = {
+        "block": any(each.block is not None for each in conditionals),
+        "wavefront": any(each.parallel_depth() < each.num_positions for each in conditionals),
+    }
+    return [method for method in methods if differ.get(method, True)]
 
 
 def _check_ranks(found: dict[str, Any], where: str, tolerance: float) -> None:

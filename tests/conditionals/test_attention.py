@@ -53,8 +53,10 @@ def test_probabilities_sum_to_one_in_every_order_with_one_compilation(positions,
     assert np.abs(scores[0] - scores[1]).max() > 1e-3  # an order does change the model
 
 
+@pytest.mark.parametrize("block", [5, 16])  # a shorter block and two of five; all in one
 @pytest.mark.parametrize("positions", KINDS)
-def test_all_ways_to_run_it_agree_to_rounding(positions, x64):
+def test_all_ways_to_run_it_agree_to_rounding(positions, block, x64, monkeypatch):
+    monkeypatch.setattr(CausalTransformer, "block", block)
     model = network((3, 4), (2,), 3, positions, depth=2, context_features=2)
     context = np.random.default_rng(0).normal(size=(2, 2))
     order = jax.random.permutation(jax.random.key(1), 12)
@@ -68,7 +70,7 @@ def test_all_ways_to_run_it_agree_to_rounding(positions, x64):
     def run(model):
         return [
             model.generate(emit, (2,), context, order, method=method)
-            for method in ("incremental", "naive", "jacobi")
+            for method in ("incremental", "naive", "jacobi", "block")
         ]
 
     incremental, *others = run(model)

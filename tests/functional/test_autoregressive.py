@@ -69,3 +69,26 @@ def test_jacobi_does_not_mistake_nan_for_convergence():
     _, report = autoregressive.jacobi(lambda values: values, emit, jnp.zeros(3))
     assert int(report.iterations) == 3
     assert np.isnan(report.residual)
+
+
+@pytest.mark.parametrize("span", [1, 2, 4, 6])
+def test_blocks_certify_theirs_within_their_length(span):
+    weights = jnp.tril(jax.random.normal(jax.random.key(0), (6, 6)), -1)
+
+    def several(cache, t, previous):
+        """A network that stores the values before each step, and reads the earlier ones."""
+        stored = jax.lax.dynamic_update_slice(cache.state, previous, (t,))
+        params = weights @ jnp.append(stored[1:], 0.0)
+        rows = jax.lax.dynamic_slice(params, (t,), (len(previous),))
+        return rows, autoregressive.Cache(cache.fixed, stored)
+
+    def emit(t, params):
+        value = jnp.tanh(params) + t
+        return value, value
+
+    cache = autoregressive.Cache(None, jnp.zeros(6))
+    run = jax.jit(lambda: autoregressive.in_blocks(several, cache, emit, jnp.zeros(()), 6, span))
+    values, report = run()
+    np.testing.assert_allclose(values, sequential(lambda x: weights @ x, emit, 6), rtol=1e-5)
+    assert int(report.iterations) == span or float(report.residual) == 0.0
+    assert int(report.iterations) <= span

@@ -96,8 +96,9 @@ def test_the_stack_is_its_blocks_in_a_row(x64):
     np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1, 1), (2, 3), (5,)])
 @pytest.mark.parametrize("rotary", [False, True])
-def test_steps_are_the_causal_pass(rotary, x64):
+def test_steps_are_the_causal_pass(rotary, sizes, x64):
     model, h = transformer(depth=2), normal(0, 2, 5, 8)
     angles = (rotary_angles((5,), 4), 0.5 + rotary_angles((5,), 4)) if rotary else None
     mask = jnp.tri(5, dtype=bool)
@@ -105,12 +106,14 @@ def test_steps_are_the_causal_pass(rotary, x64):
     @jax.jit
     def both(model, h):
         expected, stored = model(h, mask, angles), model.empty((2,), 5)
-        got = []
-        for t in range(5):
-            at = angles and tuple(a[t][None] for a in angles)
-            out, stored = model.step(h[:, t], model.unstacked(), stored, t, at)
+        got, t = [], 0
+        for size in sizes:
+            now = slice(t, t + size)
+            at = angles and tuple(a[now] for a in angles)
+            out, stored = model.steps(h[:, now], model.unstacked(), stored, t, at)
             got.append(out)
-        return expected, jnp.stack(got, 1), stored, model.keys_and_values(h, mask, angles)
+            t += size
+        return expected, jnp.concatenate(got, 1), stored, model.keys_and_values(h, mask, angles)
 
     expected, got, stored, prefilled = both(model, h)
     np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-13)
