@@ -1,22 +1,34 @@
 """Flows beside those of other libraries: density, sampling and training step.
 
-    python benchmarks/peers.py [--repeats 30] [--small]
+    python benchmarks/peers.py [--torch PYTHON] [--repeats 30] [--small] [--out peers.json]
 
+- A masked autoregressive flow of 43 dimensions: 5 affine layers, width 512 and depth 2, or 10 of
+  width 100; beside FlowJAX and TensorFlow Probability (on JAX).
 - A spline coupling flow of 43 dimensions: 10 layers with multilayer perceptrons of width 128 and
   depth 2, rational-quadratic splines of 8 bins on [-3, 3]; beside FlowJAX and distrax.
-- A masked autoregressive flow of 43 dimensions: 5 affine layers, width 512 and depth 2; beside
-  FlowJAX and TensorFlow Probability (on JAX).
+- Glow of 32x32x3 images, 3 levels of 8 steps, and a MADE of 784 binary entries, beside libraries of
+  PyTorch (``torch_peers.py``, run by the Python of their own environment, see README.md).
+- That Glow built in a process that has done nothing else, and called outside of ``jax.jit``, as in
+  a notebook, with how many programs the calls compile.
 
-Density and sampling take 1000 examples, a training step takes 100 (Adam). Everything is float32 and
-jitted, with the parameters as arguments; layers keep each library's own way (ours and FlowJAX scan,
-distrax and TFP unroll), and alternation, too (ours and TFP reverse the entries, FlowJAX permutes
-them, distrax's couplings exchange roles). Calls take turns; printed are medians and spreads, and
-the ratio of our time to the faster peer's in the same round, beside the aim.
+Density and sampling take 1000 examples, a training step takes 100 (Adam); of
+images all take 16, of MADE 100.
+Everything is float32 and jitted, with the parameters as arguments; layers keep each library's own
+way (ours and FlowJAX scan, distrax and TFP unroll), and alternation, too (ours and TFP reverse the
+entries, FlowJAX permutes them, distrax's couplings exchange roles). Calls take turns, also with
+those of the other process; printed are medians and spreads, and the ratio of our time to that of
+the fastest peer in the same round, beside the aim.
 """
 
 import argparse
+import functools
 import itertools
+import json
+import pathlib
 import statistics
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -235,9 +247,77 @@ def autoregressive(sizes: Sizes) -> dict[str, Peer]:
     }
 
 
-def calls(peers: dict[str, Peer], sizes: Sizes) -> dict[str, dict[str, Callable[[], Any]]]:
+def glow(sizes: Sizes) -> dict[str, Peer]:
+    """Ours; the others' are in torch_peers.py."""
+    return {"jaxgen": of_jaxgen(our_glow(sizes))}
+
+
+def our_glow(sizes: Sizes) -> Flow:
+    levels, steps = (2, 1) if sizes == SMALL else (3, 8)
+    return zoo.glow(
+        image_shape(sizes), levels=levels, steps=steps, width=sizes.width, rngs=nnx.Rngs(0)
+    )
+
+
+def image_shape(sizes: Sizes) -> tuple[int, int, int]:
+    return (8, 8, 3) if sizes == SMALL else (32, 32, 3)
+
+
+def made(sizes: Sizes) -> dict[str, Peer]:
+    """Ours; the other's is in torch_peers.py."""
+    model = zoo.made((sizes.dimensions,), hidden=(sizes.width,), rngs=nnx.Rngs(0))
+    return {"jaxgen": of_jaxgen(model)}
+
+
+def vectors(sizes: Sizes) -> Array:
+    return jax.random.normal(jax.random.key(2), (sizes.batch, sizes.dimensions))
+
+
+def images(sizes: Sizes) -> Array:
+    return jax.random.normal(jax.random.key(2), (sizes.batch, *image_shape(sizes)))
+
+
+def bits(sizes: Sizes) -> Array:
+    return jax.random.bernoulli(jax.random.key(2), 0.5, (sizes.batch, sizes.dimensions)).astype(int)
+
+
+class Comparison(NamedTuple):
+    """What is built and scored, its sizes, the aims of its tasks, and who else runs elsewhere."""
+
+    build: Callable[[Sizes], dict[str, Peer]]
+    examples: Callable[[Sizes], Array]
+    sizes: Sizes
+    aims: dict[str, float]
+    elsewhere: tuple[str, ...] = ()
+
+
+SMALL = Sizes(3, 2, 4, 2, 4, 2)
+COMPARISONS = {
+    "maf": Comparison(
+        autoregressive,
+        vectors,
+        Sizes(layers=5, width=512),
+        {"density": 0.7, "train": 0.75, "sample": 0.05},
+    ),
+    "narrow maf": Comparison(autoregressive, vectors, Sizes(width=100), {"density": 0.9}),
+    "splines": Comparison(
+        spline_couplings, vectors, Sizes(), {"density": 0.5, "train": 0.55, "sample": 0.45}
+    ),
+    "glow": Comparison(
+        glow,
+        images,
+        Sizes(width=64, batch=16, training_batch=16),
+        {"density": 0.8, "train": 0.9, "sample": 0.8},
+        ("normflows", "nflows"),
+    ),
+    "made": Comparison(made, bits, Sizes(784, width=500, batch=100), {"density": 1.0}, ("nflows",)),
+}
+
+
+def calls(
+    peers: dict[str, Peer], x: Array, sizes: Sizes
+) -> dict[str, dict[str, Callable[[], Any]]]:
     """What is timed: for each task, each library's jitted call."""
-    x = jax.random.normal(jax.random.key(2), (sizes.batch, sizes.dimensions))
     key = jax.random.key(3)
     adam = optax.adam(1e-3)
 
@@ -245,11 +325,11 @@ def calls(peers: dict[str, Peer], sizes: Sizes) -> dict[str, dict[str, Callable[
         run = jax.jit(peer.log_prob)
         return lambda: run(peer.params, x)
 
-    def sampling(peer: Peer) -> Callable[[], Any]:
+    def sample(peer: Peer) -> Callable[[], Any]:
         run = jax.jit(peer.sample, static_argnums=2)
         return lambda: run(peer.params, key, sizes.batch)
 
-    def training(peer: Peer) -> Callable[[], Any]:
+    def train(peer: Peer) -> Callable[[], Any]:
         @jax.jit
         def step(params: Any, state: Any, x: Array) -> tuple[Any, Any, Array]:
             def loss(params: Any) -> Array:
@@ -262,38 +342,104 @@ def calls(peers: dict[str, Peer], sizes: Sizes) -> dict[str, dict[str, Callable[
         state, batch = adam.init(peer.params), x[: sizes.training_batch]
         return lambda: step(peer.params, state, batch)
 
-    tasks = {"density": density, "sampling": sampling, "training step": training}
+    tasks = {"density": density, "train": train, "sample": sample}
     return {
         task: {name: make(peer) for name, peer in peers.items()} for task, make in tasks.items()
     }
 
 
-def report(task: str, times: Times, aim: float) -> None:
-    """Prints every library's time, and ours in units of the faster peer's."""
+class Elsewhere:
+    """The libraries of PyTorch in a process of their own, see torch_peers.py."""
+
+    def __init__(self, python: str, small: bool):
+        script = pathlib.Path(__file__).with_name("torch_peers.py")
+        command = [python, "-W", "ignore", str(script), *(["--small"] if small else [])]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+
+    def seconds(self, model: str, library: str, task: str) -> float:
+        """Of one call there."""
+        print(model, library, task, file=self.process.stdin, flush=True)
+        return float(self.process.stdout.readline())
+
+
+def report(task: str, times: Times, aim: float | None) -> dict[str, Any]:
+    """Prints every library's time, and ours in units of the fastest peer's."""
     for name, seconds in times.items():
-        print(f"  {task:13} {name:8} {milliseconds(seconds)}")
-    faster = min(
-        (name for name in times if name != "jaxgen"), key=lambda n: statistics.median(times[n])
-    )
-    quotient = ratio(times["jaxgen"], times[faster])
-    print(f"  {task:13} jaxgen / {faster}: {quotient}, aim at most {aim}")
+        print(f"  {task:8} {name:9} {milliseconds(seconds)}")
+    found = {name: 1e3 * statistics.median(seconds) for name, seconds in times.items()}
+    if len(found) > 1:
+        fastest = min((name for name in found if name != "jaxgen"), key=lambda name: found[name])
+        quotient = ratio(times["jaxgen"], times[fastest])
+        print(f"  {task:8} jaxgen / {fastest}: {quotient}, aim at most {aim}", flush=True)
+        found |= {"ratio": found["jaxgen"] / found[fastest], "aim": aim}
+    return found
+
+
+def eager(flow: Flow, x: Array, repeats: int) -> dict[str, float]:
+    """Prints the time of a call outside of jit, and how many programs repeated calls compile."""
+    calls, compiled = {"jaxgen": lambda: flow.log_prob(x)}, []
+    interleaved(calls, 1)
+
+    def listen(event: str, seconds: float, **_: Any) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    found = report("eager", interleaved(calls, repeats), None)
+    print(f"  eager: {len(compiled)} programs compiled in {repeats} calls; aim 2 ms, and none")
+    return found | {"aim": 2.0, "compiled": len(compiled)}
+
+
+def build_glow(sizes: Sizes) -> None:
+    """Prints the seconds that it takes in a process that has done nothing else."""
+    began = time.perf_counter()
+    jax.block_until_ready(jax.tree.leaves(our_glow(sizes)))
+    print(time.perf_counter() - began)
+
+
+def building(python: str | None, small: bool) -> dict[str, Any]:
+    """Prints the seconds to build a Glow from a cold start, here and in PyTorch's libraries."""
+    command = [sys.executable, __file__, "--build", *(["--small"] if small else [])]
+    ours = [float(subprocess.check_output(command, text=True)) for _ in range(3)]
+    times = {"jaxgen": ours}
+    for library in COMPARISONS["glow"].elsewhere if python else ():
+        times[library] = [Elsewhere(python, small).seconds("glow", library, "build") for _ in ours]
+    return report("build", times, 1.0)
 
 
 def main() -> None:
     """Prints times and ratios."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--torch", metavar="PYTHON", help="of the environment with PyTorch")
     parser.add_argument("--small", action="store_true", help="tiny sizes: does it run?")
+    parser.add_argument("--only", nargs="+", choices=COMPARISONS, default=[*COMPARISONS])
+    parser.add_argument("--out", type=pathlib.Path, help="where to write the medians, as JSON")
+    parser.add_argument("--build", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    small = Sizes(3, 2, 4, 2, 4, 2)
-    for title, build, sizes, aims in (
-        ("spline coupling flow", spline_couplings, Sizes(), (0.6, 0.6, 0.75)),
-        ("masked autoregressive flow", autoregressive, Sizes(layers=5, width=512), (1.0, 0.1, 1.0)),
-    ):
-        sizes = small if options.small else sizes
-        print(f"{title}: {sizes}")
-        for (task, timed), aim in zip(calls(build(sizes), sizes).items(), aims, strict=True):
-            report(task, interleaved(timed, options.repeats), aim)
+    if options.build:
+        return build_glow(SMALL if options.small else COMPARISONS["glow"].sizes)
+    found: dict[str, Any] = {}
+    for name in options.only:
+        comparison = COMPARISONS[name]
+        sizes = SMALL if options.small else comparison.sizes
+        print(f"{name}: {sizes}")
+        x, peers, found[name] = comparison.examples(sizes), comparison.build(sizes), {}
+        there = Elsewhere(options.torch, options.small) if options.torch else None
+        for task, timed in calls(peers, x, sizes).items():
+            if task not in comparison.aims:
+                continue
+            for library in comparison.elsewhere if there else ():
+                timed[library] = functools.partial(there.seconds, name, library, task)
+            times = interleaved(timed, options.repeats)
+            found[name][task] = report(task, times, comparison.aims[task])
+        if name == "glow":
+            found[name]["build"] = building(options.torch, options.small)
+            found[name]["eager"] = eager(our_glow(sizes), x, options.repeats)
+    if options.out:
+        options.out.write_text(json.dumps(found, indent=1) + "\n")
+    return None
 
 
 if __name__ == "__main__":

@@ -14,15 +14,19 @@ Times = dict[str, list[float]]
 
 
 def interleaved(calls: dict[str, Callable[[], Any]], rounds: int) -> Times:
-    """Seconds of every call in every round, the calls taking turns, after one warm-up each."""
+    """Seconds of every call in every round, the calls taking turns, after one warm-up each.
+
+    A call that returns a ``float`` was timed elsewhere, and says its seconds.
+    """
     for call in calls.values():
         jax.block_until_ready(call())
     times: Times = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
             began = time.perf_counter()
-            jax.block_until_ready(call())
-            times[name].append(time.perf_counter() - began)
+            result = jax.block_until_ready(call())
+            seconds = time.perf_counter() - began
+            times[name].append(result if isinstance(result, float) else seconds)
     return times
 
 
