@@ -13,16 +13,18 @@ import jax
 Times = dict[str, list[float]]
 
 
-def interleaved(calls: dict[str, Callable[[], Any]], rounds: int) -> Times:
+def interleaved(calls: dict[str, Callable[[], Any]], rounds: int, pause: float = 0.0) -> Times:
     """Seconds of every call in every round, the calls taking turns, after one warm-up each.
 
-    A call that returns a ``float`` was timed elsewhere, and says its seconds.
+    A call that returns a ``float`` was timed elsewhere, and says its seconds. Before each there is
+    a ``pause`` in seconds, in which the threads of the one before, of another process, fall asleep.
     """
     for call in calls.values():
         jax.block_until_ready(call())
     times: Times = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
+            time.sleep(pause)
             began = time.perf_counter()
             result = jax.block_until_ready(call())
             seconds = time.perf_counter() - began

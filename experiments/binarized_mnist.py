@@ -157,8 +157,8 @@ gated_pixelcnn = recipe(
     first_size=27,
     out_width=64,
 )
-# 92,993 parameters and eight epochs (84.03 in validation; five epochs of a shorter schedule, 84.74).
-# Its first window of 27 x 27 sees thirteen rows back at once, blind spot included. Three earlier
+# 92,993 parameters and eight epochs (84.03 in validation; five, of a shorter schedule, 84.74). Its
+# first window of 27 x 27 sees thirteen rows back at once, blind spot included. Three earlier
 # candidates scored less on the test split: five epochs, -83.98; half as wide, fifteen epochs,
 # -84.82, limited by its size (its training loss was 84.2); and seven blocks of 96 features behind a
 # window of 7 x 7, three minutes of one H200, -88.07: with a reach of ten rows it could not know

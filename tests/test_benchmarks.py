@@ -28,7 +28,8 @@ SMALLEST = {
 
 def test_every_benchmark_is_listed():
     scripts = [p.name for p in BENCHMARKS.glob("*.py") if "__main__" in p.read_text("utf-8")]
-    assert sorted(scripts) == sorted(SMALLEST)
+    # That of PyTorch's libraries, which are in an environment of their own, runs there alone.
+    assert sorted(scripts) == sorted([*SMALLEST, "torch_peers.py"])
 
 
 def test_readme_shows_the_comparison_of_tables():

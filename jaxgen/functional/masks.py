@@ -46,20 +46,25 @@ def mask(below: Array | np.ndarray, above: Array | np.ndarray) -> Array | np.nda
     return below[:, None] <= above[None, :]
 
 
+_HALVED = 192  # outputs, from which on two products of halves are faster than one
+
+
 def masked_product(
     x: Array, kernel: Array, degrees_in: np.ndarray, degrees_out: np.ndarray
 ) -> Array:
-    """``x @ kernel`` for a kernel under :func:`mask`, at three quarters of its price.
+    """``x @ kernel`` for a kernel under :func:`mask`, at three quarters of its price if large.
 
     Degrees ascend, so the first half of the outputs sees a leading part of the inputs only; the
     rest of its columns is zero and need not be multiplied. (More parts save little more, and make
-    the products too small to be fast.)
+    the products too small to be fast, as two do of narrow layers.)
 
     >>> degrees, ones = np.array([1, 2, 3, 4]), jnp.ones((4, 4))
     >>> kernel = ones * mask(degrees, degrees)
     >>> masked_product(jnp.ones(4), kernel, degrees, degrees).tolist()
     [1.0, 2.0, 3.0, 4.0]
     """
+    if degrees_out.size < _HALVED:
+        return x @ kernel
     half = degrees_out.size // 2
     seen = int(np.searchsorted(degrees_in, degrees_out[half - 1], side="right"))
     first = x[..., :seen] @ kernel[:seen, :half]
