@@ -40,6 +40,7 @@ from jaxgen.functional.windows import (
     position_rows,
     row_of,
     with_previous,
+    with_row,
 )
 from jaxgen.networks.blocks import dropout, shape_of_context, zero_linear
 
@@ -238,11 +239,11 @@ class GatedPixelCNN(Conditional):
         context: Context,
     ) -> tuple[Array, tuple[Array, ...]]:
         """The horizontal stack of a pixel of some rows: the parameters, and the features kept."""
-        h, new = values, []
+        h, out, new = values, values[t], []
         for layer, crossed, after in zip(self.layers, crossing, (*read, None), strict=True):
-            out = layer.right(layer.left.at(h, grid, t), crossed, h[t], context)
+            out = layer.right(layer.left.at(h, grid, t), crossed, out, context)
             if after is not None:
-                h = after.at[t].set(out.astype(after.dtype))
+                h = with_row(after, t, out)
                 new.append(h)
         return self._params(out), tuple(new)
 

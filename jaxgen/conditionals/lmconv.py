@@ -47,6 +47,7 @@ from jaxgen.functional.windows import (
     position_rows,
     square,
     with_previous,
+    with_row,
 )
 from jaxgen.networks.blocks import (
     activation,
@@ -245,7 +246,7 @@ class LMConv(Conditional):
         causal = fixed["causal"][position][:, None]
         new = []
         for block, read in zip(fixed["blocks"], features, strict=True):
-            read = read.at[position].set(block.read(h).astype(read.dtype))
+            read = with_row(read, position, block.read(h))
             window = jnp.where(causal, gather(read, around), 0)
             h = block(h, window, fixed["context"])
             new.append(read)

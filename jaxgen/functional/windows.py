@@ -274,12 +274,17 @@ def position_rows(h: Array, dtype: Any) -> Array:
     return jnp.pad(jnp.moveaxis(rows, batch, 0), [(0, 1), *((0, 0) for _ in range(batch + 1))])
 
 
+def with_row(rows: Array, position: Array, row: Array) -> Array:
+    """Kept rows with one of them replaced."""
+    return jax.lax.dynamic_update_index_in_dim(rows, row.astype(rows.dtype), position, 0)
+
+
 def with_previous(rows: Array, t: Array, value: Array, order: Array | None = None) -> Array:
     """Kept values with that of step ``t - 1``, in raster order or another."""
     # At t = 0 the driver's zero lands where the first value will.
     before = jnp.maximum(t - 1, 0)
     position = before if order is None else order[before]
-    return rows.at[position].set(value.reshape(rows.shape[1:]).astype(rows.dtype))
+    return with_row(rows, position, value.reshape(rows.shape[1:]))
 
 
 def gather(rows: Array, around: Array) -> Array:
@@ -288,4 +293,6 @@ def gather(rows: Array, around: Array) -> Array:
     >>> gather(jnp.zeros((7, 5, 4)), jnp.array([[0, 6], [1, 0], [2, 1]])).shape
     (3, 5, 2, 4)
     """
-    return jnp.moveaxis(rows[around], around.ndim - 1, -2)
+    # No row is missing, so nothing is looked for: a step has little time for anything.
+    windows = rows.at[around].get(mode="promise_in_bounds")
+    return jnp.moveaxis(windows, around.ndim - 1, -2)
