@@ -8,7 +8,15 @@ with :mod:`jaxgen.zoo` for the models of the literature, or compose :mod:`jaxgen
 import importlib
 from typing import Any
 
-from jaxgen.core import Buffer, ShapeError, compute_in, freeze, num_parameters, summary
+from jaxgen.core import (
+    Buffer,
+    ShapeError,
+    compute_in,
+    freeze,
+    num_parameters,
+    rematerialize,
+    summary,
+)
 
 __version__ = "0.1.0"
 
@@ -36,6 +44,7 @@ __all__ = [
     "freeze",
     "load",
     "num_parameters",
+    "rematerialize",
     "save",
     "summary",
     *_SUBMODULES,

@@ -157,6 +157,7 @@ class Scan(Bijector):
             )
         self.steps = steps
         self.num_steps = num_steps
+        self.remat = False  # see jaxgen.rematerialize
         self.event_ndims = steps.side_ndims("data")
         self.event_shape = steps.event_shape
         self.context_shape = steps.context_shape
@@ -206,6 +207,8 @@ class Scan(Bijector):
             with within("Scan step"):
                 return run(step, value, context, step_key, self.event_ndims)
 
+        if self.remat:
+            body = jax.checkpoint(body, prevent_cse=False)  # a loop keeps the copies apart
         value, log_dets = jax.lax.scan(
             body, value, (self.steps, keys), length=self.num_steps, reverse=reverse
         )

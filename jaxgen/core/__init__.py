@@ -49,7 +49,7 @@ from jaxgen.core.structure import (
     plain,
 )
 from jaxgen.core.summary import brief, summary
-from jaxgen.core.updates import M, compute_in, map_modules, replace, unstack
+from jaxgen.core.updates import M, compute_in, map_modules, rematerialize, replace, unstack
 from jaxgen.core.variables import (
     Buffer,
     adapt_once,
@@ -107,6 +107,7 @@ __all__ = [
     "program",
     "read_as",
     "read_number",
+    "rematerialize",
     "replace",
     "rngs_from",
     "shape_kind",

@@ -97,3 +97,45 @@ def compute_in(model: M, dtype: Any) -> M:
             f"attribute `dtype`"
         )
     return copy
+
+
+@checked_arguments
+def rematerialize(model: M) -> M:
+    """A copy of ``model`` whose stacks keep less for the gradient, and compute it again.
+
+    Of each layer of a stack only what it is given is kept; what happens inside of it is computed a
+    second time when the gradient needs it. So the memory of training is that of one layer and of
+    the inputs of all, at the price of about one more pass. Values and gradients are the same.
+
+    Args:
+        model: any module. Its stacks are the submodules with an attribute ``remat``:
+            :class:`~jaxgen.bijectors.Scan`, transformers, and those of one's own that say so. (The
+            convolutional networks of windows do so always.)
+
+    Returns:
+        The new model, with the same parameters.
+
+    Raises:
+        TypeError: if the model is no module.
+        ValueError: if it has no stacks.
+
+    >>> from jaxgen.networks import Transformer
+    >>> stack = rematerialize(Transformer(8, depth=3, heads=2, rngs=nnx.Rngs(0)))
+    >>> stack(jnp.ones((5, 8))).shape
+    (5, 8)
+    """
+    found = False
+
+    def change(module: nnx.Module) -> None:
+        nonlocal found
+        if "remat" in vars(module):
+            setattr(module, "remat", True)  # noqa: B010
+            found = True
+
+    copy = map_modules(model, change)
+    if not found:
+        raise ValueError(
+            f"rematerialize: {type(model).__name__} has no stacks, that is no submodules with an "
+            f"attribute `remat`"
+        )
+    return copy

@@ -190,6 +190,7 @@ class Transformer(nnx.Module):
         self.width = width
         self.depth = depth
         self.heads = heads
+        self.remat = False  # see jaxgen.rematerialize
 
     def __call__(
         self, h: Array, mask: Array | None = None, angles: Angles = None, *, key: Key = None
@@ -207,6 +208,8 @@ class Transformer(nnx.Module):
             block, block_key = inputs
             return block(h, mask, angles, key=block_key), None
 
+        if self.remat:
+            body = jax.checkpoint(body, prevent_cse=False)  # a loop keeps the copies apart
         keys = None if key is None else jax.random.split(key, self.depth)
         return self.norm(jax.lax.scan(body, h, (self.blocks, keys))[0])
 

@@ -43,7 +43,7 @@ def kept_in(
             lock.enter_context(locked(out))
         if not claimed:
             config = about().to_dict()
-            claim(out, config, lambda path: _with_steps(read_config(path), config))
+            claim(out, config, lambda path: _in_todays_terms(read_config(path), config))
         _claim_data(out, digests(data))
         with Checkpoints(out / "checkpoints") as checkpoints:
             yield checkpoints
@@ -116,14 +116,14 @@ def _has_checkpoints(path: Path) -> bool:
     return any((path / "checkpoints").glob("[0-9]*"))
 
 
-def _with_steps(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """A configuration in today's terms: until November 2026 it did not say how many steps."""
+def _in_todays_terms(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with the settings that it did not have yet, in November 2026."""
     training = old.get("training")
     settings = training.get("settings") if isinstance(training, dict) else None
-    if not isinstance(training, dict) or not isinstance(settings, dict) or "steps" in settings:
+    if not isinstance(training, dict) or not isinstance(settings, dict):
         return old
-    steps = new["training"].get("settings", {}).get("steps")
-    return {**old, "training": {**training, "settings": {**settings, "steps": steps}}}
+    later = {"steps": new["training"].get("settings", {}).get("steps"), "remat": False}
+    return {**old, "training": {**training, "settings": {**later, **settings}}}
 
 
 def _write_object(path: Path, name: str, values: dict[str, Any]) -> None:

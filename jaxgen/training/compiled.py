@@ -14,7 +14,7 @@ import jax
 from jax import Array
 from jax.sharding import Mesh
 
-from jaxgen.training.objectives import Batch, Objective, negative_log_likelihood
+from jaxgen.training.objectives import Batch, Objective, economical, negative_log_likelihood
 from jaxgen.training.optimizers import Optimizer, as_transformation
 from jaxgen.training.settings import TrainSettings
 from jaxgen.training.state import TrainState
@@ -35,6 +35,8 @@ _SETTINGS = (
     "weight_decay",
     "clip_norm",
     "ema_decay",
+    "compute_dtype",
+    "remat",
 )
 
 
@@ -64,6 +66,7 @@ def _steps(
     objective: Objective, optimizer: Optimizer | None, settings: TrainSettings, mesh: Mesh
 ) -> Run:
     transformation = as_transformation(optimizer, settings)
+    objective = economical(objective, settings.compute_dtype, settings.remat)
     return make_steps(make_step(objective, transformation, settings.ema_decay), mesh)
 
 

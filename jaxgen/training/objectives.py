@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import ShapeError, unknown
+from jaxgen.core import ShapeError, compute_in, rematerialize, unknown
 from jaxgen.models import Model
 
 
@@ -33,6 +33,24 @@ class Batch(NamedTuple):
 
 
 Objective = Callable[[Model, Batch, Array], Array]
+
+
+def economical(objective: Objective, compute_dtype: str | None, remat: bool) -> Objective:
+    """The objective of a model whose networks compute in another dtype, or keep less.
+
+    Args:
+        objective: of a model as it is.
+        compute_dtype: see :func:`jaxgen.compute_in`; None for the parameters' own.
+        remat: see :func:`jaxgen.rematerialize`.
+    """
+    if compute_dtype is None and not remat:
+        return objective
+
+    def of_another(model: Model, batch: Batch, key: Array) -> Array:
+        model = model if compute_dtype is None else compute_in(model, compute_dtype)
+        return objective(rematerialize(model) if remat else model, batch, key)
+
+    return of_another
 
 
 def negative_log_likelihood(model: Model, batch: Batch, key: Array) -> Array:

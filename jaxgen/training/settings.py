@@ -35,6 +35,13 @@ class TrainSettings:
         steps_per_dispatch: steps that run on the device without coming back to Python; the
             intervals above are rounded up to a multiple of it.
         init_batch_size: examples that a data-dependent initialisation sees.
+        compute_dtype: what the networks compute in while they are trained, ``"bfloat16"`` for an
+            accelerator (see :func:`jaxgen.compute_in`): parameters, gradients, log-determinants and
+            losses stay as they are, and so do validation and the model that is returned. None for
+            the parameters' own dtype.
+        remat: whether stacks of layers keep only what goes from one layer to the next, and compute
+            the rest again for the gradient (see :func:`jaxgen.rematerialize`): less memory, more
+            time, the same gradients.
         seed: of the weights, the batches and the noise, below 2**32.
 
     Raises:
@@ -61,6 +68,8 @@ class TrainSettings:
     checkpoint_every: int = 1000
     steps_per_dispatch: int = 50
     init_batch_size: int = 1024
+    compute_dtype: str | None = None
+    remat: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -71,6 +80,11 @@ class TrainSettings:
                 raise ValueError(f"{name}: expected {expected}, got {value!r}")
         if self.schedule not in ("cosine", "constant"):
             raise ValueError(f"schedule: expected 'cosine' or 'constant', got {self.schedule!r}")
+        if self.compute_dtype not in (None, "bfloat16", "float32"):
+            raise ValueError(
+                f"compute_dtype: expected 'bfloat16', 'float32', or None for the parameters' own, "
+                f"got {self.compute_dtype!r}"
+            )
         if not 0 <= self.warmup_steps <= self.steps:
             raise ValueError(
                 f"warmup_steps: expected 0 to {self.steps} (steps), got {self.warmup_steps}"
