@@ -41,6 +41,11 @@ def network_operations(network: Conditional, batch: int) -> Operations:
     return Operations(_count(_density, network, x, context), _steps(network, x, context))
 
 
+def operations(function: Callable[..., Any], *arguments: Any) -> float:
+    """Of a call of these arguments, counted from the shapes."""
+    return _count(function, *arguments)
+
+
 def xla_operations(network: Conditional, batch: int) -> float:
     """XLA's count of all steps, the loop unrolled, because XLA counts its body once.
 
@@ -143,6 +148,8 @@ def _equation(equation: core.JaxprEqn, values: list) -> tuple[float, list]:
         features = params["dimension_numbers"].rhs_spec[0]
         depth = math.prod(inputs[1].shape) / inputs[1].shape[features]
         return 2.0 * outputs[0].size * depth, unknown
+    if name == "convolve":  # of jaxgen.functional.convolution
+        return 2.0 * outputs[0].size * math.prod(inputs[1].shape[:3]), unknown
     if name == "while":
         raise ValueError("a loop of unknown length")
     if name == "cond":

@@ -14,6 +14,7 @@ from jaxgen.conditionals import FVSBN, GatedPixelCNN, PixelCNN, Recurrent
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SMALLEST = {
+    "accelerator.py": ["--small", "--rounds", "1", "--models", "glow"],
     "audio.py": ["--small", "--rounds", "1"],
     "compile.py": ["--rounds", "1", "--models", "maf"],
     "conditionals.py": ["--small", "--rounds", "1"],
