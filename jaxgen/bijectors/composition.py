@@ -134,6 +134,8 @@ class Scan(Bijector):
             numbers from ``rngs`` with jax, and every step it makes has the same structure.
             Alternation goes inside a step (a ``Flip``, two couplings that swap roles).
         num_steps: how many.
+        unroll: compiles every step apart, with the same parameters: for few steps of large kernels,
+            whose gradients a loop on a CPU copies once more.
         rngs: where the keys come from.
 
     >>> from jaxgen.bijectors import ActNorm
@@ -146,7 +148,12 @@ class Scan(Bijector):
 
     @checked_arguments
     def __init__(
-        self, make_step: Callable[[nnx.Rngs], Bijector], num_steps: int, *, rngs: nnx.Rngs
+        self,
+        make_step: Callable[[nnx.Rngs], Bijector],
+        num_steps: int,
+        *,
+        unroll: bool = False,
+        rngs: nnx.Rngs,
     ):
         keys = jax.random.split(rngs.params(), num_steps)
         steps = jax.vmap(lambda key: make_step(rngs_from(key)))(keys)
@@ -157,6 +164,7 @@ class Scan(Bijector):
             )
         self.steps = steps
         self.num_steps = num_steps
+        self.unroll = unroll
         self.remat = False  # see jaxgen.rematerialize
         self.event_ndims = steps.side_ndims("data")
         self.event_shape = steps.event_shape
@@ -210,7 +218,12 @@ class Scan(Bijector):
         if self.remat:
             body = jax.checkpoint(body, prevent_cse=False)  # a loop keeps the copies apart
         value, log_dets = jax.lax.scan(
-            body, value, (self.steps, keys), length=self.num_steps, reverse=reverse
+            body,
+            value,
+            (self.steps, keys),
+            length=self.num_steps,
+            reverse=reverse,
+            unroll=self.unroll,
         )
         return value, jnp.sum(log_dets, axis=0)
 
