@@ -1,8 +1,10 @@
 """The contract of a model."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -17,9 +19,13 @@ from jaxgen.core import (
     brief,
     check_context,
     is_concrete,
+    program,
 )
+from jaxgen.functional import support
 from jaxgen.models.abilities import Abilities
 from jaxgen.models.checks import check_methods, checked_temperature, count
+
+_WEIGHTS_TOGETHER = 512  # of all examples: so many fill a processor, and need little memory
 
 
 class Sampling(NamedTuple):
@@ -37,8 +43,9 @@ class Model(Abilities):
 
     - ``"exact"``: :meth:`log_prob` is the log-density (or log-mass) itself, by the change of
       variables or the chain rule;
-    - ``"lower_bound"``: :meth:`log_prob` raises; :meth:`elbo` is a random lower bound in
-      expectation, and ``importance_log_prob`` tightens it.
+    - ``"lower_bound"``: :meth:`log_prob` raises; :meth:`log_weight` is the logarithm of a random
+      and unbiased estimate of ``p(x)``, so that :meth:`elbo` is a lower bound in expectation, and
+      :meth:`importance_log_prob`, of the mean of many, a tighter one.
 
     All of them are in nats, summed over the event, one number per example. A model is a pytree and
     is never changed by its methods, so it goes through ``jax.jit``, ``jax.grad`` and friends as an
@@ -86,24 +93,75 @@ class Model(Abilities):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no log_prob")
 
+    def log_weight(
+        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
+    ) -> Array:
+        r"""The logarithm of an unbiased estimate of ``p(x | context)``, which is never negative.
+
+        .. math:: \mathbb{E}[\exp(\log w)] = p(x).
+
+        Products of independent estimates are unbiased again, so what is made of models without an
+        exact likelihood has a weight, too. That of an exact model is its :meth:`log_prob`.
+
+        Args:
+            x: array ``(*batch, *event_shape)``.
+            key: what is random in it, such as latents or noise.
+            context: array ``(*batch, *context_shape)`` for a conditional model.
+            dropout_key: turns dropout on; None means evaluation.
+
+        Returns:
+            Array ``(*batch,)`` in nats.
+        """
+        return self.log_prob(x, context, key=dropout_key)
+
     def elbo(
         self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
     ) -> Array:
         """A lower bound of ``log p(x | context)`` in expectation over ``key``, in nats.
 
-        An exact model needs no bound: this is its :meth:`log_prob`.
+        One :meth:`log_weight`, whose expectation is no more than ``log p`` (Jensen); or what has
+        that expectation and varies less. An exact model needs no bound: this is its
+        :meth:`log_prob`.
         """
-        return self.log_prob(x, context, key=dropout_key)
+        return self.log_weight(x, key, context, dropout_key=dropout_key)
 
     def importance_log_prob(
         self, x: Array, key: Array, num_samples: int, context: Context = None
     ) -> Array:
-        """An estimate of ``log p(x | context)`` from ``num_samples`` importance samples, in nats.
+        r"""An estimate of ``log p(x | context)`` from ``K = num_samples`` weights, in nats.
 
-        An exact model needs no estimate: this is its :meth:`log_prob`.
+        .. math:: \log \frac{1}{K} \sum_{k=1}^{K} w_k,
+
+        a lower bound in expectation that tightens as ``K`` grows (Burda et al. 2016). The weights
+        are streamed: memory does not grow with their number. An exact model needs no estimate: this
+        is its :meth:`log_prob`.
         """
-        count(num_samples, f"{type(self).__name__}.importance_log_prob", least=1)
-        return self.log_prob(x, context)
+        where = "importance_log_prob"
+        num_samples = count(num_samples, f"{type(self).__name__}.{where}", least=1)
+        x, context = self._events(x, context, where)
+        if is_concrete(x):
+            self.check_data(x)
+        if self.exactness == "exact":
+            return self.log_prob(x, context)
+        return self._log_mean_weight(x, jax.random.split(key, num_samples), context)
+
+    @program()
+    def _log_mean_weight(self, x: Array, keys: Array, context: Context) -> Array:
+        """The logarithm of the mean of the weights that these keys draw."""
+        examples = math.prod(x.shape[: x.ndim - len(self.event_shape)])
+        together = max(1, _WEIGHTS_TOGETHER // max(examples, 1))
+
+        def total_of(keys: Array) -> Array:
+            weights = jax.vmap(lambda key: self.log_weight(x, key, context))(keys)
+            return support.logsumexp(weights, 0)
+
+        def body(total: Array, keys: Array) -> tuple[Array, None]:
+            return support.logsumexp(jnp.stack([total, total_of(keys)]), 0), None
+
+        first = len(keys) % together or min(together, len(keys))
+        others = keys[first:].reshape(-1, together, *keys.shape[1:])
+        total, _ = jax.lax.scan(body, total_of(keys[:first]), others)
+        return total - math.log(len(keys))
 
     def sample(
         self,

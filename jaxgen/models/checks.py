@@ -25,6 +25,7 @@ _Check = Callable[[Any, str, str], Any]
 
 _METHODS = (
     "log_prob",
+    "log_weight",
     "elbo",
     "importance_log_prob",
     "sample",

@@ -130,15 +130,15 @@ class Cylinder(Model):
         log_prob = self.angles.log_prob(angles, context, key=first)
         return log_prob + self.rest.log_prob(rest, seen, key=second)
 
-    def elbo(
+    def log_weight(
         self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
     ) -> Array:
-        x, context = self._events(x, context, "elbo")
+        x, context = self._events(x, context, "log_weight")
         angles, rest = self._split(x)
         keys, drops = jax.random.split(key), split_key(dropout_key, 2)
-        elbo = self.angles.elbo(angles, keys[0], context, dropout_key=drops[0])
+        weight = self.angles.log_weight(angles, keys[0], context, dropout_key=drops[0])
         seen = self._context_of_rest(angles, context)
-        return elbo + self.rest.elbo(rest, keys[1], seen, dropout_key=drops[1])
+        return weight + self.rest.log_weight(rest, keys[1], seen, dropout_key=drops[1])
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         first, second = jax.random.split(key)

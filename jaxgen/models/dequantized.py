@@ -15,12 +15,11 @@ from jaxgen.core import (
     ShapeError,
     check_levels,
     checked_arguments,
-    program,
     replace,
 )
 from jaxgen.functional import dequantization, support
 from jaxgen.models.base import Adapt, Model
-from jaxgen.models.checks import count, require_real
+from jaxgen.models.checks import require_real
 
 
 class Dequantized(Model):
@@ -92,45 +91,21 @@ class Dequantized(Model):
             "elbo(x, key), a lower bound, or importance_log_prob(x, key, num_samples)"
         )
 
-    def elbo(
+    def log_weight(
         self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
     ) -> Array:
         """``log p(x + u) - log q(u | x)`` with one draw of noise, in nats.
 
-        A lower bound of ``log P(x)`` in expectation. Dropout is the flow's alone.
+        Dropout is the flow's alone.
         """
-        x, context = self._events(x, context, "elbo")
-        check_levels(x, self.levels, "Dequantized.elbo")
+        x, context = self._events(x, context, "log_weight")
+        check_levels(x, self.levels, "Dequantized.log_weight")
         inside = support.is_level(x, self.levels)
         x = jnp.where(inside, x, 0)
         noise, log_q = self._noise(x, key)
         value = dequantization.dequantize(x, noise)
-        bound = self.flow.log_prob(value, context, key=dropout_key) - log_q
-        return support.restrict(bound, inside)
-
-    def importance_log_prob(
-        self, x: Array, key: Array, num_samples: int, context: Context = None
-    ) -> Array:
-        r"""``log (1/K) sum_k p(x + u_k) / q(u_k | x)``: it tightens to ``log P(x)`` as K grows.
-
-        The samples are streamed: memory does not grow with ``num_samples``. Returns ``(*batch,)``.
-        """
-        count(num_samples, "Dequantized.importance_log_prob", least=1)
-        x, context = self._events(x, context, "importance_log_prob")
-        check_levels(x, self.levels, "Dequantized.importance_log_prob")
-        return self._streamed(x, jax.random.split(key, num_samples), context)
-
-    @program()
-    def _streamed(self, x: Array, keys: Array, context: Context) -> Array:
-        """The estimate from a noise of each key."""
-
-        def body(total: Array, sample_key: Array) -> tuple[Array, None]:
-            both = jnp.stack([total, self.elbo(x, sample_key, context)])
-            return support.logsumexp(both, 0), None
-
-        first = self.elbo(x, keys[0], context)
-        total, _ = jax.lax.scan(body, first, keys[1:])
-        return total - math.log(len(keys))
+        weight = self.flow.log_prob(value, context, key=dropout_key) - log_q
+        return support.restrict(weight, inside)
 
     def sample(
         self, key: Array, num_samples: int, context: Context = None, **options: Any

@@ -116,6 +116,13 @@ class Embedded(Model):
         network_key, key = split_key(key, 2)
         return self.model.log_prob(x, self.embed(context, key=network_key), key=key, **options)
 
+    def log_weight(
+        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
+    ) -> Array:
+        network_key, dropout_key = split_key(dropout_key, 2)
+        embedded = self.embed(context, key=network_key)
+        return self.model.log_weight(x, key, embedded, dropout_key=dropout_key)
+
     def elbo(
         self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
     ) -> Array:

@@ -47,6 +47,26 @@ def test_importance_approaches_the_exact_mass(x64):
     np.testing.assert_allclose(one, elbo, rtol=1e-9)
 
 
+@pytest.mark.parametrize("num_samples", [1, 7, 1000])
+@pytest.mark.parametrize("batch", [(), (0,), (3,), (2, 3)])
+def test_weights_are_averaged_some_at_a_time(batch, num_samples, x64):
+    model, x = variational(), np.zeros((*batch, 1), int) + 2
+    keys = jax.random.split(KEY, num_samples)
+    weights = jax.jit(jax.vmap(Dequantized.log_weight, (None, None, 0)))(model, x, keys)
+    expected = jax.nn.logsumexp(weights, axis=0) - np.log(num_samples)
+    np.testing.assert_allclose(importance(model, x, KEY, num_samples), expected, rtol=1e-12)
+
+
+def test_the_weight_is_unbiased_and_that_of_an_exact_model_its_density(x64):
+    model = variational()
+    keys = jax.random.split(KEY, 20_000)
+    weights = np.exp(jax.jit(jax.vmap(Dequantized.log_weight, (None, None, 0)))(model, X, keys))
+    error = weights.std(0) / np.sqrt(len(keys))
+    assert np.all(np.abs(weights.mean(0) - np.exp(EXACT)) < 5 * error)
+    x = np.ones((3, 1))
+    np.testing.assert_array_equal(model.flow.log_weight(x, KEY), model.flow.log_prob(x))
+
+
 def test_elbo_is_the_expectation_under_the_noise_and_below_the_mass(x64):
     """By quadrature over the noise: E_q[log p(x + u) - log q(u | x)] = log P(x) - KL."""
     model = variational()
