@@ -16,8 +16,9 @@ images all take 16, of MADE 100.
 Everything is float32 and jitted, with the parameters as arguments; layers keep each library's own
 way (ours and FlowJAX scan, distrax and TFP unroll), and alternation, too (ours and TFP reverse the
 entries, FlowJAX permutes them, distrax's couplings exchange roles). Calls take turns, also with
-those of the other process; printed are medians and spreads, and the ratio of our time to that of
-the fastest peer in the same round, beside the aim.
+those of the other process, three in a row of which the last is timed, as in a loop; printed are
+medians and spreads, and the ratio of our time to that of the fastest peer in the same round, beside
+the aim.
 """
 
 import argparse
@@ -269,7 +270,8 @@ def image_shape(sizes: Sizes) -> tuple[int, int, int]:
 
 def made(sizes: Sizes) -> dict[str, Peer]:
     """Ours; the other's is in torch_peers.py."""
-    model = zoo.made((sizes.dimensions,), hidden=(sizes.width,), rngs=nnx.Rngs(0))
+    hidden = (sizes.width,)  # and no connection from inputs to outputs, as theirs
+    model = zoo.made((sizes.dimensions,), hidden=hidden, direct=False, rngs=nnx.Rngs(0))
     return {"jaxgen": of_jaxgen(model)}
 
 
@@ -441,7 +443,7 @@ def main() -> None:
                 continue
             for library in comparison.elsewhere if there else ():
                 timed[library] = functools.partial(there.seconds, name, library, task)
-            times = interleaved(timed, options.repeats, pause=0.02 if there else 0.0)
+            times = interleaved(timed, options.repeats, pause=0.02 if there else 0.0, lead=2)
             found[name][task] = report(task, times, comparison.aims[task])
         if name == "glow":
             found[name]["build"] = building(options.torch, options.small)

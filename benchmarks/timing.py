@@ -13,11 +13,17 @@ import jax
 Times = dict[str, list[float]]
 
 
-def interleaved(calls: dict[str, Callable[[], Any]], rounds: int, pause: float = 0.0) -> Times:
+def interleaved(
+    calls: dict[str, Callable[[], Any]], rounds: int, *, pause: float = 0.0, lead: int = 0
+) -> Times:
     """Seconds of every call in every round, the calls taking turns, after one warm-up each.
 
-    A call that returns a ``float`` was timed elsewhere, and says its seconds. Before each there is
-    a ``pause`` in seconds, in which the threads of the one before, of another process, fall asleep.
+    Args:
+        calls: by name. One that returns a ``float`` was timed elsewhere, and says its seconds.
+        rounds: how often each is timed.
+        pause: seconds before each turn, in which the threads of another process fall asleep.
+        lead: calls in a turn before the one that is timed, which find what the turns of others left
+            in the caches; without them, it is the timed one that does.
     """
     for call in calls.values():
         jax.block_until_ready(call())
@@ -25,6 +31,8 @@ def interleaved(calls: dict[str, Callable[[], Any]], rounds: int, pause: float =
     for _ in range(rounds):
         for name, call in calls.items():
             time.sleep(pause)
+            for _ in range(lead):
+                jax.block_until_ready(call())
             began = time.perf_counter()
             result = jax.block_until_ready(call())
             seconds = time.perf_counter() - began
