@@ -60,16 +60,16 @@ class LUMatrix(Matrix):
         self.upper = nnx.Param(upper)
         self.log_diagonal = nnx.Param(log_diagonal)
 
+    def _parts(self) -> tuple[Array, ...]:
+        permutation = self.permutation[...].astype(jnp.int32)
+        triangles = self.lower[...], self.upper[...]
+        return permutation, *triangles, self.sign[...], self.log_diagonal[...]
+
     def weight_and_log_det(self) -> tuple[Array, Array]:
-        log_diagonal = self.log_diagonal[...]
-        weight = linear.lu_compose(
-            self.permutation[...].astype(jnp.int32),
-            self.lower[...],
-            self.upper[...],
-            self.sign[...],
-            log_diagonal,
-        )
-        return weight, jnp.sum(log_diagonal)
+        return linear.lu_compose(*self._parts()), jnp.sum(self.log_diagonal[...])
+
+    def inverse_and_log_det(self) -> tuple[Array, Array]:
+        return linear.lu_inverse(*self._parts()), -jnp.sum(self.log_diagonal[...])
 
 
 class HouseholderMatrix(Matrix):

@@ -20,6 +20,27 @@ def test_lu_round_trip(size, x64):
     np.testing.assert_allclose(parts[4].sum(), np.linalg.slogdet(weight)[1], rtol=1e-9)
 
 
+@pytest.mark.parametrize("size", [1, 2, 7, 130])  # the last by a library's solver
+def test_the_inverse_of_a_triangle_and_its_derivatives(size, x64):
+    entries = jax.random.normal(jax.random.key(size), (3, size, size)) / size
+    lower = entries + 2.0 * jnp.eye(size)  # what lies above the diagonal is not looked at
+
+    def through(inverse):
+        return jax.jit(jax.vmap(jax.value_and_grad(lambda lower: jnp.sum(inverse(lower) ** 2))))
+
+    got = through(linear.triangular_inverse)(lower)
+    expected = through(lambda lower: jnp.linalg.inv(jnp.tril(lower)))(lower)
+    for one, other in zip(got, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_lu_is_inverted_by_its_triangles(size, x64):
+    weight = jax.random.normal(jax.random.key(size), (size, size))
+    inverse = linear.lu_inverse(*linear.lu_decompose(weight))
+    np.testing.assert_allclose(inverse @ weight, np.eye(size), atol=1e-12)
+
+
 def test_lu_ignores_what_lies_off_the_triangles(x64):
     weight = jax.random.normal(jax.random.key(0), (4, 4))
     permutation, lower, upper, sign, log_diagonal = linear.lu_decompose(weight)
