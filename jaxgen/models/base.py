@@ -1,6 +1,5 @@
 """The contract of a model."""
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
@@ -19,13 +18,10 @@ from jaxgen.core import (
     brief,
     check_context,
     is_concrete,
-    program,
 )
-from jaxgen.functional import support
 from jaxgen.models.abilities import Abilities
 from jaxgen.models.checks import check_methods, checked_temperature, count
-
-_WEIGHTS_TOGETHER = 512  # of all examples: so many fill a processor, and need little memory
+from jaxgen.models.importance import log_mean_weight
 
 
 class Sampling(NamedTuple):
@@ -143,25 +139,7 @@ class Model(Abilities):
             self.check_data(x)
         if self.exactness == "exact":
             return self.log_prob(x, context)
-        return self._log_mean_weight(x, jax.random.split(key, num_samples), context)
-
-    @program()
-    def _log_mean_weight(self, x: Array, keys: Array, context: Context) -> Array:
-        """The logarithm of the mean of the weights that these keys draw."""
-        examples = math.prod(x.shape[: x.ndim - len(self.event_shape)])
-        together = max(1, _WEIGHTS_TOGETHER // max(examples, 1))
-
-        def total_of(keys: Array) -> Array:
-            weights = jax.vmap(lambda key: self.log_weight(x, key, context))(keys)
-            return support.logsumexp(weights, 0)
-
-        def body(total: Array, keys: Array) -> tuple[Array, None]:
-            return support.logsumexp(jnp.stack([total, total_of(keys)]), 0), None
-
-        first = len(keys) % together or min(together, len(keys))
-        others = keys[first:].reshape(-1, together, *keys.shape[1:])
-        total, _ = jax.lax.scan(body, total_of(keys[:first]), others)
-        return total - math.log(len(keys))
+        return log_mean_weight(self, x, jax.random.split(key, num_samples), context)
 
     def sample(
         self,
