@@ -53,6 +53,7 @@ from jaxgen.conditionals import (
     EoNADE,
     GatedPixelCNN,
     Growing,
+    Independent,
     LMConv,
     Markov,
     PeriodicConditional,
@@ -70,6 +71,7 @@ from jaxgen.models import (
     DiagonalNormal,
     Embedded,
     Ensemble,
+    Factorized,
     Flow,
     Logistic,
     Mixture,
@@ -613,6 +615,18 @@ CONDITIONALS: dict[str, Example] = {
     "markov, linear and shared": Example(
         lambda r: Markov((4,), 2, parents=1, shared=True), (4,), options={"dense": chain(4, 1)}
     ),
+    "independent": Example(
+        lambda r: Independent(MLP(2, 4, hidden=(5,), rngs=r), (2,), 2, context_shape=(2,)),
+        (2,),
+        options={"dense": chain(2, 0)},
+    ),
+    "independent pixels, dropout": slow(
+        lambda r: Independent(
+            MLP(2, 24, hidden=(5,), dropout=0.5, rngs=r), (2, 3), 4, (2,), context_shape=(2,)
+        ),
+        (2, 3, 2),
+        options={"dense": chain(6, 0)},
+    ),
     "attention": Example(lambda r: attention((4,), depth=2, rngs=r), (4,)),
     "attention image, pixels": slow(lambda r: attention((2, 3), (2,), 3, rngs=r), (2, 3, 2)),
     "attention image, entries": slow(lambda r: attention((2, 2, 1), rngs=r), (2, 2, 1)),
@@ -939,6 +953,28 @@ MODELS: dict[str, Example] = {
         ),
         (2,),
         [(0.0, 360.0), (-1.0, 1.0)],
+    ),
+    "factorized bits": Example(
+        lambda r: Factorized(
+            MLP(2, 3, hidden=(5,), rngs=r), likelihoods.Bernoulli(), (3,), context_shape=(2,)
+        ),
+        (3,),
+    ),
+    "factorized normals": slow(
+        lambda r: Factorized(
+            MLP(2, 4, hidden=(5,), rngs=r), likelihoods.Normal(), (2,), context_shape=(2,)
+        ),
+        (2,),
+    ),
+    "factorized pixels": slow(
+        lambda r: Factorized(
+            MLP(2, 12, hidden=(5,), rngs=r),
+            likelihoods.for_levels(3),
+            (1, 2),
+            (2,),
+            context_shape=(2,),
+        ),
+        (1, 2, 2),
     ),
     "cylinder": slow(
         lambda r: zoo.cylinder(

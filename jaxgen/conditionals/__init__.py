@@ -6,6 +6,7 @@ from jaxgen.conditionals.eonade import EoNADE
 from jaxgen.conditionals.fvsbn import FVSBN
 from jaxgen.conditionals.gated_pixelcnn import GatedPixelCNN
 from jaxgen.conditionals.growing import Growing
+from jaxgen.conditionals.independent import Independent
 from jaxgen.conditionals.lmconv import LMConv
 from jaxgen.conditionals.made import MADE
 from jaxgen.conditionals.markov import Markov
@@ -27,6 +28,7 @@ __all__ = [
     "EoNADE",
     "GatedPixelCNN",
     "Growing",
+    "Independent",
     "LMConv",
     "Markov",
     "PeriodicConditional",

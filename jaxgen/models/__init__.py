@@ -15,6 +15,7 @@ from jaxgen.models.densities import (
 from jaxgen.models.dequantized import Dequantized
 from jaxgen.models.embedded import Embedded
 from jaxgen.models.ensemble import Ensemble
+from jaxgen.models.factorized import Factorized
 from jaxgen.models.flow import Flow
 from jaxgen.models.frame import Frame
 from jaxgen.models.mixture import Mixture
@@ -29,6 +30,7 @@ __all__ = [
     "DiagonalNormal",
     "Embedded",
     "Ensemble",
+    "Factorized",
     "Flow",
     "Frame",
     "Logistic",

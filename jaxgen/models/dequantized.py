@@ -99,7 +99,7 @@ class Dequantized(Model):
         Dropout is the flow's alone.
         """
         x, context = self._events(x, context, "log_weight")
-        check_levels(x, self.levels, "Dequantized.log_weight")
+        check_levels(x, self.levels, "Dequantized")
         inside = support.is_level(x, self.levels)
         x = jnp.where(inside, x, 0)
         noise, log_q = self._noise(x, key)
