@@ -302,6 +302,11 @@ MODELS = {
         ValueError,
         r"Flow\.sample: expected an integer num_samples >= 0, got 1.5",
     ),
+    "less than no importance samples": (
+        lambda: flow().importance_log_prob(points(), jax.random.key(0), -1),
+        ValueError,
+        r"Flow\.importance_log_prob: expected num_samples >= 1, got -1",
+    ),
     "no importance samples of an exact model": (
         lambda: flow().importance_log_prob(points(), jax.random.key(0), 0),
         ValueError,

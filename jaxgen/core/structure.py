@@ -24,6 +24,8 @@ M = TypeVar("M", bound=nnx.Pytree)
 _KINDS: dict[str, type[nnx.Variable]] = {"Param": nnx.Param, "Buffer": Buffer}
 # What a constructor leaves behind says how a module was built, and not what it is.
 _NOT_DESCRIBED = ("origin",)
+# How a module computes is no part of what it is either, but is kept: see compute_in, rematerialize.
+_COMPUTING = ("dtype", "remat", "unroll")
 
 
 def leaves_by_path(tree: Any) -> dict[str, Any]:
@@ -70,9 +72,9 @@ def describe(module: nnx.Pytree) -> dict[str, Any]:
 def first_difference(expected: Mapping[str, Any], got: Mapping[str, Any]) -> str | None:
     """The first leaf or attribute in which two descriptions differ; None if there is none.
 
-    That a leaf is trained or not, and what dtypes there are, is no difference: :func:`fill` takes
-    them from the description. Nor is an attribute that only one of them has, as after a class has
-    got one more: where that matters, classes differ, or leaves.
+    That a leaf is trained or not, what dtypes there are, and how a stack is run, is no difference:
+    :func:`fill` takes them from the description. Nor is an attribute that only one of them has, as
+    after a class has got one more: where that matters, classes differ, or leaves.
 
     >>> narrow, wide = (describe(nnx.Linear(2, n, rngs=nnx.Rngs(0))) for n in (3, 4))
     >>> first_difference(narrow, wide)
@@ -84,7 +86,7 @@ def first_difference(expected: Mapping[str, Any], got: Mapping[str, Any]) -> str
             return f"{name}: expected {ours}, got {theirs}"
     for name in sorted(expected["attributes"].keys() & got["attributes"].keys()):
         ours, theirs = (each["attributes"][name] for each in (expected, got))
-        if ours != theirs and name.rpartition(".")[2] != "dtype":
+        if ours != theirs and name.rpartition(".")[2] not in _COMPUTING:
             return f"{name or 'the model'}: expected {ours!r}, got {theirs!r}"
     return None
 
@@ -115,10 +117,12 @@ def fill(like: M, description: Mapping[str, Any], arrays: Mapping[str, Any]) -> 
             new.append(arrays[path])
     module = jax.tree.unflatten(jax.tree.structure(like, is_leaf=_is_variable), new)
     for parts, submodule in nnx.iter_modules(module):
-        if "dtype" in vars(submodule):
-            dtype = description["attributes"].get(".".join(map(str, (*parts, "dtype"))))
-            dtype = None if dtype is None else jnp.dtype(dtype)
-            setattr(submodule, "dtype", dtype)  # noqa: B010
+        for attribute in vars(submodule).keys() & _COMPUTING:
+            name = ".".join(map(str, (*parts, attribute)))
+            if name in description["attributes"]:
+                value = description["attributes"][name]
+                as_it_is = attribute != "dtype" or value is None
+                setattr(submodule, attribute, value if as_it_is else jnp.dtype(value))
     return module
 
 

@@ -290,7 +290,8 @@ def in_blocks(
     carry, outputs = jax.lax.scan(
         lambda carry, t: block(carry, t, span), carry, jnp.arange(rest, num_steps, span)
     )
-    parts.append(jax.tree.map(lambda o: o.reshape(-1, *o.shape[2:]), outputs))
+    # Not by -1, which says nothing of an array without entries.
+    parts.append(jax.tree.map(lambda o: o.reshape(num_steps - rest, *o.shape[2:]), outputs))
     return jax.tree.map(lambda *each: jnp.concatenate(each), *parts), carry[2]
 
 

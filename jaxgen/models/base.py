@@ -20,7 +20,7 @@ from jaxgen.core import (
     is_concrete,
 )
 from jaxgen.models.abilities import Abilities
-from jaxgen.models.checks import check_methods, checked_temperature, count
+from jaxgen.models.checks import check_methods, checked_temperature
 from jaxgen.models.importance import log_mean_weight
 
 
@@ -132,9 +132,7 @@ class Model(Abilities):
         are streamed: memory does not grow with their number. An exact model needs no estimate: this
         is its :meth:`log_prob`.
         """
-        where = "importance_log_prob"
-        num_samples = count(num_samples, f"{type(self).__name__}.{where}", least=1)
-        x, context = self._events(x, context, where)
+        x, context = self._events(x, context, "importance_log_prob")
         if is_concrete(x):
             self.check_data(x)
         if self.exactness == "exact":

@@ -136,6 +136,8 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
     parameters = list(inspect.signature(method).parameters.values())[1:]
     names = [each.name for each in parameters]
     checks = {each.name: _CHECKS[each.name] for each in parameters if each.name in _CHECKS}
+    if method.__name__ == "importance_log_prob":  # of which none would be no estimate
+        checks["num_samples"] = functools.partial(count, least=1)
     optional = {
         each.name
         for each in parameters

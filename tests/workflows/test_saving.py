@@ -59,6 +59,7 @@ VARIANTS = {
     "frozen": lambda: jaxgen.freeze(small()),
     "frozen in part": lambda: jaxgen.freeze(small(), "bijector.layers.0.steps"),
     "computing in bfloat16": lambda: jaxgen.compute_in(small(), jnp.bfloat16),
+    "keeping less for the gradient": lambda: jaxgen.rematerialize(small()),
     "of bfloat16": lambda: cast(small(), jnp.bfloat16),
     "of float16": lambda: cast(small(), jnp.float16),
 }

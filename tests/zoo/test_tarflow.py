@@ -8,7 +8,7 @@ from flax import nnx
 from jax.scipy.stats import norm
 
 from jaxgen import zoo
-from jaxgen.core import ShapeError
+from jaxgen.core import METHODS, ShapeError
 from jaxgen.functional.rearrange import squeeze
 from jaxgen.models import Flow
 from jaxgen.testing import perturb, to_float64
@@ -57,3 +57,8 @@ def test_events_that_are_no_vector_and_no_image_are_refused():
         tarflow((4, 4))
     with pytest.raises(ShapeError, match="sides divisible by 3"):
         tarflow(patch=3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_samples_by_any_method(method):
+    assert tarflow(blocks=1).sample(jax.random.key(0), 0, method=method).shape == (0, 4, 4, 1)
