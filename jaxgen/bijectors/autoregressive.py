@@ -7,6 +7,7 @@ from jax import Array
 
 from jaxgen.bijectors.base import Bijector
 from jaxgen.conditionals.base import Conditional
+from jaxgen.conditionals.checks import check_tolerance
 from jaxgen.core import (
     Context,
     Key,
@@ -97,7 +98,8 @@ class MaskedAutoregressive(Bijector):
         Args:
             z: array ``(*batch, *event_shape)``.
             context: array ``(*batch, *context_shape)`` for a conditional layer.
-            method: ``"jacobi"``, or ``"block"`` to iterate block after block.
+            method: ``"jacobi"``, or ``"block"`` to iterate block after block; through neither is
+                there a gradient in reverse mode.
             tolerance: the iteration stops once no entry of ``x`` moves by more than this.
 
         Returns:
@@ -112,9 +114,10 @@ class MaskedAutoregressive(Bijector):
         >>> int(certificate.iterations), float(certificate.residual)  # the identity: two passes
         (2, 0.0)
         """
-        check_method(method)
-        z = jnp.asarray(z)
         where = "MaskedAutoregressive.forward_with_certificate"
+        check_method(method)
+        check_tolerance(tolerance, where)
+        z = jnp.asarray(z)
         batch_shape(z, self.conditional.event_shape, where)
         return self._certified(z, context, method, tolerance)
 

@@ -7,9 +7,11 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.interpreters import partial_eval as pe
 
 from jaxgen.core import (
     Context,
@@ -20,6 +22,7 @@ from jaxgen.core import (
     check_array,
     check_context,
     check_key,
+    described,
     float_dtype,
     is_concrete,
 )
@@ -46,7 +49,13 @@ def checked_direction(
         if options.get("key") is not None:
             check_key(options["key"], where)
         value, context = _of_one_dtype(jnp.asarray(value), context)
-        result, log_det = method(self, value, context, **options)
+        returned = method(self, value, context, **options)
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise TypeError(
+                f"{where}: expected it to return two arrays, values and their log-determinant, got "
+                f"{described(returned)}"
+            )
+        result, log_det = returned
         shape = self.side_shape(other)
         expected = value.shape if shape is None else (*batch, *shape)
         if jnp.shape(result) != expected:
@@ -55,7 +64,8 @@ def checked_direction(
                 f"{jnp.shape(result)}"
             )
         log_det = jnp.asarray(log_det)
-        if log_det.shape not in (batch, ()):
+        of_all = log_det.shape == () != batch and _depends_on_value(method, self, value, context)
+        if log_det.shape not in (batch, ()) or of_all:
             raise ShapeError(
                 f"{where}: its log-determinant must be summed over the event, shape {batch}, got "
                 f"{log_det.shape}"
@@ -64,6 +74,16 @@ def checked_direction(
         return result, jnp.broadcast_to(log_det, batch)
 
     return checked
+
+
+def _depends_on_value(
+    method: Callable[..., Any], bijector: Any, value: Array, context: Array | None
+) -> bool:
+    """Whether one log-determinant for a whole batch is computed from it: a sum over too much."""
+    if type(bijector).__module__.startswith("jaxgen."):
+        return False  # ours are tested, and such a log-determinant is a constant
+    program = jax.make_jaxpr(lambda value: method(bijector, value, context)[1])(value)
+    return pe.dce_jaxpr(program.jaxpr, [True])[1][0]
 
 
 def checked_adapt(method: Callable[..., Any]) -> Callable[..., Any]:

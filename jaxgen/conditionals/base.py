@@ -10,7 +10,13 @@ import numpy as np
 from jax import Array
 
 from jaxgen.conditionals.abilities import Abilities
-from jaxgen.conditionals.checks import CHECKED, check_batch, checked_call, checked_prefill
+from jaxgen.conditionals.checks import (
+    CHECKED,
+    check_batch,
+    check_tolerance,
+    checked_call,
+    checked_prefill,
+)
 from jaxgen.core import (
     FUNCTION,
     Context,
@@ -157,7 +163,8 @@ class Conditional(Abilities):
             method: ``"incremental"`` (what ``"auto"`` means), ``"naive"``, ``"jacobi"``,
                 ``"block"`` (Jacobi in blocks; in one where the network cannot run :meth:`several`
                 steps) or ``"wavefront"``; they return the same arrays at different costs, see
-                :mod:`jaxgen.functional.autoregressive`.
+                :mod:`jaxgen.functional.autoregressive`. Iterations end by themselves, so through
+                ``"jacobi"`` and ``"block"`` there is no gradient in reverse mode.
             depth: the passes of ``"wavefront"``; None for :meth:`parallel_depth`.
             dtype: of the values that the network sees; float32 or the default float dtype.
 
@@ -205,15 +212,15 @@ class Conditional(Abilities):
         Returns:
             The outputs, each as ``(*batch, *event_shape)``, and a
             :class:`~jaxgen.functional.autoregressive.FixedPoint`: the number of passes and the
-            largest change in the last of them. A change of 0, or as many passes as there are
-            steps (in a block), certify that the outputs are those of the other methods, to
-            rounding.
+            largest change in the last of them. A change of 0, or ``D`` passes of ``"jacobi"``,
+            certify that the outputs are those of the other methods, to rounding.
 
         Raises:
-            ValueError: for a method that does not iterate.
+            ValueError: for a method that does not iterate, or a tolerance that is none.
         """
         if method not in (iterative := ("jacobi", "block")):
             raise unknown("iterative method", method, iterative)
+        check_tolerance(tolerance, f"{type(self).__name__}.generate_with_certificate")
         where = f"{type(self).__name__}.generate_with_certificate"
         batch = check_batch(batch, where)
         context = check_context(context, self.context_shape, batch, where)

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -54,6 +55,22 @@ def checked_call(call: Callable[..., Array]) -> Callable[..., Array]:
         return params
 
     return checked
+
+
+def check_tolerance(tolerance: Any, where: str) -> None:
+    """Refuses what is no tolerance of an iteration, where it can be seen.
+
+    Raises:
+        ValueError: saying what was expected and what came.
+    """
+    if isinstance(tolerance, jax.core.Tracer):
+        return
+    number = isinstance(tolerance, int | float | np.number | np.ndarray | Array)
+    number = number and not isinstance(tolerance, bool) and np.ndim(tolerance) == 0
+    if not number or not 0.0 <= float(tolerance) < np.inf:
+        raise ValueError(
+            f"{where}: expected a tolerance of 0 or more, and finite, got {described(tolerance)}"
+        )
 
 
 def checked_init_cache(init_cache: Callable[..., Cache]) -> Callable[..., Cache]:

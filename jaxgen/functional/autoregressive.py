@@ -10,8 +10,7 @@ which belongs to the position. The five ways to run it return the same arrays:
 :func:`incremental`       one step of the network after another       about one full pass
 :func:`naive`             a full pass for every step                  ``D`` full passes
 :func:`jacobi`            full passes until nothing changes           at most ``D`` passes
-:func:`in_blocks`         block after block, each until nothing       at most a block's length
-                          changes in it                               of passes
+:func:`in_blocks`         the same, block after block                 at most a block's length
 :func:`wavefront`         full passes, as many as the order is deep   its parallel depth
 ========================  ==========================================  ========================
 
@@ -61,7 +60,8 @@ class Stretch(NamedTuple):
 class FixedPoint(NamedTuple):
     """The certificate of an iteration: how many passes it took and the last largest change.
 
-    Of :func:`in_blocks`, those of the block that took most, and the largest of all blocks.
+    Of :func:`in_blocks`, the largest of all blocks; one that took as many passes as it has steps
+    counts as unchanged. A change is no bound of the error, which what comes later may amplify.
     """
 
     iterations: Array
@@ -246,11 +246,9 @@ def in_blocks(
 ) -> tuple[Any, FixedPoint]:
     """:func:`incremental` block by block, the steps of a block at once, by iteration.
 
-    Gauss-Seidel over the blocks and Jacobi inside of them (Song et al. 2021): what came before a
-    block is known and stays, and its own values are those that one more pass over it would give
-    again. A pass runs the network on the block alone. Where a value depends little on its
-    neighbours a block takes a few passes, of which every one uses the machine better than as many
-    steps.
+    Gauss-Seidel over the blocks and Jacobi inside of them (Song et al. 2021). A pass runs the
+    network on the block alone. Where a value depends little on its neighbours a block takes a few
+    passes, of which every one uses the machine better than as many steps.
 
     Args:
         several: ``(cache, t, previous values (n, ...)) -> (params (n, ...), cache)`` of the steps
@@ -280,6 +278,9 @@ def in_blocks(
 
         initial = jnp.zeros((size, *first.shape), first.dtype)
         values, state, outputs, found = _fixed_point(sweep, initial, state, tolerance)
+        # As many passes as steps leave nothing to change, whatever the last one did.
+        residual = jnp.where(found.iterations < size, found.residual, 0.0)
+        found = FixedPoint(found.iterations, residual.astype(first.dtype))
         return (state, values[-1], FixedPoint(*map(jnp.maximum, most, found))), outputs
 
     carry = (cache.state, first, FixedPoint(jnp.asarray(0), jnp.zeros((), first.dtype)))
@@ -290,7 +291,6 @@ def in_blocks(
     carry, outputs = jax.lax.scan(
         lambda carry, t: block(carry, t, span), carry, jnp.arange(rest, num_steps, span)
     )
-    # Not by -1, which says nothing of an array without entries.
     parts.append(jax.tree.map(lambda o: o.reshape(num_steps - rest, *o.shape[2:]), outputs))
     return jax.tree.map(lambda *each: jnp.concatenate(each), *parts), carry[2]
 

@@ -4,6 +4,7 @@ They look at what each argument is, by its name: an array, a key, a number of sa
 Shapes and values are the methods' own to check, which know the events.
 """
 
+import contextlib
 import functools
 import inspect
 import operator
@@ -72,11 +73,10 @@ def require_real(model: Any, where: str, what: str) -> None:
 
 def count(num_samples: Any, where: str, name: str = "num_samples", least: int = 0) -> int:
     """The checked number of samples; any integer that can be an index, numpy's too."""
-    kind = ""
-    try:
-        number = -1 if isinstance(num_samples, bool | np.bool_) else operator.index(num_samples)
-    except TypeError:
-        number, kind = -1, "an integer "
+    number, kind = -1, "an integer "
+    with contextlib.suppress(TypeError):
+        if not isinstance(num_samples, bool | np.bool_):
+            number, kind = operator.index(num_samples), ""
     if not least <= number < 2**31:
         expected = f"{kind}{name} " + (f">= {least}" if number < least else "< 2**31")
         raise ValueError(f"{where}: expected {expected}, got {described(num_samples)}")

@@ -47,8 +47,13 @@ def economical(objective: Objective, compute_dtype: str | None, remat: bool) -> 
         return objective
 
     def of_another(model: Model, batch: Batch, key: Array) -> Array:
-        model = model if compute_dtype is None else compute_in(model, compute_dtype)
-        return objective(rematerialize(model) if remat else model, batch, key)
+        try:
+            model = model if compute_dtype is None else compute_in(model, compute_dtype)
+            model = rematerialize(model) if remat else model
+        except ValueError as error:
+            setting = "compute_dtype" if str(error).startswith("compute_in") else "remat"
+            raise ValueError(f"the setting {setting} means nothing here: {error}") from None
+        return objective(model, batch, key)
 
     return of_another
 

@@ -10,7 +10,6 @@ Deviations: the coupling's network has no actnorm; the log-scale is bounded soft
 sigmoid. The latent keeps the event's shape.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
 
@@ -31,12 +30,13 @@ from jaxgen.bijectors import (
     Squeeze,
 )
 from jaxgen.bijectors.bounded import Bounds
-from jaxgen.core import Shape
+from jaxgen.core import Shape, check_event
 from jaxgen.models import Flow
 from jaxgen.models.flow import flow_on
 from jaxgen.networks import ConvResNet
 from jaxgen.transforms import Affine, Transform
 from jaxgen.zoo.registry import constructor
+from jaxgen.zoo.sides import check_halvings, fitting_levels
 
 
 @constructor
@@ -101,16 +101,6 @@ def glow(
     return flow_on(event_shape, [scales], bounds, alpha, marginal_bins=marginal_bins)
 
 
-def fitting_levels(event_shape: Shape, most: int = 3) -> int:
-    """How many scales an image has: as often as its sides can be halved, but one at least.
-
-    >>> fitting_levels((28, 28, 1)), fitting_levels((32, 32, 3))
-    (2, 3)
-    """
-    sides = math.gcd(*event_shape[:2])
-    return max(1, min(most, (sides & -sides).bit_length() - 1))
-
-
 def multi_scale(
     event_shape: Shape,
     network: Callable[..., ConvResNet],
@@ -132,6 +122,8 @@ def multi_scale(
         matrix: how the 1x1 convolutions are parametrised.
         rngs: where the initial weights come from.
     """
+    event_shape = check_event(event_shape, (3,), "a multi-scale flow")
+    check_halvings(event_shape, levels, "levels")
     gaussian = transform if isinstance(transform, Affine) else Affine()
 
     def level(shape: Shape, remaining: int) -> Bijector:
@@ -155,4 +147,4 @@ def multi_scale(
             layers.insert(1, Split(inner, squeezed, prior, gaussian))
         return Chain(layers)
 
-    return level(tuple(event_shape), levels)
+    return level(event_shape, levels)

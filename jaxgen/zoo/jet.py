@@ -39,6 +39,7 @@ from jaxgen.models.flow import flow_on
 from jaxgen.networks import VisionTransformer
 from jaxgen.transforms import Affine
 from jaxgen.zoo.registry import constructor, refuse_ignored
+from jaxgen.zoo.sides import check_patch
 
 
 @constructor
@@ -90,6 +91,7 @@ def jet(
         refuse_ignored("jet", "without couplings of tokens", pattern=pattern)
     if patch is None:
         patch = 4 if all(side % 8 == 0 for side in event_shape[:2]) else 2
+    check_patch(event_shape, patch)
     squeeze = Squeeze(event_shape, patch)
     shape = squeeze.base_shape
     if channel_couplings and shape[-1] < 2:

@@ -34,8 +34,9 @@ from jaxgen.models import Flow
 from jaxgen.models.flow import flow_on
 from jaxgen.networks import ConvResNet, ResidualMLP
 from jaxgen.transforms import RationalQuadraticSpline
-from jaxgen.zoo.glow import fitting_levels, multi_scale
+from jaxgen.zoo.glow import multi_scale
 from jaxgen.zoo.registry import constructor, refuse_ignored
+from jaxgen.zoo.sides import fitting_levels
 
 _STRUCTURES = ("coupling", "autoregressive")
 

@@ -36,6 +36,7 @@ from jaxgen.models.flow import flow_on
 from jaxgen.networks import MLP, ConvResNet
 from jaxgen.transforms import Affine
 from jaxgen.zoo.registry import constructor, refuse_ignored
+from jaxgen.zoo.sides import check_halvings
 
 # Of a pair of couplings: what each of the two, told whether to swap, keeps.
 Parts = Callable[[bool], Channels | Checkerboard | Alternating | Random]
@@ -142,5 +143,6 @@ def realnvp(
         make_parts = _SPLITS[split]
         layers = [couplings(event_shape, lambda rngs: make_parts(event_shape[0], rngs))]
     else:
+        check_halvings(event_shape, scales - 1, "scales")
         layers = [scale(event_shape, scales)]
     return flow_on(event_shape, layers, bounds, alpha)

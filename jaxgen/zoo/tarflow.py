@@ -26,6 +26,7 @@ from jaxgen.models import Flow
 from jaxgen.models.flow import flow_on
 from jaxgen.transforms import Affine
 from jaxgen.zoo.registry import constructor, refuse_ignored
+from jaxgen.zoo.sides import check_patch
 
 
 @constructor
@@ -72,6 +73,8 @@ def tarflow(
     ndims = len(event_shape)
     if ndims == 1:
         refuse_ignored("tarflow", "for vectors", patch=patch)
+    else:
+        check_patch(event_shape, patch)
     squeeze = Squeeze(event_shape, patch) if ndims == 3 else None
     shape = event_shape if squeeze is None else squeeze.base_shape
     grid_shape, position_shape = shape[:2], shape[2:]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from jaxgen.bijectors import MaskedAutoregressive
 from jaxgen.conditionals import CausalTransformer
 from jaxgen.core import ShapeError
 from jaxgen.functional.autoregressive import Cache
@@ -143,3 +144,23 @@ def test_wrong_shapes_are_refused():
     model = CausalTransformer((2, 2), (3,), 1, width=8, depth=1, heads=2, rngs=nnx.Rngs(0))
     with pytest.raises(ShapeError, match=r"expected shape \(\*batch, 2, 2, 3\), got \(2, 2\)"):
         model(jnp.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, np.inf, np.nan, True, "a", None])
+def test_what_is_no_tolerance_is_refused(tolerance, x64):
+    layer = MaskedAutoregressive(network(num_params=2))
+    with pytest.raises(ValueError, match="expected a tolerance of 0 or more, and finite, got"):
+        layer.forward_with_certificate(jnp.zeros((1, 2, 2)), tolerance=tolerance)
+
+
+def test_the_certificate_of_blocks_says_0_or_what_was_asked_for(x64, monkeypatch):
+    monkeypatch.setattr(CausalTransformer, "block", 5)
+    layer = MaskedAutoregressive(network((3, 4), num_params=2))
+    z = jax.random.normal(jax.random.key(3), (2, 3, 4))
+    expected = layer.forward(z)
+    for tolerance in (0.0, 1e-6, 1e-1):
+        x, _, found = layer.forward_with_certificate(z, method="block", tolerance=tolerance)
+        assert 0.0 <= float(found.residual) <= tolerance
+        assert int(found.iterations) <= 5
+        if tolerance < 1e-3:
+            np.testing.assert_allclose(x, expected, atol=1e-3 if tolerance else 1e-12)

@@ -208,3 +208,43 @@ def test_an_event_comes_back_in_the_shape_that_was_said():
         Flattening().forward(value)
     with pytest.raises(ShapeError, match=r"Flattening.inverse_.* \(5, 2, 3\), got \(5, 2\)"):
         Flow(Flattening(), StandardNormal((2, 3))).log_prob(value)
+
+
+class OwnScale(Bijector):
+    """Multiplies by 2, and returns what it is told to."""
+
+    def __init__(self, log_det):
+        self.log_det = log_det
+
+    def forward_and_log_det(self, z, context=None):
+        return 2 * z, self.log_det(z)
+
+    def inverse_and_log_det(self, x, context=None):
+        return x / 2, -self.log_det(x)
+
+
+def test_a_log_det_of_the_whole_batch_is_refused():
+    flow = Flow(OwnScale(lambda x: jnp.log(2.0 + 0 * x).sum()), StandardNormal((3,)))
+    assert flow.log_prob(jnp.ones(3)).shape == ()  # of one event it is the right one
+    for call in (flow.log_prob, jax.jit(flow.log_prob), jax.vmap(flow.log_prob)):
+        with pytest.raises(ShapeError, match=r"summed over the event, shape \(.*2.*\), got \(\)"):
+            call(jnp.ones((4, 2, 3)) if call is not flow.log_prob else jnp.ones((2, 3)))
+
+
+@pytest.mark.parametrize("constant", [lambda x: 3 * jnp.log(2.0), lambda x: 3 * np.log(2.0)])
+def test_a_constant_log_det_needs_no_batch(constant):
+    flow = Flow(OwnScale(constant), StandardNormal((3,)))
+    expected = StandardNormal((3,)).log_prob(jnp.full((2, 3), 0.5)) - 3 * np.log(2.0)
+    np.testing.assert_allclose(flow.log_prob(jnp.ones((2, 3))), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("returned", [None, 1.0, (1.0,), (1.0, 2.0, 3.0), np.ones((2, 3))])
+def test_what_is_no_pair_of_arrays_is_refused(returned):
+    class Odd(Bijector):
+        def forward_and_log_det(self, z, context=None):
+            return returned
+
+        inverse_and_log_det = forward_and_log_det
+
+    with pytest.raises(TypeError, match="expected it to return two arrays, values and their log-"):
+        Odd().forward(jnp.ones((2, 3)))
