@@ -119,10 +119,10 @@ def rematerialize(model: M) -> M:
         TypeError: if the model is no module.
         ValueError: if it has no stacks.
 
-    >>> from jaxgen.networks import Transformer
-    >>> stack = rematerialize(Transformer(8, depth=3, heads=2, rngs=nnx.Rngs(0)))
-    >>> stack(jnp.ones((5, 8))).shape
-    (5, 8)
+    >>> from jaxgen.bijectors import ActNorm, Scan
+    >>> stack = rematerialize(Scan(lambda rngs: ActNorm((3,)), 5, rngs=nnx.Rngs(0)))
+    >>> stack.forward(jnp.ones((2, 3))).shape
+    (2, 3)
     """
     found = False
 

@@ -25,6 +25,7 @@ CLASSES = {
     "DiagonalNormal": set(),
     "Embedded": {"latents"},
     "Ensemble": {"grid"},
+    "Factorized": {"grid"},
     "Flow": {"latents"},
     "Logistic": set(),
     "Mixture": set(),
