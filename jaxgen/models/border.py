@@ -196,6 +196,7 @@ class Bordered(Conditional):
         self.border = border
         self.fixed_order = network.fixed_order
         self.order_agnostic = network.order_agnostic
+        self.block = network.block
 
     def __call__(
         self, x: Array, context: Context = None, order: Order = None, *, key: Key = None
@@ -224,6 +225,13 @@ class Bordered(Conditional):
         params, new = self.inner.step(Cache(fixed, cache.state), t, x_previous)
         return params + _at(start, t), Cache(cache.fixed, new.state)
 
+    def several(self, cache: Cache, t: Array, previous: Array) -> tuple[Array, Cache]:
+        fixed, start = cache.fixed
+        params, new = self.inner.several(Cache(fixed, cache.state), t, previous)
+        starts = _at(start, t + jnp.arange(len(params)))
+        between = tuple(range(1, params.ndim - 1))
+        return params + jnp.expand_dims(starts, between), Cache(cache.fixed, new.state)
+
     def run(self, cache: Cache, emit: Emit, first: Array, start: int = 0) -> Any:
         fixed, starts = cache.fixed
 
@@ -243,5 +251,5 @@ class Bordered(Conditional):
 
 
 def _at(start: Array, t: Array) -> Array:
-    """What step ``t`` starts from, of rows for each step or of one for all."""
+    """What steps ``t`` start from, of rows for each step or of one for all."""
     return start[jnp.minimum(t, len(start) - 1)]

@@ -10,9 +10,9 @@ from flax import nnx
 
 from jaxgen.bijectors import MaskedAutoregressive
 from jaxgen.conditionals import CausalTransformer
-from jaxgen.core import ShapeError
+from jaxgen.core import Buffer, ShapeError, replace
 from jaxgen.functional.autoregressive import Cache
-from jaxgen.likelihoods import Bernoulli
+from jaxgen.likelihoods import Bernoulli, Normal
 from jaxgen.models import Autoregressive
 from jaxgen.testing import perturb, to_float64
 
@@ -144,6 +144,31 @@ def test_wrong_shapes_are_refused():
     model = CausalTransformer((2, 2), (3,), 1, width=8, depth=1, heads=2, rngs=nnx.Rngs(0))
     with pytest.raises(ShapeError, match=r"expected shape \(\*batch, 2, 2, 3\), got \(2, 2\)"):
         model(jnp.zeros((2, 2)))
+
+
+def test_a_model_runs_its_blocks_from_what_its_positions_start_from(x64, monkeypatch):
+    monkeypatch.setattr(CausalTransformer, "block", 5)
+    rng = np.random.default_rng(0)
+    model = Autoregressive(network((3, 4), (2,), 4, context_features=2), Normal())
+    model = model.standardize(rng.normal(3.0, 2.0, (50, 3, 4, 2)), rng.normal(5.0, 1.0, (50, 2)))
+    starts = rng.normal(size=model.border.start[...].shape)
+    model = replace(model, border=replace(model.border, start=Buffer(jnp.asarray(starts))))
+    noise = jax.random.normal(jax.random.key(2), (12, 2, 2))
+
+    def emit(t, params):
+        value = jnp.sin(params[..., :2] + params[..., 2:]) + noise[t]
+        return value, value
+
+    @jax.jit
+    def run(network, context):
+        return [
+            network.generate_with_certificate(emit, (2,), context, method=method)
+            for method in ("jacobi", "block")
+        ]
+
+    (whole, _), (in_blocks, found) = run(model.network, rng.normal(5.0, 1.0, (2, 2)))
+    np.testing.assert_allclose(in_blocks, whole, rtol=0, atol=1e-12)
+    assert int(found.iterations) <= 5
 
 
 @pytest.mark.parametrize("tolerance", [-1.0, np.inf, np.nan, True, "a", None])
