@@ -109,25 +109,28 @@ class Embedded(Model):
             )
         return embedded
 
+    def _embedded(self, context: Context, key: Key) -> tuple[Array, Key]:
+        """The embedded context, and a dropout key for the model."""
+        network_key, model_key = split_key(key, 2)
+        return self.embed(context, key=network_key), model_key
+
     def log_prob(
         self, x: Array, context: Context = None, *, key: Key = None, **options: Any
     ) -> Array:
         """As :meth:`Model.log_prob`; further options are the model's own."""
-        network_key, key = split_key(key, 2)
-        return self.model.log_prob(x, self.embed(context, key=network_key), key=key, **options)
+        embedded, key = self._embedded(context, key)
+        return self.model.log_prob(x, embedded, key=key, **options)
 
     def log_weight(
         self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
     ) -> Array:
-        network_key, dropout_key = split_key(dropout_key, 2)
-        embedded = self.embed(context, key=network_key)
+        embedded, dropout_key = self._embedded(context, dropout_key)
         return self.model.log_weight(x, key, embedded, dropout_key=dropout_key)
 
     def elbo(
         self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
     ) -> Array:
-        network_key, dropout_key = split_key(dropout_key, 2)
-        embedded = self.embed(context, key=network_key)
+        embedded, dropout_key = self._embedded(context, dropout_key)
         return self.model.elbo(x, key, embedded, dropout_key=dropout_key)
 
     def importance_log_prob(
@@ -180,8 +183,7 @@ class Embedded(Model):
         *,
         dropout_key: Key = None,
     ) -> Array:
-        network_key, dropout_key = split_key(dropout_key, 2)
-        embedded = self.embed(context, key=network_key)
+        embedded, dropout_key = self._embedded(context, dropout_key)
         return self.model.observed_elbo(x, observed, key, embedded, dropout_key=dropout_key)
 
     def conditions_exactly(self, observed: Mask, **options: Any) -> bool:

@@ -69,7 +69,7 @@ def constructor(function: C) -> C:
                 f"{function.__name__}: expected a model that memory can hold, got "
                 f"{_listed(args, kwargs)}: {error}"
             ) from error
-        except (ShapeError, ValueError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             its_own = type(error) in (ShapeError, ValueError, TypeError)
             if not its_own or str(error).startswith(function.__name__):
                 raise
