@@ -64,6 +64,7 @@ from jaxgen.conditionals import (
     WaveNet,
 )
 from jaxgen.models import (
+    VAE,
     Autoregressive,
     ClassConditionalNormal,
     Cylinder,
@@ -220,6 +221,33 @@ def masked_coupling(network):
 
 
 ADDITIVE = transforms.Additive()
+
+
+def autoencoder(rngs, likelihood, entries=4, latent=1, context=0, prior=None, posterior=None):
+    """A VAE of vectors, with one latent dimension so that it can be integrated out."""
+
+    def factorized(seen, likelihood, entries):
+        network = MLP(
+            seen, entries * likelihood.num_params(()), hidden=(5,), activation="tanh", rngs=rngs
+        )
+        return Factorized(network, likelihood, (entries,), context_shape=(seen,))
+
+    return VAE(
+        StandardNormal((latent,)) if prior is None else prior,
+        factorized(latent + context, likelihood, entries),
+        factorized(entries + context, likelihoods.Normal(), latent)
+        if posterior is None
+        else posterior,
+    )
+
+
+def iaf_posterior(rngs, entries=4):
+    """An inverse autoregressive flow on a normal, both of which see the data."""
+    network = MADE((2,), 2, hidden=(5,), activation="tanh", context_features=entries, rngs=rngs)
+    linear = MLP(entries, 4, hidden=(), rngs=rngs)
+    base = Factorized(linear, likelihoods.Normal(), (2,), context_shape=(entries,))
+    return Flow(Inverse(MaskedAutoregressive(network)), base)
+
 
 BIJECTORS: dict[str, Example] = {
     "actnorm vector": Example(lambda r: ActNorm((3,)), (3,)),
@@ -1270,7 +1298,7 @@ MODELS: dict[str, Example] = {
             ),
         ),
         (2, 2, 1),
-        options=FEW,
+        options=FEW | {"seed": 3},  # others stretch the flow so far that few weights count
     ),
     "flowpp": slow(
         lambda r: zoo.flowpp((2,), steps=(1,), components=2, hidden=(6,), rngs=r),
@@ -1300,4 +1328,58 @@ MODELS: dict[str, Example] = {
         options=FEW,
     ),
     "dequantizer": slow(lambda r: dequantizer(r), (2,), (0.0, 1.0)),
+    "vae": Example(lambda r: zoo.vae((3,), latents=1, hidden=(5,), rngs=r), (3,)),
+    "vae convolutional": slow(
+        lambda r: zoo.vae((4, 4, 1), latents=2, network="conv", widths=(3, 3), rngs=r), (4, 4, 1)
+    ),
+    "vae convolutional, mixture of logistics, context": slow(
+        lambda r: zoo.vae(
+            (2, 2, 3),
+            levels=8,
+            components=2,
+            latents=2,
+            network="conv",
+            widths=(3,),
+            context_features=2,
+            rngs=r,
+        ),
+        (2, 2, 3),
+    ),
+    "vae of real values": Example(lambda r: autoencoder(r, likelihoods.Normal(), 1), (1,)),
+    "vae context": slow(lambda r: autoencoder(r, likelihoods.Bernoulli(), 3, context=2), (3,)),
+    "vae of two layers": slow(
+        lambda r: autoencoder(
+            r, likelihoods.Bernoulli(), 3, prior=autoencoder(r, likelihoods.Normal(), 1)
+        ),
+        (3,),
+    ),
+    "vae, flows as prior and posterior": slow(
+        lambda r: autoencoder(
+            r, likelihoods.Bernoulli(), 3, 2, 0, Flow(maf((2,), r)), iaf_posterior(r, 3)
+        ),
+        (3,),
+    ),
+    "vae of bits": slow(
+        lambda r: autoencoder(
+            r,
+            likelihoods.Bernoulli(),
+            3,
+            2,
+            0,
+            zoo.fvsbn((2,), rngs=r),
+            Factorized(
+                MLP(3, 2, hidden=(5,), rngs=r), likelihoods.Bernoulli(), (2,), context_shape=(3,)
+            ),
+        ),
+        (3,),
+    ),
+    "flow on a vae": slow(
+        lambda r: Flow(maf((2,), r), autoencoder(r, likelihoods.Normal(), 2)), (2,)
+    ),
+    "dequantized flow on a vae": slow(
+        lambda r: Dequantized(
+            Flow(Logit(0.0, 3.0, event_ndims=1), autoencoder(r, likelihoods.Normal(), 2)), 3
+        ),
+        (2,),
+    ),
 }

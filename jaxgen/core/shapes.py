@@ -184,7 +184,7 @@ def is_concrete(value: Array | np.ndarray) -> bool:
     return not isinstance(value, jax.core.Tracer)
 
 
-def check_levels(value: Array | np.ndarray, levels: int, where: str) -> None:
+def check_levels(value: Array | np.ndarray, levels: float, where: str) -> None:
     """Refuses anything but integers from 0 to ``levels - 1``.
 
     Under a trace only the dtype can be seen.
@@ -214,7 +214,7 @@ def take_class(table: Array, labels: Array, where: str) -> Array:
 
 
 def _check_integers(
-    value: Array | np.ndarray, count: int, where: str, what: str, advice: str
+    value: Array | np.ndarray, count: float, where: str, what: str, advice: str
 ) -> None:
     if not jnp.issubdtype(value.dtype, jnp.integer):
         raise ValueError(

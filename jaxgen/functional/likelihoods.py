@@ -132,6 +132,25 @@ def normal_sample(mean: Array, log_scale: Array, noise: Array) -> Array:
     return mean + jnp.exp(log_scale) * noise
 
 
+def normal_kl(mean: Array, log_scale: Array, to_mean: Array, to_log_scale: Array) -> Array:
+    r"""The Kullback-Leibler divergence of a normal from another, in nats.
+
+    .. math:: \mathrm{KL} = \log\frac{\sigma_p}{\sigma_q}
+              + \frac{\sigma_q^2 + (\mu_q - \mu_p)^2}{2 \sigma_p^2} - \frac{1}{2}.
+
+    Args:
+        mean, log_scale: of the normal that the expectation is taken under.
+        to_mean, to_log_scale: of the other.
+
+    >>> float(normal_kl(jnp.array(1.0), 0.0, 0.0, 0.0))
+    0.5
+    """
+    ratio = log_scale - to_log_scale
+    shift = (mean - to_mean) * jnp.exp(-to_log_scale)
+    # expm1, for scales that are nearly equal.
+    return 0.5 * (jnp.expm1(2.0 * ratio) + shift**2) - ratio
+
+
 def normal_mixture_log_prob(value: Array, logits: Array, means: Array, log_scales: Array) -> Array:
     """The log-density of a mixture of normals, whose components are on the parameters' last axis.
 

@@ -15,7 +15,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 
-def is_level(value: Array, levels: int) -> Array:
+def is_level(value: Array, levels: float) -> Array:
     """Which values are integers from 0 to ``levels - 1``, of whatever dtype.
 
     >>> is_level(jnp.array([-1.0, 0.0, 0.5, 1.0, 2.0, jnp.nan]), 2).tolist()

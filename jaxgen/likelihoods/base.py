@@ -228,6 +228,17 @@ class Likelihood(nnx.Pytree):
         tempered = self.temper(params, noise, position_shape, temperature, top_p)
         return self.sample(*tempered, position_shape)
 
+    def mean(self, params: Array, position_shape: Shape) -> Array | None:
+        """The mean of each entry, real numbers ``(*grid, *position)``.
+
+        None where a value is a name, or the mean has no closed form.
+        """
+        return None
+
+    def as_normal(self, params: Array, position_shape: Shape) -> tuple[Array, Array] | None:
+        """Mean and log standard deviation of the entries, if they are normal; None if not."""
+        return None
+
     def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
         """The distrax distribution of the entries, with its mean, mode, entropy and friends."""
         raise NotImplementedError(f"{type(self).__name__} defines no distribution")

@@ -39,9 +39,12 @@ class Normal(Real):
 
     params_per_value = 2
 
-    def _mean_and_log_scale(self, params: Array, position_shape: Shape) -> tuple[Array, Array]:
+    def as_normal(self, params: Array, position_shape: Shape) -> tuple[Array, Array]:
         params = self.unpack(params, position_shape)
         return params[..., 0], params[..., 1]
+
+    def mean(self, params: Array, position_shape: Shape) -> Array:
+        return self.as_normal(params, position_shape)[0]
 
     def marginal(self, value: Array | np.ndarray, position_shape: Shape, grid_ndims: int) -> Array:
         mean, scale = location_and_scale(value, grid_ndims + len(position_shape), inside=True)
@@ -50,20 +53,20 @@ class Normal(Real):
 
     def log_prob(self, value: Array, params: Array) -> Array:
         shape = position_shape_of(value, params)
-        log_prob = f.normal_log_prob(value, *self._mean_and_log_scale(params, shape))
+        log_prob = f.normal_log_prob(value, *self.as_normal(params, shape))
         return sum_position(log_prob, params)
 
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
         return jax.random.normal(key, shape, dtype)
 
     def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
-        mean, log_scale = self._mean_and_log_scale(params, position_shape)
+        mean, log_scale = self.as_normal(params, position_shape)
         return f.normal_sample(mean, log_scale, noise)
 
     def distribution(self, params: Array, position_shape: Shape = ()) -> "distrax.Distribution":
         import distrax
 
-        mean, log_scale = self._mean_and_log_scale(params, position_shape)
+        mean, log_scale = self.as_normal(params, position_shape)
         return distrax.Normal(mean, jnp.exp(log_scale))
 
 
@@ -102,6 +105,10 @@ class GaussianMixture(Real):
         means, log_scales = f.mixture_like(jnp.asarray(mean), jnp.asarray(scale), self.components)
         params = jnp.concatenate([jnp.zeros_like(means), means, log_scales], axis=-1)
         return params.reshape(*mean.shape[:grid_ndims], self.num_params(position_shape))
+
+    def mean(self, params: Array, position_shape: Shape) -> Array:
+        logits, means, _ = self._mixture(params, position_shape)
+        return jnp.sum(jax.nn.softmax(logits) * means, axis=-1)
 
     def log_prob(self, value: Array, params: Array) -> Array:
         mixture = self._mixture(params, position_shape_of(value, params))

@@ -62,6 +62,9 @@ class Bernoulli(Likelihood):
     def contains(self, value: Array) -> Array:
         return support.is_level(value, 2)
 
+    def mean(self, params: Array, position_shape: Shape) -> Array:
+        return jax.nn.sigmoid(self.unpack(params, position_shape)[..., 0])
+
     def log_prob(self, value: Array, params: Array) -> Array:
         logits = self.unpack(params, position_shape_of(value, params))[..., 0]
         return sum_position(f.bernoulli_log_prob(value, logits), params)
@@ -112,6 +115,12 @@ class Categorical(Levels):
         ndims = grid_ndims + len(position_shape)
         logits = jnp.log(level_frequencies(value, self.levels, ndims, grid_ndims))
         return logits.reshape(*logits.shape[:grid_ndims], self.num_params(position_shape))
+
+    def mean(self, params: Array, position_shape: Shape) -> Array | None:
+        if self.inputs != "scalar":
+            return None
+        logits = self.unpack(params, position_shape)
+        return jax.nn.softmax(logits) @ jnp.arange(self.levels, dtype=logits.dtype)
 
     def log_prob(self, value: Array, params: Array) -> Array:
         logits = self.unpack(params, position_shape_of(value, params))

@@ -21,8 +21,10 @@ from jaxgen.models.frame import Frame
 from jaxgen.models.mixture import Mixture
 from jaxgen.models.multi_scale import MultiScale
 from jaxgen.models.multivariate import MultivariateNormal
+from jaxgen.models.vae import VAE
 
 __all__ = [
+    "VAE",
     "Autoregressive",
     "ClassConditionalNormal",
     "Cylinder",

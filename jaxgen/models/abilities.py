@@ -8,8 +8,9 @@ from jaxgen.models.checks import check_methods
 
 # Which models have what not all have.
 _ABILITIES = {
-    "latent_shape": "only models with latents take data to them and back: a Flow, and a "
+    "latent_shape": "only models with latents take data to them and back: a Flow, a VAE, a "
     "Dequantized or Embedded one, and a Cylinder of two",
+    "posterior": "only latent-variable models have a posterior: a VAE, and an Embedded one",
     "grid_shape": "only autoregressive models condition on a part of an event: Autoregressive, an "
     "Ensemble of its orders, and an Embedded one of these",
 }
@@ -87,15 +88,40 @@ class Abilities(nnx.Module):
         """
         raise self._lacks("decode", "latent_shape")
 
-    def reconstruct(self, x: Array, context: Context = None) -> Array:
+    def reconstruct(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """Data taken to their latents and back, array ``(*batch, *event_shape)``.
+
+        Args:
+            x, context, key: as in :meth:`infer`.
 
         Raises:
             TypeError: if the model has no latents: its ``latent_shape`` is None.
         """
         if self.latent_shape is None:
             raise self._lacks("reconstruct", "latent_shape")
-        return self.decode(self.infer(x, context), context)
+        return self.decode(self.infer(x, context, key=key), context)
+
+    def elbo_terms(
+        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
+    ) -> tuple[Array, Array]:
+        """The two terms of :meth:`Model.elbo`, see :meth:`jaxgen.models.VAE.elbo_terms`.
+
+        Raises:
+            TypeError: if the model has no posterior.
+        """
+        raise self._lacks("elbo_terms", "posterior")
+
+    def as_normal(self, context: Context = None, *, key: Key = None) -> tuple[Array, Array] | None:
+        """Mean and log standard deviation, if all entries are independent normals; None if not.
+
+        Args:
+            context: array ``(*batch, *context_shape)`` for a conditional model.
+            key: turns dropout on; None means evaluation.
+
+        Returns:
+            Two arrays ``(*batch, *event_shape)``, or None.
+        """
+        return None
 
     def _lacks(self, method: str, ability: str) -> TypeError:
         """The error of a method whose ability this model has not."""

@@ -1,6 +1,5 @@
 """The contract of a model."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -20,8 +19,10 @@ from jaxgen.core import (
     is_concrete,
 )
 from jaxgen.models.abilities import Abilities
+from jaxgen.models.adapting import CALIBRATE, INITIALIZE, Adapt
 from jaxgen.models.checks import check_methods, checked_temperature
 from jaxgen.models.importance import log_mean_weight
+from jaxgen.models.posterior import Draw, direct
 
 
 class Sampling(NamedTuple):
@@ -58,6 +59,8 @@ class Model(Abilities):
     levels: float | None = None  # integers 0 .. levels - 1, which may be inf; None for reals
     discrete: tuple[int, ...] = ()  # columns of whole numbers in a row of real ones
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
+    # The part whose draws are not, which leaves log_weight without its gradient; None for none.
+    undifferentiable: str | None = None
     # How it was built, in JSON, if by a constructor of the zoo or a recipe. It is one string, which
     # keeps its hash: an attribute like this is looked at in every call of a compiled function.
     origin: str | None = None
@@ -90,7 +93,13 @@ class Model(Abilities):
         raise NotImplementedError(f"{type(self).__name__} defines no log_prob")
 
     def log_weight(
-        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
+        self,
+        x: Array,
+        key: Array,
+        context: Context = None,
+        *,
+        dropout_key: Key = None,
+        draw: Draw = direct,
     ) -> Array:
         r"""The logarithm of an unbiased estimate of ``p(x | context)``, which is never negative.
 
@@ -104,6 +113,8 @@ class Model(Abilities):
             key: what is random in it, such as latents or noise.
             context: array ``(*batch, *context_shape)`` for a conditional model.
             dropout_key: turns dropout on; None means evaluation.
+            draw: how latents or noise are drawn, which decides about the gradient and never about
+                the value; see :mod:`jaxgen.models.posterior`.
 
         Returns:
             Array ``(*batch,)`` in nats.
@@ -187,6 +198,27 @@ class Model(Abilities):
         """
         raise NotImplementedError(f"{type(self).__name__} defines neither sample nor _draw")
 
+    def dream(self, key: Array, num_samples: int, context: Context = None) -> tuple[Array, Array]:
+        """Samples, and ``log q`` of the latents that they were made of, given the samples.
+
+        Gradients reach posteriors alone, for the sleep phase (Hinton et al. 1995). An exact model
+        has none: of it, ``log q`` is 0.
+
+        Returns:
+            Arrays ``(num_samples, *batch, *event_shape)`` and ``(num_samples, *batch)``.
+        """
+        x = jax.lax.stop_gradient(self.sample(key, num_samples, context))
+        return x, jnp.zeros(x.shape[: x.ndim - len(self.event_shape)])
+
+    def centre(self, context: Context = None) -> Array:
+        """Where the distribution is centred, array ``(*batch, *event_shape)``.
+
+        The mean, where independent entries have one in closed form, which is real of levels, too;
+        of any other model the sample in which every draw is at its location (temperature 0).
+        """
+        still = float(jnp.finfo(jnp.float32).tiny)
+        return self.sample(jax.random.key(0), 1, context, temperature=still)[0]
+
     def sample_and_log_prob(
         self, key: Array, num_samples: int, context: Context = None, *, method: str = "auto"
     ) -> tuple[Array, Array]:
@@ -225,7 +257,7 @@ class Model(Abilities):
         """
         return self._adapt(CALIBRATE, x, key, context)
 
-    def _adapt(self, adapt: "Adapt", x: Array, key: Array, context: Context) -> Self:
+    def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
         """What :meth:`initialize` and :meth:`calibrate` share: a model of parts adapts its parts.
 
         ``adapt`` is the one of the two that goes on, to be called on the parts.
@@ -298,6 +330,14 @@ class Model(Abilities):
             self.check_context(context)  # labels, too
         return checked
 
+    def _checked_context(self, context: Context, name: str) -> Array | None:
+        """A context of any batch, checked for the method of this name."""
+        where = f"{type(self).__name__}.{name}"
+        if context is None or self.context_shape is None:
+            return self._context(context, (), where)
+        context = jnp.asarray(context)
+        return self._context(context, batch_shape(context, self.context_shape, where), where)
+
     def _require_conditional(self, where: str) -> Shape:
         if self.context_shape is None:
             raise ShapeError(f"{where}: this model is unconditional, but a context was given")
@@ -309,23 +349,3 @@ class Model(Abilities):
             return (num_samples,)
         where = f"{type(self).__name__}.sample"
         return (num_samples, *batch_shape(jnp.asarray(context), self.context_shape, where))
-
-
-class Adapt(NamedTuple):
-    """:meth:`Model.initialize` or :meth:`Model.calibrate`, as functions of a model's parts."""
-
-    name: str
-    model: Callable[[Any, Array, Array, Array | None], Any]
-    bijector: Callable[[Any, Array, Array | None], tuple[Any, Array]]
-
-
-INITIALIZE = Adapt(
-    "initialize",
-    lambda model, x, key, context: model.initialize(x, key, context),
-    lambda bijector, x, context: bijector.initialize(x, context),
-)
-CALIBRATE = Adapt(
-    "calibrate",
-    lambda model, x, key, context: model.calibrate(x, key, context),
-    lambda bijector, x, context: bijector.calibrate(x, context),
-)

@@ -102,10 +102,14 @@ class Border(nnx.Module):
 
     def log_volume(self) -> Array:
         """What the units add to the log-probability of every position, ``grid_shape``."""
-        if self.units is None:
-            return jnp.zeros(self.event_shape[: self.grid_ndims])
-        log_scale = jnp.broadcast_to(self.units.shift_and_log_scale()[1], self.event_shape)
+        log_scale = self.log_scale()
         return -jnp.sum(log_scale, tuple(range(self.grid_ndims, log_scale.ndim)))
+
+    def log_scale(self) -> Array:
+        """The logarithm of the unit of every entry, ``event_shape``."""
+        if self.units is None:
+            return jnp.zeros(self.event_shape)
+        return jnp.broadcast_to(self.units.shift_and_log_scale()[1], self.event_shape)
 
     def total(self, likelihood: Likelihood, u: Array, params: Array, scored: Array | None) -> Array:
         """The log-probability of data over some of their positions, in nats, ``(*batch,)``.

@@ -27,8 +27,10 @@ from jaxgen.core import (
     replace,
     split_key,
 )
-from jaxgen.models.base import Adapt, Model, Sampling
+from jaxgen.models.adapting import Adapt
+from jaxgen.models.base import Model, Sampling
 from jaxgen.models.checks import require_real
+from jaxgen.models.posterior import Draw, direct
 
 
 class Cylinder(Model):
@@ -131,14 +133,20 @@ class Cylinder(Model):
         return log_prob + self.rest.log_prob(rest, seen, key=second)
 
     def log_weight(
-        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
+        self,
+        x: Array,
+        key: Array,
+        context: Context = None,
+        *,
+        dropout_key: Key = None,
+        draw: Draw = direct,
     ) -> Array:
         x, context = self._events(x, context, "log_weight")
         angles, rest = self._split(x)
         keys, drops = jax.random.split(key), split_key(dropout_key, 2)
-        weight = self.angles.log_weight(angles, keys[0], context, dropout_key=drops[0])
+        weight = self.angles.log_weight(angles, keys[0], context, dropout_key=drops[0], draw=draw)
         seen = self._context_of_rest(angles, context)
-        return weight + self.rest.log_weight(rest, keys[1], seen, dropout_key=drops[1])
+        return weight + self.rest.log_weight(rest, keys[1], seen, dropout_key=drops[1], draw=draw)
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         first, second = jax.random.split(key)

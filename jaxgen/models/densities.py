@@ -128,6 +128,9 @@ class StandardNormal(Density):
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         return how.temperature * jax.random.normal(key, (*batch, *self.event_shape))
 
+    def as_normal(self, context: Context = None, *, key: Key = None) -> tuple[Array, Array] | None:
+        return jnp.zeros(self.event_shape), jnp.zeros(self.event_shape)
+
 
 class Logistic(Density):
     r"""Independent standard logistic entries: ``log p(x) = -softplus(x) - softplus(-x)`` for each.
@@ -174,6 +177,9 @@ class DiagonalNormal(Density):
         mean = self.mean[...]
         noise = jax.random.normal(key, (*batch, *self.event_shape), mean.dtype)
         return likelihoods.normal_sample(mean, self.log_scale[...], how.temperature * noise)
+
+    def as_normal(self, context: Context = None, *, key: Key = None) -> tuple[Array, Array] | None:
+        return self.mean[...], self.log_scale[...]
 
 
 class VonMises(Density):
@@ -312,6 +318,9 @@ class ClassConditionalNormal(Density):
         means, log_scales = self._of_class(context)
         noise = jax.random.normal(key, means.shape, means.dtype)
         return likelihoods.normal_sample(means, log_scales, how.temperature * noise)
+
+    def as_normal(self, context: Context = None, *, key: Key = None) -> tuple[Array, Array] | None:
+        return self._of_class(context)
 
     def check_context(self, context: Array | np.ndarray) -> None:
         super().check_context(context)

@@ -1,6 +1,5 @@
 """A flow as a model of integer levels."""
 
-import math
 from typing import Any, Self
 
 import jax
@@ -18,8 +17,11 @@ from jaxgen.core import (
     replace,
 )
 from jaxgen.functional import dequantization, support
-from jaxgen.models.base import Adapt, Model
+from jaxgen.models.adapting import Adapt
+from jaxgen.models.base import Model
 from jaxgen.models.checks import require_real
+from jaxgen.models.joint import numbers
+from jaxgen.models.posterior import Draw, direct, not_reparametrized
 
 
 class Dequantized(Model):
@@ -40,7 +42,8 @@ class Dequantized(Model):
     bijectors, so that bits per dimension are always counted per level.
 
     Args:
-        flow: a density over real events on the scale of the levels, with an exact likelihood.
+        flow: a density over real events on the scale of the levels; one without an exact
+            likelihood, as a flow on a :class:`VAE`, gives its own weight.
         levels: how many levels there are: 256 for 8-bit images.
         noise: an exact model of ``u``, with support ``(0, 1)`` in every entry of the event (it ends
             in ``Logit(0.0, 1.0, alpha=0.0)``); as context it takes the levels ``x``, scaled to
@@ -49,7 +52,7 @@ class Dequantized(Model):
             that the importance weights ``p / q`` have no variance.
 
     Raises:
-        TypeError: if the flow or the noise is no density of real values, or has no exact
+        TypeError: if the flow or the noise is no density of real values, or the noise has no exact
             likelihood.
         ShapeError: if the noise has other events than the flow, or another context than these.
         ValueError: if there are fewer than two levels.
@@ -69,9 +72,9 @@ class Dequantized(Model):
         for name, model in (("flow", flow), ("noise", noise)):
             if model is None:
                 continue
-            if model.exactness != "exact":
+            if name == "noise" and model.exactness != "exact":
                 raise TypeError(
-                    f"Dequantized: expected a model with an exact likelihood, got {model.exactness}"
+                    f"Dequantized: expected noise with an exact likelihood, got {model.exactness}"
                 )
             require_real(model, "Dequantized", name)
         if levels < 2:
@@ -83,6 +86,7 @@ class Dequantized(Model):
         self.levels = levels
         self.event_shape = flow.event_shape
         self.latent_shape = flow.latent_shape
+        self.undifferentiable = None if noise is None else not_reparametrized(noise)
         self.context_shape = flow.context_shape
 
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
@@ -92,7 +96,13 @@ class Dequantized(Model):
         )
 
     def log_weight(
-        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
+        self,
+        x: Array,
+        key: Array,
+        context: Context = None,
+        *,
+        dropout_key: Key = None,
+        draw: Draw = direct,
     ) -> Array:
         """``log p(x + u) - log q(u | x)`` with one draw of noise, in nats.
 
@@ -102,10 +112,11 @@ class Dequantized(Model):
         check_levels(x, self.levels, "Dequantized")
         inside = support.is_level(x, self.levels)
         x = jnp.where(inside, x, 0)
-        noise, log_q = self._noise(x, key)
+        noise, log_q = self._noise(x, key, draw)
         value = dequantization.dequantize(x, noise)
-        weight = self.flow.log_prob(value, context, key=dropout_key) - log_q
-        return support.restrict(weight, inside)
+        flow_key = jax.random.fold_in(key, 1)  # of an exact flow's weight nothing is random
+        log_p = self.flow.log_weight(value, flow_key, context, dropout_key=dropout_key, draw=draw)
+        return support.restrict(log_p - log_q, inside)
 
     def sample(
         self, key: Array, num_samples: int, context: Context = None, **options: Any
@@ -114,23 +125,17 @@ class Dequantized(Model):
         value = self.flow.sample(key, num_samples, context, **options)
         return dequantization.quantize(value, self.levels)
 
-    def _noise(self, x: Array, key: Array) -> tuple[Array, Array]:
+    def _noise(self, x: Array, key: Array, draw: Draw = direct) -> tuple[Array, Array]:
         """A draw ``u ~ q(u | x)`` for every example, and its ``log q``."""
-        noise = self.noise
-        if noise is None:
+        if self.noise is None:
             return dequantization.uniform_noise(key, x.shape), jnp.zeros(())
-        context = self._noise_context(x)
-        if context is not None:
-            u, log_q = noise.sample_and_log_prob(key, 1, context)
-            return u[0], log_q[0]
         batch = x.shape[: x.ndim - len(self.event_shape)]
-        u, log_q = noise.sample_and_log_prob(key, math.prod(batch))
-        return u.reshape(x.shape), log_q.reshape(batch)
+        return draw(self.noise, key, batch, self._noise_context(x))
 
     def _noise_context(self, x: Array) -> Array | None:
         if self.noise is None or self.noise.context_shape is None:
             return None
-        return 2.0 * x.astype(jnp.result_type(float)) / (self.levels - 1) - 1.0
+        return numbers(x, self.levels)
 
     def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """The flow's latent of integers in the middles of their cells.

@@ -23,7 +23,9 @@ from jaxgen.core import (
     replace,
     split_key,
 )
-from jaxgen.models.base import Adapt, Model
+from jaxgen.models.adapting import Adapt
+from jaxgen.models.base import Model
+from jaxgen.models.posterior import Draw, direct
 
 
 class Embedded(Model):
@@ -71,7 +73,7 @@ class Embedded(Model):
                 f"the contexts it reads (() for a label), got a {type(network).__name__} without"
             )
         # What a network makes is in no unit, and changes while the network is trained.
-        self.model = map_modules(model, _keep_context)
+        self.model = map_modules(model, keep_context)
         self.network: Any = network
         self.event_shape = model.event_shape
         self.context_shape = tuple(network.input_shape)
@@ -122,16 +124,38 @@ class Embedded(Model):
         return self.model.log_prob(x, embedded, key=key, **options)
 
     def log_weight(
-        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
+        self,
+        x: Array,
+        key: Array,
+        context: Context = None,
+        *,
+        dropout_key: Key = None,
+        draw: Draw = direct,
     ) -> Array:
         embedded, dropout_key = self._embedded(context, dropout_key)
-        return self.model.log_weight(x, key, embedded, dropout_key=dropout_key)
+        return self.model.log_weight(x, key, embedded, dropout_key=dropout_key, draw=draw)
 
     def elbo(
         self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
     ) -> Array:
         embedded, dropout_key = self._embedded(context, dropout_key)
         return self.model.elbo(x, key, embedded, dropout_key=dropout_key)
+
+    def elbo_terms(
+        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
+    ) -> tuple[Array, Array]:
+        embedded, dropout_key = self._embedded(context, dropout_key)
+        return self.model.elbo_terms(x, key, embedded, dropout_key=dropout_key)
+
+    def dream(self, key: Array, num_samples: int, context: Context = None) -> tuple[Array, Array]:
+        return self.model.dream(key, num_samples, self.embed(context))
+
+    def as_normal(self, context: Context = None, *, key: Key = None) -> tuple[Array, Array] | None:
+        embedded, key = self._embedded(context, key)
+        return self.model.as_normal(embedded, key=key)
+
+    def centre(self, context: Context = None) -> Array:
+        return self.model.centre(self.embed(context))
 
     def importance_log_prob(
         self, x: Array, key: Array, num_samples: int, context: Context = None
@@ -213,7 +237,7 @@ class Embedded(Model):
             self.network.check(context)
 
 
-def _keep_context(module: nnx.Module) -> None:
+def keep_context(module: nnx.Module) -> None:
     """Lets a model's parts take their contexts as they come, now and after an initialisation."""
     units = vars(module).get("context_units")
     if units is not None:

@@ -22,8 +22,9 @@ from jaxgen.core import (
 )
 from jaxgen.functional import support
 from jaxgen.models import completion
+from jaxgen.models.adapting import Adapt
 from jaxgen.models.autoregressive import Autoregressive
-from jaxgen.models.base import Adapt, Model
+from jaxgen.models.base import Model
 from jaxgen.models.drawing import Tempering, tempering_of
 from jaxgen.models.filling import filled_by_members, mapped, num_leading
 from jaxgen.models.order_agnostic import in_groups, one_step

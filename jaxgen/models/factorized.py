@@ -3,10 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+from jax import Array
+
 from jaxgen.conditionals.independent import Independent
-from jaxgen.core import Shape, checked_arguments
+from jaxgen.core import Context, Key, Shape, checked_arguments, float_dtype, program
 from jaxgen.likelihoods import Likelihood
 from jaxgen.models.autoregressive import Autoregressive
+from jaxgen.models.drawing import drawing
 
 
 class Factorized(Autoregressive):
@@ -44,6 +49,9 @@ class Factorized(Autoregressive):
     (3, 28, 28, 1)
     """
 
+    grid_shape: Shape
+    context_shape: Shape
+
     @checked_arguments
     def __init__(
         self,
@@ -62,3 +70,46 @@ class Factorized(Autoregressive):
             context_shape=context_shape,
         )
         super().__init__(conditional, likelihood)
+
+    def sample_and_log_prob(
+        self, key: Array, num_samples: int, context: Context = None, *, method: str = "auto"
+    ) -> tuple[Array, Array]:
+        """As :meth:`Model.sample_and_log_prob`, with the network run once for each context."""
+        batch = self._sample_batch(num_samples, context)
+        where = "Factorized.sample_and_log_prob"
+        return self._drawn(key, batch, self._context(context, batch[1:], where))
+
+    @program("batch")
+    def _drawn(self, key: Array, batch: Shape, context: Context) -> tuple[Array, Array]:
+        network, likelihood = self.network, self.likelihood
+        params = self._params(context)
+        params = jnp.broadcast_to(params, (*batch, *params.shape[len(batch) - 1 :]))
+        positions = jnp.asarray(network.own_order())
+        draw = drawing(self.conditional, likelihood, key, batch, {})
+        drawn = jax.vmap(draw)(positions, network.to_sequence(params, positions, params=True))
+        entries = len(likelihood.position_shape(network.position_shape))
+        u = network.from_sequence(drawn, positions, entries=entries)
+        return self.border.outwards(u), self.border.total(likelihood, u, params, None)
+
+    def _params(self, context: Context, key: Key = None) -> Array:
+        """The likelihood's parameters at every position, which no data decide."""
+        assert context is not None  # checked before
+        batch = context.shape[: context.ndim - len(self.context_shape)]
+        unread = jnp.zeros((*batch, *self.conditional.event_shape))
+        params = self.network(unread, context, key=key)
+        return params.astype(float_dtype(params.dtype))
+
+    def as_normal(self, context: Context = None, *, key: Key = None) -> tuple[Array, Array] | None:
+        position = self.event_shape[len(self.grid_shape) :]
+        params = self._params(self._checked_context(context, "as_normal"), key)
+        normal = self.likelihood.as_normal(params, position)
+        if normal is None:
+            return None
+        mean, log_scale = normal
+        return self.border.outwards(mean), log_scale + self.border.log_scale()
+
+    def centre(self, context: Context = None) -> Array:
+        position = self.event_shape[len(self.grid_shape) :]
+        params = self._params(self._checked_context(context, "centre"))
+        mean = self.likelihood.mean(params, position)
+        return super().centre(context) if mean is None else self.border.outwards(mean)

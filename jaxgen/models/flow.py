@@ -32,9 +32,11 @@ from jaxgen.core import (
     split_key,
 )
 from jaxgen.functional import support
-from jaxgen.models.base import Adapt, Model, Sampling
+from jaxgen.models.adapting import Adapt
+from jaxgen.models.base import Model, Sampling
 from jaxgen.models.checks import require_real
 from jaxgen.models.densities import StandardNormal
+from jaxgen.models.posterior import Draw, direct
 from jaxgen.transforms import RationalQuadraticSpline
 
 
@@ -52,12 +54,13 @@ class Flow(Model):
 
     Args:
         bijector: ``f``, from the base to the data; a :class:`~jaxgen.bijectors.Chain` for several.
-        base: the density of ``z``, any model with an exact likelihood; a standard normal if None,
-            which needs a bijector that knows its shape.
+        base: the density of ``z``, any model of real values; a standard normal if None, which needs
+            a bijector that knows its shape. On a base without an exact likelihood, a
+            :class:`VAE`, the flow has none either, and bounds as that has.
 
     Raises:
         ShapeError: if they do not fit each other.
-        TypeError: if the base is no density of real values, or has no exact likelihood.
+        TypeError: if the base is no density of real values.
 
     >>> from jaxgen.bijectors import Standardize
     >>> flow = Flow(Standardize((2,), mean=1.0, scale=2.0))
@@ -77,8 +80,6 @@ class Flow(Model):
                     f"is needed: pass base=jaxgen.models.StandardNormal(event_shape)"
                 )
             base = StandardNormal(base_shape)
-        if base.exactness != "exact":
-            raise TypeError(f"Flow: expected a base with an exact likelihood, got {base.exactness}")
         require_real(base, "Flow", "base")
         if base_shape is not None and base.event_shape != base_shape:
             raise ShapeError(
@@ -94,6 +95,7 @@ class Flow(Model):
             )
         self.bijector = bijector
         self.base = base
+        self.exactness = base.exactness
         self.event_shape = bijector.side_shape("data") or base.event_shape
         inner = base.latent_shape
         self.latent_shape = base.event_shape if inner is None else inner
@@ -102,15 +104,35 @@ class Flow(Model):
         self.context_units = None if shape is None else Standardize(shape)
 
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
-        x, context = self._events(x, context, "log_prob")
-        check_finite(x, "Flow.log_prob")
         bijector_key, base_key = split_key(key, 2)
+        z, log_det, base_context = self._pulled_back(x, context, bijector_key, "log_prob")
+        return support.flat(self.base.log_prob(z, base_context, key=base_key) + log_det)
+
+    def log_weight(
+        self,
+        x: Array,
+        key: Array,
+        context: Context = None,
+        *,
+        dropout_key: Key = None,
+        draw: Draw = direct,
+    ) -> Array:
+        drops = split_key(dropout_key, 2)
+        z, log_det, base_context = self._pulled_back(x, context, drops[0], "log_weight")
+        weight = self.base.log_weight(z, key, base_context, dropout_key=drops[1], draw=draw)
+        return support.flat(weight + log_det)
+
+    def _pulled_back(
+        self, x: Array, context: Context, key: Key, name: str
+    ) -> tuple[Array, Array, Array | None]:
+        """Data at the base, the log-determinant of the way there, and the base's context."""
+        where = f"Flow.{name}"
+        x, context = self._events(x, context, name)
+        check_finite(x, where)
         event_ndims = self.bijector.side_ndims("data")
-        seen = self._seen(context)
-        z, log_det = run_inverse(self.bijector, x, seen, bijector_key, event_ndims)
-        self._check_latents(z, "Flow.log_prob")
-        log_prob = self.base.log_prob(z, self._base_context(context), key=base_key) + log_det
-        return support.flat(log_prob)
+        z, log_det = run_inverse(self.bijector, x, self._seen(context), key, event_ndims)
+        self._check_latents(z, where)
+        return z, log_det, self._base_context(context)
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         z = self._latents(key, batch, context, how)
@@ -121,9 +143,12 @@ class Flow(Model):
     ) -> tuple[Array, Array]:
         batch = self._sample_batch(num_samples, context)
         context = self._context(context, batch, "Flow.sample_and_log_prob")
-        z = self._latents(key, batch, context, Sampling(method))
+        base_context = self._base_context(context)
+        count = math.prod(batch) if base_context is None else 1
+        z, log_p = self.base.sample_and_log_prob(key, count, base_context, method=method)
+        z, log_p = z.reshape(*batch, *self.base.event_shape), log_p.reshape(batch)
         x, log_det = self._run_by(method).forward_and_log_det(z, self._seen(context))
-        return x, self.base.log_prob(z, self._base_context(context)) - log_det
+        return x, log_p - log_det
 
     def _latents(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         """Samples of the base."""

@@ -19,8 +19,9 @@ from jaxgen.core import (
 )
 from jaxgen.functional import support
 from jaxgen.models import completion
+from jaxgen.models.adapting import Adapt
 from jaxgen.models.autoregressive import Autoregressive
-from jaxgen.models.base import Adapt, Model, Sampling
+from jaxgen.models.base import Model, Sampling
 from jaxgen.models.drawing import Tempering, drawing, tempering_of
 from jaxgen.models.embedded import Embedded
 

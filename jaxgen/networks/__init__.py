@@ -4,22 +4,29 @@ A network is called as ``network(x, context, key=key)``; it states the ``context
 expects (None for none), ends in a zero layer, and applies dropout only where it is given a key.
 """
 
+from jaxgen.networks.adapters import Flatten, Joint, Spread
 from jaxgen.networks.conv_resnet import ConvResNet
 from jaxgen.networks.embedding import Embedding
 from jaxgen.networks.gated_resnet import GatedResNet
 from jaxgen.networks.mlp import MLP
 from jaxgen.networks.periodic import Periodic
+from jaxgen.networks.pyramid import ConvDecoder, ConvEncoder
 from jaxgen.networks.residual_mlp import ResidualMLP
 from jaxgen.networks.upsampling import Upsampling
 from jaxgen.networks.vit import VisionTransformer
 
 __all__ = [
     "MLP",
+    "ConvDecoder",
+    "ConvEncoder",
     "ConvResNet",
     "Embedding",
+    "Flatten",
     "GatedResNet",
+    "Joint",
     "Periodic",
     "ResidualMLP",
+    "Spread",
     "Upsampling",
     "VisionTransformer",
 ]

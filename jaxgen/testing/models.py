@@ -15,6 +15,7 @@ from jaxgen.models import Model
 from jaxgen.testing import compare, members
 from jaxgen.testing.compare import PASSED, Report, attempt, tolerance_of, wave
 from jaxgen.testing.conditionals import distinct
+from jaxgen.testing.latents import check_latents
 from jaxgen.testing.normalisation import Support, check_normalisation
 
 # Random bounds and samples are compared by means: a deviation of this many standard errors fails.
@@ -46,6 +47,9 @@ def check_model(
       they hold between ``bounds`` too.
     - **Exactness**: a model that is not exact raises ``TypeError`` in ``log_prob``; ``elbo`` does
       not exceed ``log_prob``, or ``importance_log_prob``, on average.
+    - **Latents** of one or two real dimensions, or few discrete ones: with them integrated or
+      summed out, the expectations of ``exp(log_weight)``, ``log_weight`` and ``elbo`` are what they
+      should be, and ``importance_log_prob`` lies between, higher for more weights.
     - Batches of any rank, empty ones too, ``jax.jit``, ``jax.vmap``, finite gradients that reach
       every parameter, ``initialize`` and ``calibrate``, contexts, and clean attributes, as for
       :func:`~jaxgen.testing.check_bijector`.
@@ -100,6 +104,8 @@ def check_model(
     report["jit = eager"] = PASSED if eager else "skipped: eager=False"
     if eager:
         _check_eager(model, x, context, found, drawn, name, tolerance)
+    if not exact:
+        report |= check_latents(model, x, context, _DEVIATIONS, tolerance, name)
     report |= check_normalisation(model, x, context, drawn, bounds, _DEVIATIONS, name)
     return report
 

@@ -13,6 +13,7 @@ from jax import Array
 from jaxgen.core import Context
 from jaxgen.models import Model
 from jaxgen.testing.compare import PASSED, Report, attempt
+from jaxgen.testing.latents import Latents, latents_of, log_mass
 
 # Events that are enumerated, points of the quadrature on each axis, draws of a random bound.
 _MAX_EVENTS, _MAX_ESTIMATED, _POINTS, _DRAWS = 4096, 64, 301, 4096
@@ -33,7 +34,8 @@ def check_normalisation(
     """The parts of :func:`~jaxgen.testing.check_model` that need the whole distribution.
 
     A conditional model is examined at its first context. A model that is not exact is enumerated
-    with its importance-weighted estimate, whose expectation is the mass itself.
+    with its latents summed or integrated out, or else with its importance-weighted estimate, whose
+    expectation is the mass itself.
     """
     exact = model.exactness == "exact"
     size = math.prod(model.event_shape)
@@ -41,6 +43,12 @@ def check_normalisation(
     if context is not None:
         context, samples = context[0], samples[:, 0]
         slopes = None if slopes is None else slopes[:, 0]
+    latents = None
+    if not exact:
+        latents = latents_of(model, x, None if context is None else jnp.stack([context] * len(x)))
+    if latents is not None and latents.weights is None:
+        why = "skipped: too many latents to be summed or integrated out"
+        return {"normalisation": why, "law of the samples": why}
     if model.levels is not None:
         limit = _MAX_EVENTS if exact else _MAX_ESTIMATED
         levels = model.levels
@@ -50,14 +58,14 @@ def check_normalisation(
         if levels**size > limit:
             why = f"skipped: {levels}^{size} events, more than {limit}"
             return {"normalisation": why, "law of the samples": why}
-        return _enumerate(model, int(levels), context, samples, x.dtype, deviations, name)
-    if not exact:
-        why = "skipped: no exact density"
-        return {"normalisation": why, "law of the samples": why}
-    report = {"normalisation": f"skipped: {size} real dimensions, more than 2"}
-    if size <= 2:
-        _integrate(model, context, samples, bounds, x.dtype, name)
+        return _enumerate(model, int(levels), context, latents, samples, x.dtype, deviations, name)
+    most = 2 if exact else 1  # beside which there are the latents
+    report = {"normalisation": f"skipped: {size} real dimensions, more than {most}"}
+    if size <= most and (exact or latents is not None):
+        _integrate(model, context, latents, samples, bounds, x.dtype, name)
         report["normalisation"] = PASSED
+    if not exact:
+        return report | {"law of the samples": "skipped: no exact density"}
     _check_stein(samples, np.asarray(slopes, np.float64), bounds, deviations, name)
     return report | {"law of the samples": PASSED}
 
@@ -66,17 +74,21 @@ def _enumerate(
     model: Model,
     levels: int,
     context: Context,
+    latents: Latents | None,
     samples: np.ndarray,
     dtype: Any,
     deviations: float,
     name: str,
 ) -> Report:
-    exact = model.exactness == "exact"
+    exact = model.exactness == "exact" or latents is not None
     size = math.prod(model.event_shape)
     events = np.array(list(itertools.product(range(levels), repeat=size)), dtype)
 
     @jax.jit
     def score(model: Model, events: Array) -> Array:
+        if latents is not None:
+            every = None if context is None else jnp.stack([context] * len(events))
+            return log_mass(model, events, every, latents)
         if exact:
             return model.log_prob(events, context)
         estimate = model.importance_log_prob
@@ -112,6 +124,7 @@ def _enumerate(
 def _integrate(
     model: Model,
     context: Context,
+    latents: Latents | None,
     samples: np.ndarray,
     bounds: Support,
     dtype: Any,
@@ -133,6 +146,9 @@ def _integrate(
 
     @jax.jit
     def log_prob(model: Model, grid: Array) -> Array:
+        if latents is not None:
+            every = None if context is None else jnp.stack([context] * len(grid))
+            return log_mass(model, grid, every, latents)
         return model.log_prob(grid, context)
 
     with attempt(f"{name}: its density on a grid"):

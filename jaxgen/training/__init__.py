@@ -2,7 +2,15 @@
 
 from jaxgen.training.columns import ColumnWarning
 from jaxgen.training.loop import FitResult, NonFiniteLossError, fit
-from jaxgen.training.objectives import Batch, negative_log_likelihood, reverse_kl
+from jaxgen.training.objectives import (
+    Batch,
+    elbo,
+    importance_weighted,
+    negative_log_likelihood,
+    reverse_kl,
+    reweighted_wake_sleep,
+    wake_sleep,
+)
 from jaxgen.training.optimizers import make_optimizer
 from jaxgen.training.settings import TrainSettings
 from jaxgen.training.state import TrainState
@@ -15,11 +23,15 @@ __all__ = [
     "NonFiniteLossError",
     "TrainSettings",
     "TrainState",
+    "elbo",
     "fit",
+    "importance_weighted",
     "make_optimizer",
     "make_pmap_step",
     "make_step",
     "make_steps",
     "negative_log_likelihood",
     "reverse_kl",
+    "reweighted_wake_sleep",
+    "wake_sleep",
 ]

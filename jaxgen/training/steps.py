@@ -1,5 +1,6 @@
 """One training step: jitted over a mesh, many per dispatch, and under ``pmap``."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,8 @@ def make_step(
     """A pure function ``(state, batch) -> (state, metrics)``; it does not jit itself.
 
     Args:
-        objective: ``(model, batch, key) -> loss``.
+        objective: ``(model, batch, key) -> loss``; with an argument ``step`` it gets the number of
+            the step.
         optimizer: an optax optimizer of the model's ``nnx.Param`` leaves.
         ema_decay: decay of the moving average of the parameters.
         axis_name: the mapped axis over which gradients are averaged, under ``pmap``.
@@ -37,6 +39,8 @@ def make_step(
         The step. Its metrics are ``loss`` and ``grad_norm`` (before clipping).
     """
 
+    counts = "step" in inspect.signature(objective).parameters
+
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         params, rebuild = partition(state.model)
         key = jax.random.fold_in(state.key, state.step)
@@ -44,7 +48,8 @@ def make_step(
             key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
 
         def loss_of(params: nnx.State) -> Array:
-            loss = objective(rebuild(params), batch, key)
+            options = {"step": state.step} if counts else {}
+            loss = objective(rebuild(params), batch, key, **options)
             return _scalar(loss)
 
         loss, grads = jax.value_and_grad(loss_of)(params)

@@ -34,6 +34,7 @@ from jaxgen.zoo.registry import build, hyperparameters, names
 from jaxgen.zoo.tabular import tabular
 from jaxgen.zoo.tarflow import tarflow
 from jaxgen.zoo.torus import torus
+from jaxgen.zoo.vae import vae
 from jaxgen.zoo.wavenet import wavenet
 
 __all__ = [
@@ -69,5 +70,6 @@ __all__ = [
     "tabular",
     "tarflow",
     "torus",
+    "vae",
     "wavenet",
 ]

@@ -35,6 +35,14 @@ MEANINGS: dict[str, str] = {
     "out_width": "features of the last layer but one.",
     "bound": "soft bound of the log-scales; None for none.",
     "norm": 'between the layers: ``"actnorm"``, ``"batchnorm"`` (MAF\'s paper), or None for none.',
+    "latents": "latent dimensions.",
+    "network": 'of encoder and decoder: ``"mlp"``, multilayer perceptrons, or ``"conv"``, '
+    "convolutional pyramids of images.",
+    "widths": "of a convolutional pyramid, the channels at every resolution, each half of the one "
+    "before it.",
+    "blocks": "residual blocks at every resolution.",
+    "prior": "of the latents: a constructor of the zoo by name; None for a standard normal.",
+    "prior_args": "its hyperparameters.",
     "dropout": "rate in the hidden layers while training.",
     "bounds": "the interval of bounded data (``(0, 256)`` for dequantized 8-bit images), mapped to "
     "the real line by a logit; ``(0, None)`` for data that are bounded on one side, by a "
@@ -47,6 +55,7 @@ MEANINGS: dict[str, str] = {
 
 # Arguments that mean nothing unless another one is given, in every constructor that has both.
 NEEDS: dict[str, str] = {
+    "prior_args": "prior",
     "alpha": "bounds",
     "frame_width": "frame",
     "local": "context_features",

@@ -1,8 +1,7 @@
-"""What training minimises."""
+"""Likelihoods as what training minimises, and the divergence from an unnormalised density."""
 
 import functools
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,8 +10,9 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import ShapeError, compute_in, rematerialize, unknown
+from jaxgen.core import ShapeError, compute_in, rematerialize
 from jaxgen.models import Model
+from jaxgen.models.posterior import not_reparametrized
 
 
 class Batch(NamedTuple):
@@ -32,7 +32,8 @@ class Batch(NamedTuple):
     observed: Array | np.ndarray | None = None
 
 
-Objective = Callable[[Model, Batch, Array], Array]
+# (model, batch, key) -> loss; one with an argument ``step`` is given the number of the step.
+Objective = Callable[..., Array]
 
 
 def economical(objective: Objective, compute_dtype: str | None, remat: bool) -> Objective:
@@ -46,14 +47,15 @@ def economical(objective: Objective, compute_dtype: str | None, remat: bool) -> 
     if compute_dtype is None and not remat:
         return objective
 
-    def of_another(model: Model, batch: Batch, key: Array) -> Array:
+    @functools.wraps(objective)  # by whose arguments it is called
+    def of_another(model: Model, batch: Batch, key: Array, **options: Any) -> Array:
         try:
             model = model if compute_dtype is None else compute_in(model, compute_dtype)
             model = rematerialize(model) if remat else model
         except ValueError as error:
             setting = "compute_dtype" if str(error).startswith("compute_in") else "remat"
             raise ValueError(f"the setting {setting} means nothing here: {error}") from None
-        return objective(model, batch, key)
+        return objective(model, batch, key, **options)
 
     return of_another
 
@@ -73,6 +75,7 @@ def negative_log_likelihood(model: Model, batch: Batch, key: Array) -> Array:
     >>> round(float(negative_log_likelihood(StandardNormal((2,)), batch, jax.random.key(0))), 4)
     1.8379
     """
+    require_differentiable(model, "negative_log_likelihood")
     noise_key, dropout_key = jax.random.split(key)
     x, context, lengths = jax.tree.map(jnp.asarray, (batch.x, batch.context, batch.lengths))
     if batch.observed is not None:
@@ -83,11 +86,27 @@ def negative_log_likelihood(model: Model, batch: Batch, key: Array) -> Array:
         values = log_prob(x, context, lengths=lengths, key=dropout_key)
     else:
         values = model.elbo(x, noise_key, context, dropout_key=dropout_key)
-    return -jnp.mean(_weighted(values, batch.weights))
+    return -jnp.mean(weighted(values, batch.weights))
 
 
-def _weighted(values: Array, weights: Array | np.ndarray | None) -> Array:
+def weighted(values: Array, weights: Array | np.ndarray | None) -> Array:
+    """What each example gives, times what it counts."""
     return values if weights is None else jnp.asarray(weights) * values
+
+
+def require_differentiable(model: Model, objective: str) -> None:
+    """Refuses a model whose bound has another gradient than its expectation.
+
+    Raises:
+        ValueError: naming the part whose draws have no gradient, and what trains such a model.
+    """
+    for _, part in nnx.iter_modules(model):
+        if (name := getattr(part, "undifferentiable", None)) is not None:
+            raise ValueError(
+                f"{objective}: draws of the posterior of {type(part).__name__} have no gradient in "
+                f"all parameters of its {name}, so that of the bound would be wrong; train the "
+                f"model by wake_sleep or reweighted_wake_sleep"
+            )
 
 
 def reverse_kl(
@@ -139,13 +158,11 @@ def reverse_kl(
                 f"reverse_kl: expected a model of real values, got {name} of {model.levels} "
                 f"levels, whose samples have no gradient"
             )
-        for _, part in nnx.iter_modules(model):
-            for member in (part, getattr(part, "likelihood", None)):
-                if not getattr(member, "reparametrized", True):
-                    raise ValueError(
-                        f"reverse_kl: samples of {type(member).__name__} are not differentiable "
-                        f"in all of its parameters, so the gradient would be wrong"
-                    )
+        if (part := not_reparametrized(model)) is not None:
+            raise ValueError(
+                f"reverse_kl: samples of {part} are not differentiable in all of its parameters, "
+                f"so the gradient would be wrong"
+            )
         if model.exactness != "exact":
             raise TypeError(
                 f"reverse_kl: expected a model with an exact likelihood, got {name}, which has a "
@@ -159,35 +176,6 @@ def reverse_kl(
                 f"reverse_kl: expected log_density to map samples of shape {x.shape} to "
                 f"{log_q.shape}, got {jnp.shape(log_p)}"
             )
-        return jnp.mean(_weighted(log_q - log_p, batch.weights))
+        return jnp.mean(weighted(log_q - log_p, batch.weights))
 
     return objective
-
-
-_OBJECTIVES: dict[str, Callable[..., Array]] = {"negative_log_likelihood": negative_log_likelihood}
-
-
-def named_objective(
-    name: str, arguments: Mapping[str, Any], own: Mapping[str, Callable[..., Any]] | None = None
-) -> Objective:
-    """The objective of this name, with its keyword arguments filled in.
-
-    Args:
-        name: one of this module's, ``"negative_log_likelihood"``, or of ``own``.
-        arguments: what it takes besides the model, the batch and the key.
-        own: further functions ``(model, batch, key, **arguments) -> loss``, by name.
-
-    Raises:
-        ValueError: for an unknown name, naming the nearest, or arguments that it does not take.
-
-    >>> named_objective("negative_log_likelihood", {}) is negative_log_likelihood
-    True
-    """
-    known = {**(own or {}), **_OBJECTIVES}
-    if name not in known:
-        raise unknown("objective", name, known)
-    try:
-        inspect.signature(known[name]).bind(None, None, None, **arguments)
-    except TypeError as error:
-        raise ValueError(f"objective_args: {name}: {error}") from error
-    return functools.partial(known[name], **arguments) if arguments else known[name]

@@ -1,0 +1,333 @@
+r"""Variational autoencoders: a latent-variable model of three models of the zoo.
+
+Kingma and Welling (2014); Rezende, Mohamed and Wierstra (2014). With a prior :math:`p(z)`, a
+decoder :math:`p(x | z)` and a posterior :math:`q(z | x)`,
+
+.. math:: w = \frac{p(x | z)\, p(z)}{q(z | x)}, \quad z \sim q(z | x), \qquad
+          \mathbb{E}[w] = p(x) = \int p(x | z)\, p(z)\, dz,
+
+so :math:`\log w` is a lower bound of :math:`\log p(x)` in expectation, and the logarithm of a mean
+of many a tighter one. All that a latent-variable model is rests on this number: where the prior or
+the decoder are latent-variable models themselves, their own random weights take the place of their
+densities, and the product is as unbiased.
+"""
+
+import math
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxgen.bijectors.normalisation import Standardize, standardized
+from jaxgen.core import (
+    Buffer,
+    Context,
+    Key,
+    Shape,
+    ShapeError,
+    at_least_single,
+    batch_shape,
+    check_finite,
+    checked_arguments,
+    is_concrete,
+    map_modules,
+    replace,
+    split_key,
+)
+from jaxgen.functional import likelihoods, support
+from jaxgen.models.adapting import Adapt
+from jaxgen.models.base import Model, Sampling
+from jaxgen.models.embedded import keep_context
+from jaxgen.models.joint import joined, numbers, room_beside
+from jaxgen.models.posterior import Draw, direct, not_reparametrized
+
+
+class VAE(Model):
+    r"""``p(x) = integral of p(x | z) p(z) dz``, bounded by draws from ``q(z | x)``.
+
+    Any model is a prior: a normal, a flow, an autoregressive one, a VAE (which makes two layers of
+    latents). Any model whose context is the latent is a decoder: :class:`Factorized`, a PixelCNN, a
+    conditional flow. Any exact model whose context is the data is a posterior; for a bound that is
+    trained by its gradient its samples must be differentiable, as those of :class:`Factorized`
+    with a normal head and of flows on it are.
+
+    All three read numbers: levels are scaled to ``[-1, 1]``; real data are standardised for the
+    posterior, each entry of a vector or channel of an image, by the location and scale of the data
+    that :meth:`standardize` or :meth:`initialize` is given. Latents are in no unit.
+
+    A further context ``c``, a vector, reaches those of the three that have room for it: a prior of
+    contexts ``c``, a decoder of contexts ``(z, c)`` and a posterior of contexts ``(x, c)``, in one
+    vector each; :class:`~jaxgen.networks.Joint` takes them apart again. Labels come through
+    :class:`Embedded`.
+
+    Args:
+        prior: the model of the latents.
+        decoder: the model of the data given latents.
+        posterior: an exact model of the latents given the data.
+
+    Raises:
+        TypeError: if the posterior has no exact likelihood.
+        ShapeError: if the three do not fit each other; it says which.
+
+    >>> from flax import nnx
+    >>> from jaxgen.likelihoods import Bernoulli, Normal
+    >>> from jaxgen.models import Factorized, StandardNormal
+    >>> from jaxgen.networks import MLP
+    >>> rngs = nnx.Rngs(0)
+    >>> model = VAE(
+    ...     StandardNormal((2,)),
+    ...     Factorized(MLP(2, 8, rngs=rngs), Bernoulli(), (8,), context_shape=(2,)),
+    ...     Factorized(MLP(8, 4, rngs=rngs), Normal(), (2,), context_shape=(8,)),
+    ... )
+    >>> model.elbo(jnp.zeros((5, 8), int), jax.random.key(0)).shape
+    (5,)
+    """
+
+    exactness = "lower_bound"
+    latent_shape: Shape
+
+    @checked_arguments
+    def __init__(self, prior: Model, decoder: Model, posterior: Model):
+        if posterior.exactness != "exact":
+            raise TypeError(
+                f"VAE: expected a posterior with an exact likelihood, got a "
+                f"{type(posterior).__name__}, which has a {posterior.exactness}"
+            )
+        latent, event = prior.event_shape, decoder.event_shape
+        if posterior.event_shape != latent:
+            raise ShapeError(
+                f"VAE: expected prior and posterior of the same latents, got {latent} of the prior "
+                f"and {posterior.event_shape} of the posterior"
+            )
+        if (posterior.levels, posterior.discrete) != (prior.levels, prior.discrete):
+            raise ShapeError(
+                f"VAE: expected prior and posterior of the same latents, got levels "
+                f"{prior.levels} and {posterior.levels}, and columns of whole numbers "
+                f"{prior.discrete} and {posterior.discrete}"
+            )
+        sizes = {
+            room_beside(decoder, latent, "decoder", "latent"),
+            room_beside(posterior, event, "posterior", "event"),
+            *(() if prior.context_shape is None else (math.prod(prior.context_shape),)),
+        } - {0}
+        if len(sizes) > 1:
+            raise ShapeError(
+                f"VAE: expected one further context of prior, decoder and posterior, got room for "
+                f"{' and '.join(map(str, sorted(sizes)))} features"
+            )
+        # What stands between the three is in no unit, and changes while they are trained.
+        self.prior = map_modules(prior, _keep)
+        self.decoder = map_modules(decoder, keep_context)
+        self.posterior = map_modules(posterior, _keep)
+        self.event_shape, self.latent_shape = event, latent
+        self.levels, self.discrete = decoder.levels, decoder.discrete
+        self.reparametrized = not_reparametrized(prior) is None and (
+            not_reparametrized(decoder) is None
+        )
+        self.undifferentiable = not_reparametrized(posterior)
+        named = self.levels is not None and math.isfinite(self.levels)
+        self.units = None if named else Standardize(event, statistics_shape=event[-1:])
+        self.context_shape = tuple(sizes) or None
+        shape = self.context_shape
+        self.context_units = None if shape is None else Standardize(shape)
+
+    def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
+        raise TypeError(
+            "VAE has no exact log_prob: the latents are integrated out. Use elbo(x, key), a lower "
+            "bound, or importance_log_prob(x, key, num_samples)"
+        )
+
+    def log_weight(
+        self,
+        x: Array,
+        key: Array,
+        context: Context = None,
+        *,
+        dropout_key: Key = None,
+        draw: Draw = direct,
+    ) -> Array:
+        """``log p(x | z) + log p(z) - log q(z | x)`` of one draw of ``z``, in nats.
+
+        Dropout is the decoder's and the prior's.
+        """
+        x, inside, c, keys, drops = self._checked(x, key, context, dropout_key, "log_weight")
+        batch = x.shape[: x.ndim - len(self.event_shape)]
+        z, log_q = draw(self.posterior, keys[0], batch, self._posterior_context(x, c))
+        log_p = self.prior.log_weight(
+            z, keys[1], self._prior_context(c), dropout_key=drops[1], draw=draw
+        )
+        log_p = log_p + self.decoder.log_weight(
+            x, keys[2], self._decoder_context(z, c), dropout_key=drops[2], draw=draw
+        )
+        return support.restrict(log_p - log_q, inside)
+
+    def elbo(
+        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
+    ) -> Array:
+        """The evidence lower bound, in expectation over ``key``, in nats.
+
+        One :meth:`log_weight`; or, where prior and posterior are both normals with independent
+        entries, with their Kullback-Leibler divergence in closed form, which varies less.
+        """
+        fit, divergence = self.elbo_terms(x, key, context, dropout_key=dropout_key)
+        return fit - jnp.sum(divergence, axis=-1)
+
+    def elbo_terms(
+        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
+    ) -> tuple[Array, Array]:
+        r"""The two terms of the bound, which is the first less the sum of the second.
+
+        .. math:: \mathbb{E}_q[\log p(x | z)] - \mathrm{KL}(q(z | x) \,\|\, p(z)),
+
+        the first estimated with one draw. Where prior and posterior are both normals with
+        independent entries, the divergence is in closed form and there is one for each latent
+        dimension; otherwise it is estimated with the same draw, and there is one for all.
+
+        Returns:
+            Arrays ``(*batch,)`` and ``(*batch, parts)``, in nats.
+        """
+        x, inside, c, keys, drops = self._checked(x, key, context, dropout_key, "elbo")
+        batch = x.shape[: x.ndim - len(self.event_shape)]
+        given, prior_context = self._posterior_context(x, c), self._prior_context(c)
+        posterior = self.posterior.as_normal(given, key=drops[0])
+        prior = None if posterior is None else self.prior.as_normal(prior_context, key=drops[1])
+        if posterior is None or prior is None:
+            z, log_q = direct(self.posterior, keys[0], batch, given)
+            log_p = self.prior.elbo(z, keys[1], prior_context, dropout_key=drops[1])
+            divergence = (log_q - log_p)[..., None]
+        else:
+            mean, log_scale = posterior
+            noise = jax.random.normal(keys[0], mean.shape, mean.dtype)
+            z = likelihoods.normal_sample(mean, log_scale, noise)
+            divergence = likelihoods.normal_kl(mean, log_scale, *prior).reshape(
+                *batch, math.prod(self.latent_shape)
+            )
+        fit = self.decoder.elbo(x, keys[2], self._decoder_context(z, c), dropout_key=drops[2])
+        return support.restrict(fit, inside), divergence
+
+    def dream(self, key: Array, num_samples: int, context: Context = None) -> tuple[Array, Array]:
+        batch = self._sample_batch(num_samples, context)
+        c = self._seen(self._context(context, batch, "VAE.dream"))
+        prior_key, decoder_key = jax.random.split(key)
+        prior_context = self._prior_context(c)
+        count = math.prod(batch) if prior_context is None else 1
+        z, log_q = self.prior.dream(prior_key, count, prior_context)
+        z, log_q = z.reshape(*batch, *self.latent_shape), log_q.reshape(batch)
+        x, log_r = self.decoder.dream(decoder_key, 1, self._decoder_context(z, c))
+        x = at_least_single(x[0])
+        log_q = log_q + log_r[0] + self.posterior.log_prob(z, self._posterior_context(x, c))
+        return x, log_q
+
+    def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
+        prior_key, decoder_key = jax.random.split(key)
+        c = self._seen(context)
+        prior_context = self._prior_context(c)
+        count = math.prod(batch) if prior_context is None else 1
+        z = self.prior.sample(
+            prior_key, count, prior_context, method=how.method, temperature=how.temperature
+        )
+        z = z.reshape(*batch, *self.latent_shape)
+        seen = self._decoder_context(z, c)
+        x = self.decoder.sample(
+            decoder_key, 1, seen, method=how.method, temperature=how.temperature
+        )
+        return x[0]
+
+    def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
+        """A latent of data: the centre of ``q(z | x)``, or a draw from it with ``key``.
+
+        The centre (:meth:`Model.centre`) of a normal is its mean, that of a flow the image of its
+        base's.
+        """
+        x, context = self._events(x, context, "infer")
+        self._check_events(x)
+        given = self._posterior_context(x, self._seen(context))
+        if key is None:
+            return self.posterior.centre(given)
+        return self.posterior.sample(key, 1, given)[0]
+
+    def decode(self, z: Array, context: Context = None) -> Array:
+        """The centre of ``p(x | z)`` (:meth:`Model.centre`): of a factorised one its mean.
+
+        So of levels it is made of real numbers: of binary images, of probabilities.
+        """
+        where = "VAE.decode"
+        z = jnp.asarray(z)
+        check_finite(z, where, "z")
+        c = self._seen(self._context(context, batch_shape(z, self.latent_shape, where), where))
+        return self.decoder.centre(self._decoder_context(z, c))
+
+    def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
+        decoder, units, context_units = self.decoder, self.units, self.context_units
+        if x is not None:
+            batch_shape(x, self.event_shape, "VAE.standardize")
+            decoder = decoder.standardize(x, None)
+            units = units and units.standardize(x)
+        if context is not None and context_units is not None:
+            batch_shape(context, context_units.event_shape, "VAE.standardize, context")
+            context_units = context_units.standardize(context)
+        return replace(self, decoder=decoder, units=units, context_units=context_units)
+
+    def initialize(self, x: Array, key: Array, context: Context = None) -> Self:
+        x, context = self._events(x, context, "initialize")
+        return Model.initialize(self.standardize(x, context), x, key, context)
+
+    def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
+        x, _, c, keys, _ = self._checked(x, key, context, None, adapt.name)
+        batch = x.shape[: x.ndim - len(self.event_shape)]
+        given = self._posterior_context(x, c)
+        z, _ = direct(self.posterior, keys[0], batch, given)
+        seen = self._decoder_context(z, c)
+        return replace(
+            self,
+            # Latents of the first posterior are no data: these two adapt to nothing, and
+            # statistics of layers are those of what passes through them.
+            prior=adapt.model(self.prior, z, keys[1], self._prior_context(c)),
+            posterior=adapt.model(self.posterior, z, keys[1], given),
+            decoder=adapt.model(self.decoder, x, keys[2], seen),
+        )
+
+    def check_data(self, x: Array | np.ndarray) -> None:
+        super().check_data(x)
+        self.decoder.check_data(x)
+
+    def _checked(
+        self, x: Array, key: Array, context: Context, dropout_key: Key, name: str
+    ) -> tuple[Array, Array, Context, Array, list[Key]]:
+        """Events inside the support, which are, the context seen, and keys for the three."""
+        x, context = self._events(x, context, name)
+        self._check_events(x)
+        inside = jnp.ones(x.shape, bool)
+        if self.levels is not None:
+            inside = support.is_level(x, self.levels)
+            x = jnp.where(inside, x, 0)
+        keys = jax.random.split(key, 3)
+        return x, inside, self._seen(context), keys, list(split_key(dropout_key, 3))
+
+    def _check_events(self, x: Array) -> None:
+        if is_concrete(x):
+            self.check_data(x)
+
+    def _seen(self, context: Context) -> Array | None:
+        return standardized(context, self.context_units)
+
+    def _posterior_context(self, x: Array, c: Context) -> Array:
+        value = numbers(x, self.levels)
+        if self.units is not None:
+            value = self.units.inverse(value)
+        return joined(self.posterior, value, c, self.event_shape)
+
+    def _decoder_context(self, z: Array, c: Context) -> Array:
+        return joined(self.decoder, numbers(z, self.prior.levels), c, self.latent_shape)
+
+    def _prior_context(self, c: Context) -> Context:
+        return None if self.prior.context_shape is None else c
+
+
+def _keep(module: Any) -> None:
+    """Lets a part that is about latents stay as it is at an initialisation."""
+    adapted = vars(module).get("adapted")
+    if isinstance(adapted, Buffer):
+        module.adapted = type(adapted)(jnp.ones_like(adapted[...]))

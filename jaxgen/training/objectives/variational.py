@@ -1,0 +1,195 @@
+r"""What trains latent-variable models: bounds, their gradients, and wake and sleep.
+
+All of them are functions of the same weights ``log w`` (:meth:`jaxgen.models.Model.log_weight`), of
+which they choose what the gradient sees (:mod:`jaxgen.models.posterior`):
+
+==============================  ====================================================================
+:func:`elbo`                    the evidence lower bound (Kingma and Welling, 2014), with a weight
+                                on the divergence (beta-VAE, Higgins et al. 2017), its warm-up
+                                (Bowman et al. 2016) and free bits (Kingma et al. 2016)
+:func:`importance_weighted`     the bound of ``K`` weights (IWAE, Burda et al. 2016), with the
+                                posterior's gradient as it is, of the path alone (STL, Roeder et al.
+                                2017), or doubly reparametrised (DReG, Tucker et al. 2019)
+:func:`wake_sleep`              Hinton et al. (1995), for discrete latents
+:func:`reweighted_wake_sleep`   Bornschein and Bengio (2015)
+==============================  ====================================================================
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxgen.core import unknown
+from jaxgen.functional import support
+from jaxgen.models import Model
+from jaxgen.models.posterior import Draw, direct, fixed, path, wake
+from jaxgen.training.objectives.likelihood import (
+    Batch,
+    require_differentiable,
+    weighted,
+)
+
+_GRADIENTS = ("iwae", "stl", "dreg")
+
+
+def elbo(
+    model: Model,
+    batch: Batch,
+    key: Array,
+    *,
+    beta: float = 1.0,
+    warmup_steps: int = 0,
+    free_bits: float = 0.0,
+    step: Array | int | None = None,
+) -> Array:
+    r"""The negative evidence lower bound, in nats, with a weighted divergence.
+
+    .. math:: -\mathbb{E}_q[\log p(x | z)] + \beta \sum_j \max\left(\lambda,
+              \overline{\mathrm{KL}_j}\right)
+
+    with the mean over the batch of the divergence of every latent dimension ``j``, or of all
+    together where there is no closed form (:meth:`jaxgen.models.VAE.elbo_terms`). At ``beta=1``
+    and without free bits it is the bound itself; otherwise no likelihood, and the record, which
+    is the model's own, does not depend on it.
+
+    Args:
+        model, batch, key: as of any objective; the model has a posterior.
+        beta: the weight of the divergence.
+        warmup_steps: it grows from 0 linearly over so many steps.
+        free_bits: ``lambda`` in nats, for each latent dimension: what costs nothing to use.
+        step: the number of the step, which training fills in.
+
+    Raises:
+        TypeError: if the model has no posterior.
+        ValueError: if its samples have no gradient, or for negative numbers.
+    """
+    for name, value in (("beta", beta), ("warmup_steps", warmup_steps), ("free_bits", free_bits)):
+        if not 0 <= value < math.inf:
+            raise ValueError(f"elbo: expected {name} >= 0, got {value}")
+    require_differentiable(model, "elbo")
+    noise_key, dropout_key = jax.random.split(key)
+    x, context = jax.tree.map(jnp.asarray, (batch.x, batch.context))
+    fit, divergence = model.elbo_terms(x, noise_key, context, dropout_key=dropout_key)
+    share = 1.0 if step is None or not warmup_steps else jnp.minimum(1.0, (step + 1) / warmup_steps)
+    weights = batch.weights
+    mean_fit = jnp.mean(weighted(fit, weights))
+    parts = divergence if weights is None else divergence * jnp.asarray(weights)[:, None]
+    return beta * share * jnp.sum(jnp.maximum(jnp.mean(parts, axis=0), free_bits)) - mean_fit
+
+
+def importance_weighted(
+    model: Model, batch: Batch, key: Array, *, num_samples: int, gradient: str = "iwae"
+) -> Array:
+    r"""The negative bound of ``K`` weights, in nats: ``-mean log (1/K sum_k w_k)``.
+
+    .. math:: \nabla = \sum_k \tilde w_k \nabla \log w_k, \qquad
+              \tilde w_k = \frac{w_k}{\sum_j w_j}
+
+    is its gradient as it is, ``"iwae"``. The part of it that goes into the posterior through
+    ``log q`` has mean 0 at ``K = 1`` and a variance that does not vanish where the posterior is
+    exact; ``"stl"`` leaves it out, which is biased at ``K > 1``, and ``"dreg"`` replaces it by an
+    equal expectation: what goes into the posterior through ``z`` is weighted by
+    :math:`\tilde w_k^2`. Both evaluate ``log q`` at the draw anew.
+
+    Args:
+        model, batch, key: as of any objective; any model whose weight has a gradient.
+        num_samples: ``K``.
+        gradient: of the posterior's parameters.
+
+    Raises:
+        ValueError: for less than one sample, an unknown gradient, or samples without a gradient.
+    """
+    if num_samples < 1:
+        raise ValueError(
+            f"importance_weighted: expected num_samples of at least 1, got {num_samples}"
+        )
+    if gradient not in _GRADIENTS:
+        raise unknown("gradient", gradient, _GRADIENTS)
+    require_differentiable(model, "importance_weighted")
+    how = direct if gradient == "iwae" else path()
+    log_w = _log_weights(model, batch, key, num_samples, lambda _: how)
+    if gradient == "dreg":
+        shares = jax.nn.softmax(jax.lax.stop_gradient(log_w), axis=0)
+        log_w = _log_weights(model, batch, key, num_samples, path, shares)
+    return -jnp.mean(weighted(support.logsumexp(log_w, 0) - math.log(num_samples), batch.weights))
+
+
+def wake_sleep(model: Model, batch: Batch, key: Array) -> Array:
+    """Wake and sleep: the model learns from the posterior's latents, the posterior from dreams.
+
+    The wake phase ascends ``log p(x, z)`` for ``z ~ q(z | x)`` in the model's parameters, the sleep
+    phase ``log q(z | x)`` for ``(z, x) ~ p`` in the posterior's. No gradient goes through a draw,
+    so latents may be discrete. The value is their sum, the negative bound less what the dreams
+    say, and no bound itself.
+
+    Args:
+        model, batch, key: as of any objective.
+    """
+    wake_key, sleep_key = jax.random.split(key)
+    log_w = _log_weights(model, batch, wake_key, 1, lambda _: fixed)[0]
+    return -jnp.mean(weighted(log_w, batch.weights)) - _dreamt(model, batch, sleep_key)
+
+
+def reweighted_wake_sleep(
+    model: Model, batch: Batch, key: Array, *, num_samples: int, sleep: bool = False
+) -> Array:
+    r"""Wake-sleep with ``K`` weighted draws, which follow the true posterior the better, the more.
+
+    Both phases of wake are gradients at draws weighted by :math:`\tilde w_k`,
+
+    .. math:: \sum_k \tilde w_k \nabla \log p(x, z_k), \qquad
+              \sum_k \tilde w_k \nabla \log q(z_k | x).
+
+    The value is that of ``-sum_k w~_k log w_k``, in nats.
+
+    Args:
+        model, batch, key: as of any objective.
+        num_samples: ``K``.
+        sleep: adds the sleep phase of :func:`wake_sleep` to the posterior's gradient.
+
+    Raises:
+        ValueError: for less than one sample.
+    """
+    if num_samples < 1:
+        raise ValueError(
+            f"reweighted_wake_sleep: expected num_samples of at least 1, got {num_samples}"
+        )
+    wake_key, sleep_key = jax.random.split(key)
+    log_w = _log_weights(model, batch, wake_key, num_samples, lambda _: wake)
+    shares = jax.nn.softmax(jax.lax.stop_gradient(log_w), axis=0)
+    loss = -jnp.mean(weighted(jnp.sum(shares * log_w, axis=0), batch.weights))
+    return loss - _dreamt(model, batch, sleep_key) if sleep else loss
+
+
+def _log_weights(
+    model: Model,
+    batch: Batch,
+    key: Array,
+    num_samples: int,
+    draws: Callable[[Any], Draw],
+    scales: Array | None = None,
+) -> Array:
+    """``log w`` of ``K`` draws of every example, ``(K, batch)``.
+
+    Of scales ``(K, batch)``, of which there may be none, ``draws`` makes how each is drawn.
+    """
+    noise_key, dropout_key = jax.random.split(key)
+    x, context = jax.tree.map(jnp.asarray, (batch.x, batch.context))
+
+    def one(key: Array, scale: Any) -> Array:
+        return model.log_weight(x, key, context, dropout_key=dropout_key, draw=draws(scale))
+
+    return jax.vmap(one)(jax.random.split(noise_key, num_samples), scales)
+
+
+def _dreamt(model: Model, batch: Batch, key: Array) -> Array:
+    """The mean ``log q`` of the latents of as many dreams as there are examples."""
+    if batch.context is None:
+        assert batch.x is not None  # or there would be nothing to wake for
+        return jnp.mean(model.dream(key, len(batch.x))[1])
+    log_q = model.dream(key, 1, jnp.asarray(batch.context))[1][0]
+    return jnp.mean(weighted(log_q, batch.weights))
