@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-# Bits of the root beyond the mantissa's: a bracket may be this much (2^12) wider than its root.
-_SPARE_BITS = 12
+from jaxgen.functional.roots import increasing_root
+
 # A residual of so many units in the last place is what rounding in the forward map explains.
 _RESIDUAL = 32.0
 
@@ -52,10 +52,8 @@ def logistic_mixture_quantile(y: Array, logits: Array, means: Array, log_scales:
     r"""The ``x`` with ``logit F(x) = y``: the inverse of :func:`logistic_mixture_logit_cdf`.
 
     Where every component has ``(x - mu_k) exp(-s_k) <= y``, so has the mixture; hence the root
-    lies between the least and the greatest ``mu_k + exp(s_k) y``. Newton's method runs inside that
-    bracket, and bisection takes over where a step would leave it or does not shrink (Press et al.,
-    *Numerical Recipes*, section 9.4), until the residual or the step is at rounding. Every entry
-    stops by itself, so a result does not depend on its neighbours in the batch.
+    lies between the least and the greatest ``mu_k + exp(s_k) y``, where
+    :func:`~jaxgen.functional.roots.increasing_root` finds it.
 
     The residual is about ``1e-14 (1 + |y|)`` in float64 and ``1e-5 (1 + |y|)`` in float32. Where
     the density between far components is so small that rounding hides it, ``x`` is not determined
@@ -82,32 +80,11 @@ def _solve(y: Array, logits: Array, means: Array, log_scales: Array) -> Array:
     y = jnp.broadcast_to(y, ends.shape[1:]).astype(ends.dtype)
     low, high = jnp.min(ends, axis=0), jnp.max(ends, axis=0)
     start = jnp.clip(jnp.sum(jax.nn.softmax(logits, axis=0) * ends, axis=0), low, high)
-    precision = jnp.finfo(ends.dtype)
-    tolerance = _RESIDUAL * precision.eps * (1.0 + jnp.abs(y))
-    limit = 2 * (precision.nmant + _SPARE_BITS)
 
-    def unfinished(state: Any) -> Array:
-        count, done, *_ = state
-        return (count < limit) & ~jnp.all(done)
+    def logit_cdf(x: Array) -> tuple[Array, Array]:
+        return logistic_mixture_logit_cdf(x, logits, means, log_scales)
 
-    def body(state: Any) -> Any:
-        count, done, x, low, high, last, before_last = state
-        value, log_slope = logistic_mixture_logit_cdf(x, logits, means, log_scales)
-        error = value - y
-        low, high = jnp.where(error < 0, x, low), jnp.where(error < 0, high, x)
-        newton = -error * jnp.exp(-log_slope)
-        shrinks = 2.0 * jnp.abs(newton) <= jnp.abs(before_last)
-        inside = (x + newton >= low) & (x + newton <= high)
-        converged = jnp.abs(error) <= tolerance
-        fallback = jnp.where(converged, x, low + (high - low) / 2.0)
-        new = jnp.where(done, x, jnp.where(inside & shrinks, x + newton, fallback))
-        step = new - x
-        done = done | converged | (jnp.abs(step) <= 2.0 * precision.eps * jnp.abs(x))
-        return count + 1, done, new, low, high, step, last
-
-    width = high - low
-    state = (0, jnp.zeros(y.shape, bool), start, low, high, width, width)
-    return jax.lax.while_loop(unfinished, body, state)[2]
+    return increasing_root(logit_cdf, y, low, high, start, residual=_RESIDUAL)
 
 
 def mixture_cdf_forward(
