@@ -33,6 +33,7 @@ from jaxgen.bijectors import (
     Logit,
     MaskedAutoregressive,
     Permutation,
+    Planar,
     Random,
     Reshape,
     Rotation,
@@ -40,6 +41,7 @@ from jaxgen.bijectors import (
     Split,
     Squeeze,
     Standardize,
+    Sylvester,
     Tanh,
     Tokens,
     from_distrax,
@@ -220,6 +222,13 @@ def masked_coupling(network):
     return distrax.MaskedCoupling(jnp.array([True, False, True]), network, affine)
 
 
+def triangular_step(rngs):
+    """The two triangular layers that alternate."""
+    options = {"context_features": 2, "rngs": rngs}
+    one = Sylvester((3,), "triangular", **options)
+    return Chain([one, Sylvester((3,), "triangular", reverse=True, **options)])
+
+
 ADDITIVE = transforms.Additive()
 
 
@@ -301,6 +310,23 @@ BIJECTORS: dict[str, Example] = {
         (-np.pi, np.pi),
     ),
     "tanh": Example(lambda r: Tanh(), (3,), (-1.0, 1.0)),
+    "planar": Example(lambda r: Planar((3,), rngs=r), (3,)),
+    "planar context": Example(lambda r: Planar((3,), context_features=2, rngs=r), (3,)),
+    "scan of planar": Example(
+        lambda r: Scan(lambda r: Planar((2,), context_features=2, rngs=r), 3, rngs=r), (2,)
+    ),
+    "sylvester orthogonal": Example(lambda r: Sylvester((4,), rank=2, rngs=r), (4,)),
+    "sylvester orthogonal, context": Example(
+        lambda r: Sylvester((3,), context_features=2, rngs=r), (3,)
+    ),
+    "sylvester householder": Example(lambda r: Sylvester((3,), "householder", rngs=r), (3,)),
+    "sylvester householder, few, context": Example(
+        lambda r: Sylvester((3,), "householder", reflections=2, context_features=2, rngs=r), (3,)
+    ),
+    "sylvester triangular": Example(lambda r: Sylvester((3,), "triangular", rngs=r), (3,)),
+    "scan of triangular sylvesters, context": Example(
+        lambda r: Scan(triangular_step, 2, rngs=r), (3,)
+    ),
     "inverse of logit": Example(lambda r: Inverse(Logit()), (2,)),
     "standardize": Example(lambda r: Standardize((2, 2, 1), mean=1.0, scale=2.0), (2, 2, 1)),
     "elementwise affine": Example(lambda r: Elementwise((2, 2, 1), transforms.Affine()), (2, 2, 1)),

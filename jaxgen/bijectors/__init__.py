@@ -10,7 +10,9 @@ from jaxgen.bijectors.distrax import as_distrax, from_distrax
 from jaxgen.bijectors.elementwise import Elementwise, Logit, Tanh
 from jaxgen.bijectors.linear import Conv1x1, DenseMatrix, HouseholderMatrix, LUMatrix, Matrix
 from jaxgen.bijectors.normalisation import ActNorm, BatchNorm, Standardize
+from jaxgen.bijectors.planar import Planar
 from jaxgen.bijectors.rearrange import Flip, Permutation, Reshape, Split, Squeeze
+from jaxgen.bijectors.sylvester import Sylvester
 
 __all__ = [
     "ActNorm",
@@ -34,6 +36,7 @@ __all__ = [
     "MaskedAutoregressive",
     "Matrix",
     "Permutation",
+    "Planar",
     "Random",
     "Reshape",
     "Rotation",
@@ -41,6 +44,7 @@ __all__ = [
     "Split",
     "Squeeze",
     "Standardize",
+    "Sylvester",
     "Tanh",
     "Tokens",
     "as_distrax",

@@ -23,6 +23,7 @@ from jaxgen.functional import (
     splines,
     statistics,
     support,
+    sylvester,
 )
 
 __all__ = [
@@ -44,4 +45,5 @@ __all__ = [
     "splines",
     "statistics",
     "support",
+    "sylvester",
 ]
