@@ -133,7 +133,48 @@ def _parser() -> argparse.ArgumentParser:
     )
     interpolate.add_argument("--seed", type=int, default=0)
     _add_file(interpolate)
-    interpolate.set_defaults(run=_interpolate)
+    interpolate.set_defaults(
+        run=_latents, drawn_by=lambda runs: runs.interpolate_run, takes=("num", "pairs", "seed")
+    )
+
+    reconstruct = commands.add_parser(
+        "reconstruct", help="draw test examples, and what comes back from their latents"
+    )
+    reconstruct.add_argument("run_dir", metavar="RUN", help="the run directory")
+    reconstruct.add_argument("--num", type=int, default=10, help="how many (default 10)")
+    reconstruct.add_argument(
+        "--draw", action="store_true", help="draw the latents; otherwise the posterior's centre"
+    )
+    reconstruct.add_argument(
+        "--out", default="reconstructions.png", help="the picture (default reconstructions.png)"
+    )
+    reconstruct.add_argument("--seed", type=int, default=0)
+    _add_file(reconstruct)
+    reconstruct.set_defaults(
+        run=_latents, drawn_by=lambda runs: runs.reconstruct_run, takes=("num", "seed", "draw")
+    )
+
+    traverse = commands.add_parser(
+        "traverse", help="draw a test example with single latent dimensions moved"
+    )
+    traverse.add_argument("run_dir", metavar="RUN", help="the run directory")
+    traverse.add_argument("--example", type=int, default=0, help="which test example (default 0)")
+    traverse.add_argument("--num", type=int, default=9, help="values of a dimension (default 9)")
+    traverse.add_argument(
+        "--span", type=float, default=3.0, help="values go so far either way (default 3)"
+    )
+    traverse.add_argument(
+        "--dimensions", type=int, default=8, help="how many, those that vary most (default 8)"
+    )
+    traverse.add_argument(
+        "--out", default="traversals.png", help="the picture (default traversals.png)"
+    )
+    _add_file(traverse)
+    traverse.set_defaults(
+        run=_latents,
+        drawn_by=lambda runs: runs.traverse_run,
+        takes=("example", "num", "span", "dimensions"),
+    )
 
     complete = commands.add_parser(
         "complete", help="fill in missing parts of test images, and score them given the rest"
@@ -153,7 +194,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_file(complete)
     complete.set_defaults(run=_complete)
 
-    for command in (train, evaluate, sample, interpolate, complete):
+    for command in (
+        train,
+        evaluate,
+        sample,
+        interpolate,
+        reconstruct,
+        traverse,
+        complete,
+    ):
         command.add_argument(
             "--no-cache",
             action="store_true",
@@ -228,17 +277,12 @@ def _sample(options: argparse.Namespace) -> int:
     return 0
 
 
-def _interpolate(options: argparse.Namespace) -> int:
-    from jaxgen.runs import interpolate_run
+def _latents(options: argparse.Namespace) -> int:
+    from jaxgen import runs
 
-    interpolate_run(
-        options.run_dir,
-        options.out,
-        num=options.num,
-        pairs=options.pairs,
-        seed=options.seed,
-        file=options.file,
-    )
+    draw = options.drawn_by(runs)
+    own = {name: vars(options)[name] for name in options.takes}
+    draw(options.run_dir, options.out, file=options.file, **own)
     print(options.out)
     return 0
 

@@ -1408,4 +1408,45 @@ MODELS: dict[str, Example] = {
         ),
         (2,),
     ),
+    "vae_iaf": slow(
+        lambda r: zoo.vae_iaf(
+            (3,), latents=2, layers=2, layer_hidden=(4,), features=3, hidden=(5,), rngs=r
+        ),
+        (3,),
+    ),
+    "vae_iaf convolutional, context": slow(
+        lambda r: zoo.vae_iaf(
+            (2, 2, 1),
+            latents=2,
+            layers=1,
+            layer_hidden=(4,),
+            features=3,
+            network="conv",
+            widths=(3,),
+            context_features=2,
+            rngs=r,
+        ),
+        (2, 2, 1),
+    ),
+    "sylvester": slow(
+        lambda r: zoo.sylvester((3,), latents=2, steps=2, features=3, hidden=(5,), rngs=r), (3,)
+    ),
+    "sylvester triangular": slow(
+        lambda r: zoo.sylvester(
+            (3,), latents=2, basis="triangular", steps=2, features=3, hidden=(5,), rngs=r
+        ),
+        (3,),
+    ),
+    "sylvester planar": slow(
+        lambda r: zoo.sylvester(
+            (3,), latents=2, basis="planar", steps=2, features=3, hidden=(5,), rngs=r
+        ),
+        (3,),
+    ),
+    "iwae": slow(lambda r: zoo.iwae((3,), layers=(1, 1), hidden=((5,), (4,)), rngs=r), (3,)),
+    "helmholtz": slow(
+        lambda r: zoo.helmholtz((3,), layers=(3, 2), hidden=((), ()), rngs=r),
+        (3,),
+        options={"unused": ("prior.prior.logits",)},  # of one component
+    ),
 }

@@ -53,7 +53,7 @@ def sample_grid(
     if real:  # halves of numbers, too
         samples = samples.astype(np.float64)
     if samples.ndim == 2 and samples.shape[1] == 2:
-        figure = _figure(4, 4)
+        figure = new_figure(4, 4)
         axes = figure.add_subplot()
         axes.scatter(samples[:, 0], samples[:, 1], s=4, alpha=0.5, linewidths=0)
         axes.set_aspect("equal")
@@ -64,12 +64,12 @@ def sample_grid(
         if levels is not None and np.isfinite(levels):
             picture = np.clip(picture / (levels - 1), 0, 1)
         picture = picture[..., 0] if samples.shape[-1] == 1 else picture
-        figure = _figure(0.7 * columns, 0.7 * math.ceil(len(samples) / columns))
+        figure = new_figure(0.7 * columns, 0.7 * math.ceil(len(samples) / columns))
     elif real and samples.ndim <= 2 and samples[0].size <= _HISTOGRAMS:
         return _histograms(samples.reshape(len(samples), -1))
     else:
         picture = samples.reshape(len(samples), -1)
-        figure = _figure(8, max(2.0, 0.1 * len(samples)))
+        figure = new_figure(8, max(2.0, 0.1 * len(samples)))
     axes = figure.add_subplot()
     axes.imshow(picture, cmap="gray", interpolation="nearest", aspect="auto")
     axes.set_axis_off()
@@ -91,7 +91,7 @@ def waveforms(codes: np.ndarray | Array, rate: int, *, columns: int | None = Non
     sound = np.asarray(companding.decode(np.asarray(codes)))
     columns = (4 if len(sound) > 7 else 1) if columns is None else columns
     rows, seconds = math.ceil(len(sound) / columns), sound.shape[1] / rate
-    figure = _figure(max(6.0, 2.5 * columns), max(2.0, 0.5 * rows))
+    figure = new_figure(max(6.0, 2.5 * columns), max(2.0, 0.5 * rows))
     axes = figure.add_subplot()
     time = np.arange(sound.shape[1]) / rate
     for i, each in enumerate(sound):
@@ -113,7 +113,7 @@ def loss_curve(
         nats_per_unit: what the losses are divided by.
         unit: its name.
     """
-    figure = _figure(6, 4)
+    figure = new_figure(6, 4)
     axes = figure.add_subplot()
     for name, label in (("loss", "training"), ("valid_loss", "validation, averaged parameters")):
         points = [(row["step"], row[name] / nats_per_unit) for row in rows if name in row]
@@ -163,7 +163,7 @@ def density_2d(
     points, _ = grid_2d(limits, resolution)
     log_prob = jax.jit(type(model).log_prob)(model, points.reshape(-1, 2), context)
     density = np.exp(np.asarray(log_prob)).reshape(resolution, resolution)
-    figure = _figure(8.5, 4)
+    figure = new_figure(8.5, 4)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     image = left.imshow(density, origin="lower", extent=limits, aspect="auto", cmap="viridis")
     figure.colorbar(image, ax=left)
@@ -191,7 +191,8 @@ def grid_2d(limits: tuple[float, float, float, float], resolution: int) -> tuple
     return jnp.stack(jnp.meshgrid(x, y), axis=-1), dx * dy
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure of so many inches, apart from matplotlib's global state."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
@@ -201,7 +202,7 @@ def _histograms(samples: np.ndarray) -> "Figure":
     """The distribution of each column ``(n, columns)``; what is not finite is left out."""
     side = math.ceil(math.sqrt(samples.shape[1]))
     rows = math.ceil(samples.shape[1] / side)
-    figure = _figure(2.5 * side, 2.0 * rows)
+    figure = new_figure(2.5 * side, 2.0 * rows)
     for index, column in enumerate(samples.T):
         axes = figure.add_subplot(rows, side, index + 1)
         axes.hist(column[np.isfinite(column)], bins=30)

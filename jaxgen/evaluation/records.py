@@ -9,6 +9,7 @@ import subprocess
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from jaxgen.core import ShapeError, described, num_parameters
 from jaxgen.data import Dataset
 from jaxgen.models import Model
+from jaxgen.models.latent_use import latent_use
 from jaxgen.models.scoring import score
 
 
@@ -30,6 +32,12 @@ class Record:
 
     ``num_values`` is there for examples of different lengths: how many values they have together.
     Their bits per dimension are those of all examples over all values, not a mean of ratios.
+
+    Beside an importance-weighted estimate stands the evidence lower bound, ``elbo``, of one weight,
+    in the same unit, with its standard error. Of a model with a posterior, ``divergence`` is its
+    mean Kullback-Leibler divergence from the prior in nats, for each latent dimension or, without
+    a closed form, of all together, and ``active_units`` says how many dimensions the data move
+    (:mod:`jaxgen.models.latent_use`).
     """
 
     model: str
@@ -48,26 +56,39 @@ class Record:
     git_commit: str | None
     seconds: float
     num_values: int | None = None
+    elbo: float | None = None
+    elbo_standard_error: float | None = None
+    divergence: list[float] | None = None
+    active_units: int | None = None
 
     def __str__(self) -> str:
         values = "" if self.num_values is None else f", {self.num_values} values"
+        beside = ""
+        if self.elbo is not None:
+            beside = f"; ELBO {self.elbo:.4f} ± {self.elbo_standard_error:.4f}"
+        if self.active_units is not None:
+            beside += f", {self.active_units} active units"
         return (
             f"{self.model} on {self.data} ({self.split}, {self.num_examples} examples{values}): "
-            f"{self.value:.4f} ± {self.standard_error:.4f} {self.unit}, {self.estimator}"
+            f"{self.value:.4f} ± {self.standard_error:.4f} {self.unit}, {self.estimator}{beside}"
         )
 
     def save(self, path: Path | str) -> None:
-        """Writes the record as JSON; ``num_values`` only where it is one.
+        """Writes the record as JSON, what may be missing only where it is not.
 
         A number that is not finite, which JSON has not, becomes null.
         """
         values = dataclasses.asdict(self)
-        if self.num_values is None:
-            del values["num_values"]
+        for name in _OPTIONAL:
+            if values[name] is None:
+                del values[name]
         for name in ("value", "standard_error"):
             if not math.isfinite(values[name]):
                 values[name] = None
         Path(path).write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
+
+
+_OPTIONAL = ("num_values", "elbo", "elbo_standard_error", "divergence", "active_units")
 
 
 def evaluate(
@@ -159,7 +180,15 @@ def evaluate(
             stacklevel=2,
         )
     with np.errstate(invalid="ignore"):  # of infinities, whose differences are NaN
-        value, spread = _mean(scores, _sizes(data, observed) if in_bits else None)
+        sizes = _sizes(data, observed) if in_bits else None
+        value, spread = _mean(scores, sizes)
+    beside: dict[str, Any] = {}
+    if model.exactness != "exact" and num_samples > 1:
+        beside |= _bound(model, data, context, sizes, batch_size, seed)
+    if model.has_posterior:
+        use = latent_use(model, data.x, context, key=jax.random.key(seed), batch_size=batch_size)
+        beside["divergence"] = [round(float(nats), 6) for nats in use.divergence]
+        beside["active_units"] = use.active_units
     return Record(
         model=name if name is not None else type(model).__name__,
         value=value,
@@ -177,7 +206,22 @@ def evaluate(
         git_commit=git_commit(),
         seconds=round(seconds, 3),
         num_values=None if data.lengths is None else data.num_values,
+        **beside,
     )
+
+
+def _bound(
+    model: Model,
+    data: Dataset,
+    context: np.ndarray | None,
+    sizes: np.ndarray | float | None,
+    batch_size: int,
+    seed: int,
+) -> dict[str, float]:
+    """The evidence lower bound of one weight, beside an estimate of many."""
+    scores = score(model, data.x, context, key=jax.random.key(seed), batch_size=batch_size)
+    value, spread = _mean(scores, sizes)
+    return {"elbo": value, "elbo_standard_error": spread / math.sqrt(len(scores))}
 
 
 def _mean(scores: np.ndarray, sizes: np.ndarray | float | None) -> tuple[float, float]:

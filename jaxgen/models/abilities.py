@@ -10,7 +10,7 @@ from jaxgen.models.checks import check_methods
 _ABILITIES = {
     "latent_shape": "only models with latents take data to them and back: a Flow, a VAE, a "
     "Dequantized or Embedded one, and a Cylinder of two",
-    "posterior": "only latent-variable models have a posterior: a VAE, and an Embedded one",
+    "has_posterior": "only latent-variable models have a posterior: a VAE, and an Embedded one",
     "grid_shape": "only autoregressive models condition on a part of an event: Autoregressive, an "
     "Ensemble of its orders, and an Embedded one of these",
 }
@@ -24,6 +24,7 @@ class Abilities(nnx.Module):
     """
 
     latent_shape: Shape | None = None  # with infer, decode and reconstruct
+    has_posterior: bool = False  # with elbo_terms
     grid_shape: Shape | None = None  # of positions, with complete and conditional_log_prob
 
     def complete(
@@ -109,7 +110,7 @@ class Abilities(nnx.Module):
         Raises:
             TypeError: if the model has no posterior.
         """
-        raise self._lacks("elbo_terms", "posterior")
+        raise self._lacks("elbo_terms", "has_posterior")
 
     def as_normal(self, context: Context = None, *, key: Key = None) -> tuple[Array, Array] | None:
         """Mean and log standard deviation, if all entries are independent normals; None if not.

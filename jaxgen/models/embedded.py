@@ -79,7 +79,7 @@ class Embedded(Model):
         self.context_shape = tuple(network.input_shape)
         self.exactness = model.exactness
         self.latent_shape = model.latent_shape
-        self.grid_shape = model.grid_shape
+        self.grid_shape, self.has_posterior = model.grid_shape, model.has_posterior
         self.levels, self.discrete = model.levels, model.discrete
 
     def embed(self, context: Context, *, key: Key = None) -> Array:

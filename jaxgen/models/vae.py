@@ -86,6 +86,7 @@ class VAE(Model):
     """
 
     exactness = "lower_bound"
+    has_posterior = True
     latent_shape: Shape
 
     @checked_arguments

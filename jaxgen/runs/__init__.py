@@ -2,8 +2,9 @@
 
 from jaxgen.runs.cache import keep_programs
 from jaxgen.runs.directory import Run
-from jaxgen.runs.draw import interpolate_run, joined, sample, sample_text
+from jaxgen.runs.draw import joined, sample, sample_text
 from jaxgen.runs.files import ExperimentFile, load_recipe
+from jaxgen.runs.latents import interpolate_run, reconstruct_run, traverse_run
 from jaxgen.runs.recipe import Recipe
 from jaxgen.runs.record import complete_run, evaluate_run
 from jaxgen.runs.saving import load, save
@@ -22,8 +23,10 @@ __all__ = [
     "keep_programs",
     "load",
     "load_recipe",
+    "reconstruct_run",
     "sample",
     "sample_text",
     "save",
     "train",
+    "traverse_run",
 ]

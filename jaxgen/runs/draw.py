@@ -13,21 +13,17 @@ from jax import Array
 
 from jaxgen.evaluation import (
     density_2d,
-    interpolate,
-    interpolation_grid,
     sample_grid,
     waveforms,
     write_wav,
 )
 from jaxgen.models import Model
-from jaxgen.runs.directory import Run, labels_of
+from jaxgen.runs.directory import Run
 from jaxgen.runs.files import ExperimentFile
 from jaxgen.training.claims import writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_LONGEST_PATH = 1000  # points beside each other in a picture
 
 
 def sample(
@@ -163,51 +159,6 @@ def _drawing(
         jax.jit(type(model).sample, static_argnums=2, static_argnames=tuple(options)), **options
     )
     return opened, model, draw
-
-
-def interpolate_run(
-    run: Path | str,
-    out: Path | str,
-    *,
-    num: int = 8,
-    pairs: int = 6,
-    seed: int = 0,
-    file: ExperimentFile | Path | str | None = None,
-) -> None:
-    """Draws paths between pairs of test examples through the latent space of a run's model.
-
-    Args:
-        run: the run directory.
-        out: the picture; a pair in each row.
-        num: points of a path, both ends included.
-        pairs: how many pairs; of a class-conditional model both examples are of one class.
-        seed: chooses the pairs.
-        file: the experiment file, for a model that is defined there; a path is executed.
-
-    Raises:
-        RunError: if there is no run, it is damaged, or the picture cannot be written.
-        ValueError: if the model has no latents, or the test split too few examples.
-    """
-    opened = Run.read(run)
-    model, data = opened.load(file), opened.load_data("test")
-    if model.latent_shape is None:
-        raise ValueError(f"interpolate: a {type(model).__name__} of {run} has no latents")
-    if num > _LONGEST_PATH:
-        raise ValueError(f"interpolate: expected at most {_LONGEST_PATH} points, got {num}")
-    rng = np.random.default_rng(check_seed(seed))
-    if not 1 <= 2 * pairs <= len(data.x):
-        raise ValueError(
-            f"interpolate: expected from 1 pair to half of the {len(data.x)} test examples, got "
-            f"{pairs}"
-        )
-    first, second = rng.permutation(len(data.x))[: 2 * pairs].reshape(2, pairs)
-    labels, chosen = labels_of(model, data), None
-    if labels is not None:
-        alike = [np.flatnonzero(labels == label) for label in labels[first]]
-        second = np.array([rng.choice(rows) for rows in alike])
-        chosen = jnp.asarray(labels[first])
-    path = interpolate(model, data.x[first], data.x[second], num, chosen)
-    save_figure(interpolation_grid(path, model.levels), out)
 
 
 def save_figure(figure: "Figure", out: Path | str) -> None:

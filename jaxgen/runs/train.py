@@ -4,7 +4,7 @@ import contextlib
 import math
 from pathlib import Path
 
-from jaxgen.evaluation import loss_curve
+from jaxgen.evaluation import divergence_plot, loss_curve
 from jaxgen.runs.directory import Run, labels_of
 from jaxgen.runs.draw import sample
 from jaxgen.runs.files import ExperimentFile
@@ -62,13 +62,17 @@ def train(
     if result.interrupted:
         return result
     # Before the pictures, of which none is worth a record.
-    print(evaluate_run(out, file=source))
+    record = evaluate_run(out, file=source)
+    print(record)
     rows = read_metrics(out / "metrics.jsonl")
     if any("loss" in row for row in rows):
         in_bits = training.levels is not None and training.levels > 2
         per_unit = mean_size(model, batch) * math.log(2.0) if in_bits else 1.0
         curve = loss_curve(rows, per_unit, "bits/dim" if in_bits else "nats")
         curve.savefig(out / "loss.png", dpi=120)
+    if record.divergence is not None and record.active_units is not None:
+        bars = divergence_plot(record.divergence, record.active_units)
+        bars.savefig(out / "divergence.png", dpi=120)
     samples = "samples.png" if run.vocabulary is None else "samples.txt"
     sample(out, out / samples, num=64, file=source)
     return result

@@ -258,7 +258,9 @@ def fit(
                     "seconds": round(time.perf_counter() - began, 3),
                 }
                 if validation is not None and validate:
-                    row["valid_loss"] = validation.loss(calibrate(state.ema_model))
+                    averaged = calibrate(state.ema_model)
+                    row["valid_loss"] = validation.loss(averaged)
+                    row |= validation.latents(averaged)
                     best.update(row["valid_loss"], done, state.ema)
                 log.write(row)
                 bar.update(done - bar.n)

@@ -6,6 +6,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.models import Model
+from jaxgen.models.latent_use import latent_use
 from jaxgen.models.scoring import score
 from jaxgen.training.objectives import Batch
 
@@ -21,6 +22,18 @@ class Validation:
     def __init__(self, data: Batch, key: Array):
         self._data, self._key = data, key
         self._warned = False
+
+    def latents(self, model: Model) -> dict[str, float]:
+        """What a model's latents are used for, by name; nothing of one without a posterior.
+
+        ``divergence`` is the mean of all its nats, see :mod:`jaxgen.models.latent_use`.
+        """
+        if not model.has_posterior:
+            return {}
+        data = self._data
+        assert data.x is not None  # or it would have been refused
+        use = latent_use(model, data.x, data.context, key=self._key)
+        return {"divergence": float(use.divergence.sum()), "active_units": use.active_units}
 
     def loss(self, model: Model) -> float:
         """The loss of a model; the first one that is not finite comes with a warning.

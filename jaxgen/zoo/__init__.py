@@ -14,7 +14,9 @@ from jaxgen.zoo.fvsbn import fvsbn
 from jaxgen.zoo.gated_pixelcnn import gated_pixelcnn
 from jaxgen.zoo.glow import glow
 from jaxgen.zoo.growing import growing
+from jaxgen.zoo.helmholtz import helmholtz
 from jaxgen.zoo.iaf import iaf
+from jaxgen.zoo.iwae import iwae
 from jaxgen.zoo.jet import jet
 from jaxgen.zoo.lmconv import lmconv
 from jaxgen.zoo.made import made
@@ -31,10 +33,12 @@ from jaxgen.zoo.pixelrnn import multiscale_pixelrnn, pixelrnn
 from jaxgen.zoo.realnvp import realnvp
 from jaxgen.zoo.recurrent import recurrent
 from jaxgen.zoo.registry import build, hyperparameters, names
+from jaxgen.zoo.sylvester import sylvester
 from jaxgen.zoo.tabular import tabular
 from jaxgen.zoo.tarflow import tarflow
 from jaxgen.zoo.torus import torus
 from jaxgen.zoo.vae import vae
+from jaxgen.zoo.vae_iaf import vae_iaf
 from jaxgen.zoo.wavenet import wavenet
 
 __all__ = [
@@ -48,8 +52,10 @@ __all__ = [
     "gated_pixelcnn",
     "glow",
     "growing",
+    "helmholtz",
     "hyperparameters",
     "iaf",
+    "iwae",
     "jet",
     "lmconv",
     "made",
@@ -67,9 +73,11 @@ __all__ = [
     "pixelrnn",
     "realnvp",
     "recurrent",
+    "sylvester",
     "tabular",
     "tarflow",
     "torus",
     "vae",
+    "vae_iaf",
     "wavenet",
 ]

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from flax import nnx
 
+from jaxgen.bijectors import Bijector
 from jaxgen.core import Shape, check_event, unknown
 from jaxgen.likelihoods import Likelihood, Normal
-from jaxgen.models import Factorized, Model, StandardNormal
+from jaxgen.models import VAE, Embedded, Factorized, Flow, Model, StandardNormal
 from jaxgen.networks import MLP, ConvDecoder, ConvEncoder, Flatten, Joint, Spread
 from jaxgen.zoo.registry import build, refuse_ignored
 
@@ -98,6 +99,33 @@ def normal_posterior(
     return Factorized(network, Normal(), (latents,), context_shape=seen)
 
 
+def flow_posterior(
+    networks: Networks,
+    shape: Shape,
+    latents: int,
+    features: int,
+    context: int,
+    layers: Bijector,
+    *,
+    rngs: nnx.Rngs,
+) -> Embedded:
+    """``q(z | x)``: layers on a normal, both of which see features that a network has of the data.
+
+    Args:
+        networks, shape, latents, context: as of :func:`normal_posterior`.
+        features: of the network.
+        layers: a bijector of contexts ``(features,)``.
+        rngs: where the initial weights come from.
+    """
+    # Not a zero layer: the features of a new encoder are zero, and two of them would stay so.
+    linear = nnx.Linear(features, 2 * latents, rngs=rngs)
+    base = Factorized(linear, Normal(), (latents,), context_shape=(features,))
+    encoder = networks.encoder(shape, features, context, rngs=rngs)
+    if not hasattr(encoder, "input_shape"):
+        encoder = Flatten((math.prod(shape) + context,), encoder)
+    return Embedded(Flow(layers, base), encoder)
+
+
 def factorized_decoder(
     networks: Networks,
     latents: int,
@@ -123,3 +151,52 @@ def prior_of(
     if prior is None:
         return StandardNormal((latents,))
     return build(prior, (latents,), prior_args or {}, rngs=rngs)
+
+
+def layered(
+    name: str,
+    event_shape: Shape,
+    head: Likelihood,
+    layers: Sequence[int],
+    latent: Likelihood,
+    top: Model | None,
+    hidden: Sequence[Sequence[int]],
+    activation: str,
+    dropout: float,
+    *,
+    rngs: nnx.Rngs,
+) -> VAE:
+    """Layers of latents, each a VAE whose prior is the one above.
+
+    Args:
+        name: the constructor's.
+        event_shape, head: of the data.
+        layers: latents of each layer, listed from the data.
+        latent: the distribution of one.
+        top: the prior of the last layer.
+        hidden: widths of the hidden layers of the networks below each layer.
+        activation, dropout: of the networks.
+        rngs: where the initial weights come from.
+
+    Raises:
+        ValueError: if not every layer has its hidden widths, or there is none.
+    """
+    if top is None or len(hidden) != len(layers):
+        raise ValueError(
+            f"{name}: expected a layer or more, and hidden widths below each, got layers="
+            f"{tuple(layers)} and hidden={tuple(map(tuple, hidden))}"
+        )
+    shapes = [event_shape, *((size,) for size in layers)]
+    heads = [head, *[latent] * (len(layers) - 1)]
+    prior = top
+    for index in reversed(range(len(layers))):
+        below, size = shapes[index], layers[index]
+        networks = Networks("mlp", hidden[index], (), 0, activation, dropout)
+        encoder = networks.encoder(below, size * latent.num_params(()), 0, rngs=rngs)
+        prior = VAE(
+            prior,
+            factorized_decoder(networks, size, below, heads[index], 0, rngs=rngs),
+            Factorized(encoder, latent, (size,), context_shape=below),
+        )
+    assert isinstance(prior, VAE)  # of one layer or more
+    return prior

@@ -143,7 +143,7 @@ def test_pairs_of_a_class(run, tmp_path, monkeypatch):
         seen.update(x0=x0, x1=x1, labels=labels)
         return np.zeros((num, len(x0), 8, 8, 1), int)
 
-    monkeypatch.setattr("jaxgen.runs.draw.interpolate", record)
+    monkeypatch.setattr("jaxgen.runs.latents.interpolate", record)
     interpolate_run(run, tmp_path / "picture.png", num=2, pairs=5)
     data = jaxgen.data.load("digits", "test")
     for x, label in [*zip(seen["x0"], seen["labels"]), *zip(seen["x1"], seen["labels"])]:  # noqa: B905
