@@ -34,21 +34,38 @@ def recipe(model: str, summary: str, train: TrainSettings, **others: Any) -> Rec
     )
 
 
-vae = recipe(
-    "vae",
-    "A VAE with two layers of 200 units each way",
-    TrainSettings(
-        steps=100_000, eval_every=5000, checkpoint_every=10_000, batch_size=100, **LEARNING
-    ),
-)
+def settings(steps: int, batch_size: int = 100, **others: Any) -> TrainSettings:
+    return TrainSettings(
+        steps=steps,
+        batch_size=batch_size,
+        eval_every=5000,
+        checkpoint_every=10_000,
+        **LEARNING | others,
+    )
+
+
+vae = recipe("vae", "A VAE with two layers of 200 units each way", settings(100_000))
 iwae = recipe(
-    "vae",
-    "The same with 50 latents, by the bound of 50 weights (IWAE),",
-    TrainSettings(
-        steps=80_000, eval_every=5000, checkpoint_every=10_000, batch_size=20, **LEARNING
-    ),
-    name="iwae",
-    model_args={"latents": 50},
+    "iwae",
+    "The importance-weighted autoencoder, 50 weights, one layer of 50 latents,",
+    settings(80_000, 20),
     objective="importance_weighted",
     objective_args={"num_samples": 50, "gradient": "dreg"},
+)
+vae_iaf = recipe(
+    "vae_iaf",
+    "The VAE with four inverse autoregressive layers behind its posterior",
+    settings(100_000),
+)
+sylvester = recipe(
+    "sylvester",
+    "The VAE with eight orthogonal Sylvester layers behind its posterior",
+    settings(100_000),
+    model_args={"rank": 16},
+)
+vampprior = recipe(
+    "vampprior",
+    "The VAE with the mean of 500 of its posteriors as prior",
+    settings(100_000),
+    model_args={"hidden": [200, 200]},
 )

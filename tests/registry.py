@@ -83,6 +83,7 @@ from jaxgen.models import (
     StandardNormal,
     StudentT,
     Uniform,
+    VampPrior,
     VonMises,
 )
 from jaxgen.networks import (
@@ -1448,5 +1449,17 @@ MODELS: dict[str, Example] = {
         lambda r: zoo.helmholtz((3,), layers=(3, 2), hidden=((), ()), rngs=r),
         (3,),
         options={"unused": ("prior.prior.logits",)},  # of one component
+    ),
+    "vae of real values, VampPrior": slow(
+        lambda r: autoencoder(
+            r,
+            likelihoods.Normal(),
+            1,
+            prior=VampPrior((1,), (1,), 3, bounded=False, rngs=r),
+        ),
+        (1,),
+    ),
+    "vampprior": slow(
+        lambda r: zoo.vampprior((3,), latents=2, hidden=(5,), pseudo_inputs=3, rngs=r), (3,)
     ),
 }

@@ -22,6 +22,7 @@ from jaxgen.models.mixture import Mixture
 from jaxgen.models.multi_scale import MultiScale
 from jaxgen.models.multivariate import MultivariateNormal
 from jaxgen.models.vae import VAE
+from jaxgen.models.vampprior import VampPrior
 
 __all__ = [
     "VAE",
@@ -43,5 +44,6 @@ __all__ = [
     "StandardNormal",
     "StudentT",
     "Uniform",
+    "VampPrior",
     "VonMises",
 ]

@@ -1,5 +1,7 @@
 """What some models can do beyond the contract of all."""
 
+from typing import Any
+
 from flax import nnx
 from jax import Array
 
@@ -123,6 +125,10 @@ class Abilities(nnx.Module):
             Two arrays ``(*batch, *event_shape)``, or None.
         """
         return None
+
+    def bound_to(self, posterior: Any) -> Any:
+        """The model as a prior beside this posterior: itself, unless it is made of it."""
+        return self
 
     def _lacks(self, method: str, ability: str) -> TypeError:
         """The error of a method whose ability this model has not."""

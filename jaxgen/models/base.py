@@ -201,8 +201,8 @@ class Model(Abilities):
     def dream(self, key: Array, num_samples: int, context: Context = None) -> tuple[Array, Array]:
         """Samples, and ``log q`` of the latents that they were made of, given the samples.
 
-        Gradients reach posteriors alone, for the sleep phase (Hinton et al. 1995). An exact model
-        has none: of it, ``log q`` is 0.
+        Gradients reach posteriors alone (the sleep phase, Hinton et al. 1995), which exact models
+        have not: of them, ``log q`` is 0.
 
         Returns:
             Arrays ``(num_samples, *batch, *event_shape)`` and ``(num_samples, *batch)``.
@@ -213,8 +213,8 @@ class Model(Abilities):
     def centre(self, context: Context = None) -> Array:
         """Where the distribution is centred, array ``(*batch, *event_shape)``.
 
-        The mean, where independent entries have one in closed form, which is real of levels, too;
-        of any other model the sample in which every draw is at its location (temperature 0).
+        The mean, if entries are independent and it has a closed form (it is real of levels, too);
+        otherwise the sample in which every draw is at its location: that of the temperature 0.
         """
         still = float(jnp.finfo(jnp.float32).tiny)
         return self.sample(jax.random.key(0), 1, context, temperature=still)[0]
@@ -224,8 +224,7 @@ class Model(Abilities):
     ) -> tuple[Array, Array]:
         """Samples and their log-probabilities, ``(num_samples, *batch)``.
 
-        It takes no temperature: one changes the distribution of the samples, and the model knows
-        their log-probability under its own alone.
+        It takes no temperature, by which samples have another distribution than the model's.
         """
         x = self.sample(key, num_samples, context, method=method)
         return x, self.log_prob(x, context)
@@ -233,8 +232,8 @@ class Model(Abilities):
     def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
         """The model with the location and scale of a whole data set, before :meth:`initialize`.
 
-        What stands nearest to the data, and to the contexts, takes them once, on the host, so that
-        the model is the same in any unit; most models return themselves.
+        What stands nearest to data and contexts takes them once, on the host, so that the model is
+        the same in any unit; most models return themselves.
 
         Args:
             x: data ``(n, *event_shape)``, or None.

@@ -156,7 +156,7 @@ class VAE(Model):
         x, inside, c, keys, drops = self._checked(x, key, context, dropout_key, "log_weight")
         batch = x.shape[: x.ndim - len(self.event_shape)]
         z, log_q = draw(self.posterior, keys[0], batch, self._posterior_context(x, c))
-        log_p = self.prior.log_weight(
+        log_p = self._prior().log_weight(
             z, keys[1], self._prior_context(c), dropout_key=drops[1], draw=draw
         )
         log_p = log_p + self.decoder.log_weight(
@@ -193,10 +193,10 @@ class VAE(Model):
         batch = x.shape[: x.ndim - len(self.event_shape)]
         given, prior_context = self._posterior_context(x, c), self._prior_context(c)
         posterior = self.posterior.as_normal(given, key=drops[0])
-        prior = None if posterior is None else self.prior.as_normal(prior_context, key=drops[1])
+        prior = None if posterior is None else self._prior().as_normal(prior_context, key=drops[1])
         if posterior is None or prior is None:
             z, log_q = direct(self.posterior, keys[0], batch, given)
-            log_p = self.prior.elbo(z, keys[1], prior_context, dropout_key=drops[1])
+            log_p = self._prior().elbo(z, keys[1], prior_context, dropout_key=drops[1])
             divergence = (log_q - log_p)[..., None]
         else:
             mean, log_scale = posterior
@@ -214,7 +214,7 @@ class VAE(Model):
         prior_key, decoder_key = jax.random.split(key)
         prior_context = self._prior_context(c)
         count = math.prod(batch) if prior_context is None else 1
-        z, log_q = self.prior.dream(prior_key, count, prior_context)
+        z, log_q = self._prior().dream(prior_key, count, prior_context)
         z, log_q = z.reshape(*batch, *self.latent_shape), log_q.reshape(batch)
         x, log_r = self.decoder.dream(decoder_key, 1, self._decoder_context(z, c))
         x = at_least_single(x[0])
@@ -226,7 +226,7 @@ class VAE(Model):
         c = self._seen(context)
         prior_context = self._prior_context(c)
         count = math.prod(batch) if prior_context is None else 1
-        z = self.prior.sample(
+        z = self._prior().sample(
             prior_key, count, prior_context, method=how.method, temperature=how.temperature
         )
         z = z.reshape(*batch, *self.latent_shape)
@@ -322,6 +322,9 @@ class VAE(Model):
 
     def _decoder_context(self, z: Array, c: Context) -> Array:
         return joined(self.decoder, numbers(z, self.prior.levels), c, self.latent_shape)
+
+    def _prior(self) -> Model:
+        return self.prior.bound_to(self.posterior)
 
     def _prior_context(self, c: Context) -> Context:
         return None if self.prior.context_shape is None else c

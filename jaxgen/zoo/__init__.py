@@ -39,6 +39,7 @@ from jaxgen.zoo.tarflow import tarflow
 from jaxgen.zoo.torus import torus
 from jaxgen.zoo.vae import vae
 from jaxgen.zoo.vae_iaf import vae_iaf
+from jaxgen.zoo.vampprior import vampprior
 from jaxgen.zoo.wavenet import wavenet
 
 __all__ = [
@@ -79,5 +80,6 @@ __all__ = [
     "torus",
     "vae",
     "vae_iaf",
+    "vampprior",
     "wavenet",
 ]
