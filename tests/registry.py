@@ -530,6 +530,10 @@ CONDITIONALS: dict[str, Example] = {
     ),
     "fvsbn": Example(lambda r: FVSBN((4,), 2, rngs=r), (4,)),
     "fvsbn context": Example(lambda r: FVSBN((2, 2), 1, context_features=2, rngs=r), (2, 2)),
+    "gated pixelcnn, image context": Example(
+        lambda r: gated_pixelcnn((3, 3), 1, context_features=2, context_grid=(3, 3), rngs=r),
+        (3, 3, 1),
+    ),
     "growing": Example(lambda r: Growing((4,), 2, width=3, rngs=r), (4,)),
     "made of vectors, direct": Example(
         lambda r: made((3,), 2, direct=True, position_shape=(2,), rngs=r), (3, 2)
@@ -1461,5 +1465,19 @@ MODELS: dict[str, Example] = {
     ),
     "vampprior": slow(
         lambda r: zoo.vampprior((3,), latents=2, hidden=(5,), pseudo_inputs=3, rngs=r), (3,)
+    ),
+    "pixelvae": slow(
+        lambda r: zoo.pixelvae(
+            (2, 2, 1),
+            latents=1,
+            width=4,
+            depth=2,
+            first_size=3,
+            out_width=3,
+            features=2,
+            widths=(3,),
+            rngs=r,
+        ),
+        (2, 2, 1),
     ),
 }

@@ -26,7 +26,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Context, Key, Order, Shape, check_grid, checked_arguments
+from jaxgen.core import Context, Key, Order, Shape, ShapeError, check_grid, checked_arguments
 from jaxgen.functional.autoregressive import Cache, Stretch
 from jaxgen.functional.windows import (
     Grid,
@@ -42,7 +42,7 @@ from jaxgen.functional.windows import (
     with_previous,
     with_row,
 )
-from jaxgen.networks.blocks import dropout, shape_of_context, zero_linear
+from jaxgen.networks.blocks import dropout, shape_of_context, spread_context, zero_linear
 
 
 class GatedLayer(nnx.Module):
@@ -118,11 +118,12 @@ class GatedPixelCNN(Conditional):
         first_size, kernel_size: the sides of the first layer's windows and of the others', odd.
         out_width: features of the last layer but one.
         context_features: the size of a context vector, seen by all positions; None for none.
+        context_grid: that of the grid, for a context of which each pixel has its own features.
         dropout: rate of what the last layer reads, in effect when a key is given.
         rngs: where the initial weights come from.
 
     Raises:
-        ShapeError: if the grid has not two axes.
+        ShapeError: if the grid has not two axes, or a context another.
         ValueError: for an even size.
 
     >>> network = GatedPixelCNN((4, 4), (1,), 2, width=4, depth=2, out_width=4, rngs=nnx.Rngs(0))
@@ -145,13 +146,19 @@ class GatedPixelCNN(Conditional):
         kernel_size: int = 3,
         out_width: int = 64,
         context_features: int | None = None,
+        context_grid: tuple[int, int] | None = None,
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
         check_sizes("GatedPixelCNN", first_size, kernel_size)
         grid_shape = check_grid(grid_shape, ("height", "width"), "GatedPixelCNN")
-        context_shape = shape_of_context(context_features)
+        if context_grid not in (None, grid_shape):
+            raise ShapeError(
+                f"GatedPixelCNN: expected context_grid={grid_shape}, got {context_grid}"
+            )
+        context_shape = shape_of_context(context_features, context_grid)
         super().__init__(grid_shape, num_params, position_shape, context_shape)
+        self.local = context_grid is not None
         self.dropout = dropout
         self.layers = nnx.List(
             GatedLayer(
@@ -176,8 +183,8 @@ class GatedPixelCNN(Conditional):
     def _stacks(self, x: Array, context: Context) -> tuple[list[Array], list[Array], list[Array]]:
         """Of every layer the vertical features, what crosses over, and the horizontal features,
         all ``(*batch, height, width, features)``."""
-        if context is not None:
-            context = context[..., None, None, :]
+        if context is not None and self.context_shape is not None:
+            context = spread_context(context, self.context_shape)
 
         # The windows are several times the features, so the gradient makes them again.
         @jax.checkpoint
@@ -204,6 +211,24 @@ class GatedPixelCNN(Conditional):
     # runs the vertical stack for the whole row, and keeps what crosses over; of the vertical
     # features it keeps as many rows as a window is high.
 
+    def _of_positions(self, context: Context) -> Context:
+        """A context of pixels as ``(positions, *batch, features)``; a vector as it is."""
+        if context is None or not self.local:
+            return context
+        flat = context.reshape(*context.shape[:-3], self.num_positions, context.shape[-1])
+        return jnp.moveaxis(flat, -2, 0)
+
+    def _along(self, context: Context, row: Array) -> Context:
+        """What a row sees of it, ``(width, *batch, features)``."""
+        width = self.grid_shape[1]
+        if context is None or not self.local:
+            return context
+        return jax.lax.dynamic_slice_in_dim(context, row * width, width)
+
+    def _at(self, context: Context, t: Array) -> Context:
+        """What a pixel sees of it, or of a row's."""
+        return context if context is None or not self.local else context[t]
+
     def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:
         width, features = self.grid_shape[1], self.mix.in_features
         dtype = self.last.dtype or self.last.kernel[...].dtype
@@ -214,7 +239,7 @@ class GatedPixelCNN(Conditional):
             jnp.zeros((layer.above.rows, width, *batch, features), dtype) for layer in others
         )
         crossing = (jnp.zeros((width, *batch, 2 * features), dtype),) * (1 + len(others))
-        return Cache(context, (values, read, rows, crossing))
+        return Cache(self._of_positions(context), (values, read, rows, crossing))
 
     def step(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
         context, (values, read, rows, crossing) = cache
@@ -222,11 +247,12 @@ class GatedPixelCNN(Conditional):
         values = with_previous(values, t, x_previous)
         rows, crossing = jax.lax.cond(
             t % width == 0,
-            lambda: self._row(values, rows, t // width, context),
+            lambda: self._row(values, rows, t // width, self._along(context, t // width)),
             lambda: (rows, crossing),
         )
         here = tuple(each[t % width] for each in crossing)
-        params, read = self._pixel(values, read, here, t, self.grid_shape, context)
+        own = self._at(context, t)
+        params, read = self._pixel(values, read, here, t, self.grid_shape, own)
         return params, Cache(context, (values, read, rows, crossing))
 
     def _pixel(
@@ -256,18 +282,20 @@ class GatedPixelCNN(Conditional):
     def _open(self, cache: Cache, t: Array, previous: Array) -> Cache:
         context, (values, read, rows, _) = cache
         width = self.grid_shape[1]
-        rows, crossing = self._row(with_previous(values, t, previous), rows, t // width, context)
+        seen = self._along(context, t // width)
+        rows, crossing = self._row(with_previous(values, t, previous), rows, t // width, seen)
         own = tuple(
             empty_rows((1, width), each.shape[1:-1], each.shape[-1], each.dtype)
             for each in (values, *read)
         )
-        return Cache((crossing, context), (own[0], own[1:], rows, previous))
+        return Cache((crossing, seen), (own[0], own[1:], rows, previous))
 
     def _in_row(self, cache: Cache, t: Array, x_previous: Array) -> tuple[Array, Cache]:
         (crossing, context), (values, read, rows, before) = cache
         values = with_previous(values, t, x_previous)
         here = tuple(each[t] for each in crossing)
-        params, read = self._pixel(values, read, here, t, (1, self.grid_shape[1]), context)
+        grid = (1, self.grid_shape[1])
+        params, read = self._pixel(values, read, here, t, grid, self._at(context, t))
         return params, Cache(cache.fixed, (values, read, rows, before))
 
     def _close(self, cache: Cache, t: Array, state: Any) -> Cache:

@@ -30,6 +30,7 @@ from jaxgen.zoo.nsf import nsf
 from jaxgen.zoo.pixelcnn import pixelcnn
 from jaxgen.zoo.pixelcnnpp import pixelcnnpp
 from jaxgen.zoo.pixelrnn import multiscale_pixelrnn, pixelrnn
+from jaxgen.zoo.pixelvae import pixelvae
 from jaxgen.zoo.realnvp import realnvp
 from jaxgen.zoo.recurrent import recurrent
 from jaxgen.zoo.registry import build, hyperparameters, names
@@ -72,6 +73,7 @@ __all__ = [
     "pixelcnn",
     "pixelcnnpp",
     "pixelrnn",
+    "pixelvae",
     "realnvp",
     "recurrent",
     "sylvester",
