@@ -421,7 +421,7 @@ def calls_of_model(model, example):
         z = np.zeros((4, *model.latent_shape), np.float32)
         yield Call("infer", {"x": x, **given}, bad | {"key": bad["optional key"]})
         yield Call("decode", {"z": z, **given}, bad | {"z": no_data(z, None)})
-        yield Call("reconstruct", {"x": x, **given}, bad)
+        yield Call("reconstruct", {"x": x, **given}, bad | {"key": bad["optional key"]})
     if model.grid_shape is not None:
         observed = np.zeros(model.grid_shape, bool)
         bad |= {"observed": no_masks(model.grid_shape)}

@@ -30,6 +30,7 @@ from jaxgen.core import (
     at_least_single,
     batch_shape,
     check_finite,
+    check_levels,
     checked_arguments,
     is_concrete,
     map_modules,
@@ -256,6 +257,10 @@ class VAE(Model):
         """
         where = "VAE.decode"
         z = jnp.asarray(z)
+        if self.prior.levels is not None:
+            check_levels(z, self.prior.levels, where)
+        elif not jnp.issubdtype(z.dtype, jnp.floating):
+            raise ValueError(f"{where}: expected real latents z, got {z.dtype}")
         check_finite(z, where, "z")
         c = self._seen(self._context(context, batch_shape(z, self.latent_shape, where), where))
         return self.decoder.centre(self._decoder_context(z, c))
