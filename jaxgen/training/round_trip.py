@@ -21,14 +21,15 @@ def warn_unless_invertible(model: Model, context: Context | np.ndarray, key: Arr
 
     A flow is invertible on paper. Where training has made it too steep for its precision, what is
     sampled, inferred and reconstructed no longer belongs together, and neither does a density to
-    the samples. Models without latents, and those of integer levels, have nothing to check.
+    the samples. Models without latents, those of integer levels, and those whose latents are not
+    their data in another form (a VAE), have nothing to check.
 
     Args:
         model: the trained model.
         context: contexts ``(n, *context_shape)`` to sample at, for a conditional model.
         key: of the samples.
     """
-    if model.latent_shape is None or model.levels is not None:
+    if model.latent_shape is None or model.levels is not None or model.exactness != "exact":
         return
     if model.context_shape is not None:
         context = None if context is None else context[:_SAMPLES]
