@@ -1,0 +1,461 @@
+"""A model of three: what fits together, units, contexts, latents and edges."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import jaxgen
+from jaxgen import ShapeError, zoo
+from jaxgen.bijectors import Logit
+from jaxgen.evaluation import interpolate
+from jaxgen.likelihoods import Bernoulli, Categorical, Normal
+from jaxgen.models import VAE, Dequantized, Embedded, Factorized, Flow, StandardNormal
+from jaxgen.networks import MLP, ConvDecoder, Embedding, Flatten
+from jaxgen.testing import perturb
+from jaxgen.training import Batch, TrainSettings, fit
+from jaxgen.training.objectives import elbo
+
+KEY = jax.random.key(0)
+BITS = np.array([[0, 1, 1], [1, 0, 0]])
+log_weight, importance = (
+    jax.jit(VAE.log_weight),
+    jax.jit(VAE.importance_log_prob, static_argnums=3),
+)
+
+
+def factorized(inputs, outputs, likelihood, **options):
+    network = MLP(
+        inputs, outputs * likelihood.num_params(()), hidden=(4,), **options, rngs=nnx.Rngs(0)
+    )
+    return Factorized(network, likelihood, (outputs,), context_shape=(inputs,))
+
+
+def vae(likelihood=None, context=0, entries=3, **options):
+    likelihood = Bernoulli() if likelihood is None else likelihood
+    return VAE(
+        StandardNormal((2,)),
+        factorized(2 + context, entries, likelihood, **options),
+        factorized(entries + context, 2, Normal(), **options),
+    )
+
+
+def bits(**options):
+    return perturb(vae(**options), KEY, 1.0)
+
+
+def bounded():
+    """Two numbers between 0 and 1, by a conditional flow as decoder."""
+    base = factorized(2, 2, Normal())
+    decoder = Flow(Logit(alpha=0.0, event_ndims=1), base)
+    return perturb(VAE(StandardNormal((2,)), decoder, factorized(2, 2, Normal())), KEY)
+
+
+# --- what fits together ---
+
+
+def normal(latents=2, context=3):
+    return factorized(context, latents, Normal())
+
+
+def decoder(latents=2, entries=3):
+    return factorized(latents, entries, Bernoulli())
+
+
+MISTAKES = {
+    "a decoder of another context": (
+        lambda: VAE(StandardNormal((4,)), decoder(2), normal(4)),
+        ShapeError,
+        r"a decoder whose context is the latent, of shape \(4,\) .*a Factorized with context_shape "
+        r"\(2,\)",
+    ),
+    "a decoder without a context": (
+        lambda: VAE(StandardNormal((2,)), zoo.made((3,), hidden=(4,), rngs=nnx.Rngs(0)), normal()),
+        ShapeError,
+        r"a decoder whose context is the latent, of shape \(2,\).*got a Autoregressive with "
+        r"context_shape None",
+    ),
+    "a posterior of other data": (
+        lambda: VAE(StandardNormal((2,)), decoder(), normal(context=2)),
+        ShapeError,
+        r"a posterior whose context is the event, of shape \(3,\).*context_shape \(2,\)",
+    ),
+    "a posterior without a context": (
+        lambda: VAE(StandardNormal((2,)), decoder(), StandardNormal((2,))),
+        ShapeError,
+        "a posterior whose context is the event.*got a StandardNormal with context_shape None",
+    ),
+    "a posterior of other latents": (
+        lambda: VAE(StandardNormal((2,)), decoder(), normal(3)),
+        ShapeError,
+        r"of the same latents, got \(2,\) of the prior and \(3,\) of the posterior",
+    ),
+    "real latents of bits": (
+        lambda: VAE(zoo.made((2,), hidden=(4,), rngs=nnx.Rngs(0)), decoder(), normal()),
+        ShapeError,
+        "of the same latents, got levels 2 and None",
+    ),
+    "other levels": (
+        lambda: VAE(
+            zoo.made((2,), hidden=(4,), rngs=nnx.Rngs(0)),
+            decoder(),
+            factorized(3, 2, Categorical(3)),
+        ),
+        ShapeError,
+        "of the same latents, got levels 2 and 3",
+    ),
+    "a posterior with a bound": (
+        lambda: VAE(StandardNormal((3,)), decoder(3), vae(Normal(), context=3)),
+        TypeError,
+        "a posterior with an exact likelihood, got a VAE, which has a lower_bound",
+    ),
+    "two sizes of a further context": (
+        lambda: VAE(StandardNormal((2,)), decoder(2 + 1), normal(context=3 + 2)),
+        ShapeError,
+        "one further context of prior, decoder and posterior, got room for 1 and 2 features",
+    ),
+    "another size of the prior's context": (
+        lambda: VAE(normal(context=4), decoder(2 + 1), normal()),
+        ShapeError,
+        "got room for 1 and 4 features",
+    ),
+    "no model": (
+        lambda: VAE(StandardNormal((2,)), MLP(2, 3, rngs=nnx.Rngs(0)), normal()),
+        TypeError,
+        "VAE: expected a Model for decoder, got a MLP",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_what_does_not_fit_is_refused(name):
+    make, error, said = MISTAKES[name]
+    with pytest.raises(error, match=said):
+        make()
+
+
+def test_it_has_no_exact_likelihood():
+    with pytest.raises(TypeError, match=r"Use elbo\(x, key\), a lower bound, or importance_log_pr"):
+        bits().log_prob(BITS)
+
+
+# --- units ---
+
+
+def metres(size=200):
+    rng = np.random.default_rng(0)
+    return rng.normal([3.0, -1.0, 0.5], [2.0, 0.1, 1.0], (size, 3)).astype(np.float32)
+
+
+UNITS = np.array([1e9, 1e-3, 1e3], np.float32)
+settings = functools.partial(
+    TrainSettings, steps=1, batch_size=200, learning_rate=0.01, steps_per_dispatch=1
+)
+
+
+@pytest.mark.parametrize("real_context", [False, True])
+def test_metres_and_nanometres(real_context):
+    """The same data, and contexts, in another unit have the same bound, but for the unit's log."""
+    x, c = metres(), metres()[:, :2] ** 2
+    drawn = []
+    for x_, c_ in ((x, c), (x * UNITS, c * UNITS[1:] + 5.0)):
+        model = perturb(vae(Normal(), 2 if real_context else 0), KEY)
+        data = (x_, c_) if real_context else (x_,)
+        result = fit(model, Batch(*data), objective=elbo, settings=settings(), progress=False)
+        standard = model.standardize(x_, c_ if real_context else None)
+        before = log_weight(standard, x_, KEY, *data[1:])
+        after = log_weight(result.model, x_, KEY, *data[1:])
+        drawn.append([before, after, jnp.full(200, result.history[0]["loss"])])
+    one, other = np.asarray(drawn, np.float64)
+    unit = np.log(UNITS.astype(np.float64)).sum()
+    np.testing.assert_allclose(other[:2], one[:2] - unit, rtol=1e-4)
+    np.testing.assert_allclose(other[2], one[2] + unit, rtol=1e-4)
+    assert np.abs(one[1] - one[0]).max() > 1e-3  # it learnt
+
+
+seen = []
+
+
+class Watched(MLP):
+    """Keeps what it is given."""
+
+    def __call__(self, x, context=None, *, key=None):
+        seen.append(x)
+        return super().__call__(x, context, key=key)
+
+
+def test_a_context_is_standardised_once_and_a_latent_never():
+    x, c = metres(), 1e4 + 50.0 * metres()[:, :2]
+    model = vae(Normal(), 2).standardize(x, c)
+    np.testing.assert_allclose(model.context_units.mean[...], c.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(np.exp(model.context_units.log_scale[...]), c.std(0), rtol=1e-3)
+    np.testing.assert_allclose(model.units.mean[...], x.mean(0), rtol=1e-3)
+    model = jax.jit(VAE.initialize)(model, x, KEY, c)
+    again = jax.jit(VAE.initialize)(model, 7 * x + 1, KEY, 2 * c)
+    for new, old in zip(*map(jax.tree.leaves, (again, model)), strict=True):
+        np.testing.assert_array_equal(new, old)
+    for part in (model.decoder, model.posterior):
+        part.conditional.network.__class__ = Watched
+    seen.clear()
+    with jax.disable_jit():
+        model.log_weight(x[:50], KEY, c[:50])
+    encoder, decoded = (np.asarray(each) for each in (seen[0], seen[-1]))
+    expected = np.concatenate([(x - x.mean(0)) / x.std(0), (c - c.mean(0)) / c.std(0)], -1)[:50]
+    np.testing.assert_allclose(encoder, expected, atol=0.02)
+    np.testing.assert_allclose(decoded[:, 2:], encoder[:, 3:], atol=1e-6)
+    assert model.posterior.border.units.mean[...].tolist() == [0.0, 0.0]
+
+
+def test_levels_are_read_from_minus_one_to_one():
+    seen.clear()
+    network = Watched(3, 4, hidden=(), rngs=nnx.Rngs(0))
+    posterior = Factorized(network, Normal(), (2,), context_shape=(3,))
+    model = VAE(StandardNormal((2,)), factorized(2, 3, Categorical(5)), posterior)
+    with jax.disable_jit():
+        model.elbo(np.array([0, 2, 4]), KEY)
+    np.testing.assert_array_equal(seen[0], [-1.0, 0.0, 1.0])
+    assert model.units is None
+
+
+# --- contexts ---
+
+
+def test_labels_come_through_an_embedding():
+    model = perturb(Embedded(vae(context=2), Embedding(5, 2, rngs=nnx.Rngs(0))), KEY, 1.0)
+    x, labels = np.repeat(BITS[:1], 2, axis=0), np.array([1, 4])
+    assert model.exactness == "lower_bound"
+    assert model.latent_shape == (2,)
+    values = jax.jit(Embedded.importance_log_prob, static_argnums=3)(model, x, KEY, 500, labels)
+    assert abs(values[0] - values[1]) > 0.05
+    assert model.sample(KEY, 4, labels).shape == (4, 2, 3)
+    assert model.reconstruct(x, labels).shape == (2, 3)
+    with pytest.raises(ValueError, match="labels"):
+        model.elbo(x, KEY, np.array([1, 5]))
+    with pytest.raises(ShapeError, match="expected a context"):
+        model.elbo(x, KEY)
+
+
+def test_a_context_reaches_what_has_room_for_it():
+    """The prior alone here: decoder and posterior have none."""
+    model = perturb(VAE(normal(context=4), decoder(), normal()), KEY, 1.0)
+    assert model.context_shape == (4,)
+    c = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
+    x = np.repeat(BITS[:1], 2, axis=0)
+    values = importance(model, x, KEY, 500, c)
+    assert abs(values[0] - values[1]) > 0.02
+    assert model.sample(KEY, 3, c).shape == (3, 2, 3)
+    with pytest.raises(ShapeError, match="unconditional"):
+        bits().elbo(x, KEY, c)
+
+
+# --- latents and samples ---
+
+
+def test_the_way_to_latents_and_back():
+    model = bits()
+    mean, log_scale = model.posterior.as_normal(2.0 * BITS - 1.0)
+    np.testing.assert_allclose(model.infer(BITS), mean, rtol=1e-6)
+    drawn = jax.jit(jax.vmap(lambda key: model.infer(BITS, key=key)))(jax.random.split(KEY, 4000))
+    assert np.all(np.abs(drawn.mean(0) - mean) < 5 * np.exp(log_scale) / np.sqrt(4000))
+    np.testing.assert_allclose(drawn.std(0), np.exp(log_scale), rtol=0.1)
+    rates = jax.nn.sigmoid(model.decoder.network(BITS, mean)[..., 0])
+    np.testing.assert_allclose(model.decode(mean), rates, rtol=1e-5)
+    np.testing.assert_allclose(model.reconstruct(BITS), rates, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"VAE.decode: expected finite numbers for z"):
+        model.decode(np.array([np.nan, 0.0]))
+    with pytest.raises(ShapeError):
+        model.decode(np.zeros(3))
+
+
+def test_interpolation_is_a_path_of_latents():
+    model = bits()
+    way = interpolate(model, BITS[0], BITS[1], 5, spherical=False)
+    assert way.shape == (5, 3)
+    first, last = model.infer(BITS)
+    z = np.linspace(0, 1, 5)[:, None] * (last - first) + first
+    np.testing.assert_allclose(way, model.decode(z), rtol=1e-4)
+
+
+def test_samples_and_their_temperature():
+    model = perturb(vae(Normal()), KEY)
+    x = jax.jit(lambda m, t: m.sample(KEY, 4000, temperature=t))
+    one, cold = x(model, 1.0), x(model, 1e-3)
+    assert one.shape == (4000, 3)
+    assert np.all(cold.std(0) < 0.01 * one.std(0))
+    np.testing.assert_allclose(cold.mean(0), model.decode(jnp.zeros(2)), atol=0.01)
+    assert bits().sample(KEY, 0).shape == (0, 3)
+    given = bits(context=2).sample(KEY, 3, np.zeros((4, 5, 2), np.float32))
+    assert given.shape == (3, 4, 5, 3)
+    assert given.dtype == jnp.int32
+
+
+def test_samples_have_the_law_of_the_weights():
+    """Of bits: frequencies against what many weights say of every event."""
+    model = VAE(StandardNormal((2,)), perturb(decoder(), KEY, 1.0), normal())
+    events = np.array(np.meshgrid(*[[0, 1]] * 3, indexing="ij")).reshape(3, -1).T
+    expected = np.exp(importance(model, events, KEY, 20_000))
+    np.testing.assert_allclose(expected.sum(), 1.0, atol=0.02)
+    samples = np.asarray(jax.jit(lambda m: m.sample(KEY, 20_000))(model))
+    counts = np.bincount(samples @ [4, 2, 1], minlength=8) / 20_000
+    np.testing.assert_allclose(counts, expected, atol=0.02)
+    assert np.ptp(expected) > 0.1
+
+
+# --- edges ---
+
+
+def test_data_outside_the_support():
+    model, x = bounded(), np.array([[0.2, 0.7], [0.2, 1.5]], np.float32)
+    for method in (VAE.log_weight, VAE.elbo):
+        got = np.asarray(jax.jit(method)(model, x, KEY))
+        assert np.isfinite(got[0])
+        assert got[1] == -np.inf
+        with pytest.raises(ValueError, match=r"1\.5|outside"):
+            method(model, x, KEY)
+    got = np.asarray(jax.jit(VAE.importance_log_prob, static_argnums=3)(model, x, KEY, 8))
+    assert np.isfinite(got[0])
+    assert got[1] == -np.inf
+    slopes = jax.jit(jax.grad(lambda m: m.elbo(jnp.asarray(x), KEY)[1]))(model)
+    assert all(np.all(np.isfinite(each)) for each in jax.tree.leaves(slopes))
+
+
+def test_levels_outside_the_support():
+    model, x = bits(), np.array([[0, 1, 1], [0, 1, 2]])
+    for method in (VAE.log_weight, VAE.elbo):
+        got = np.asarray(jax.jit(method)(model, x, KEY))
+        assert np.isfinite(got[0])
+        assert got[1] == -np.inf
+        with pytest.raises(ValueError, match="expected values 0 and 1, got 2"):
+            method(model, x, KEY)
+
+
+def test_nan_is_refused():
+    x = np.array([[0.0, np.nan, 1.0]], np.float32)
+    model = perturb(vae(Normal()), KEY)
+    for call in (
+        lambda: model.log_weight(x, KEY),
+        lambda: model.elbo(x, KEY),
+        lambda: model.importance_log_prob(x, KEY, 2),
+        lambda: model.infer(x),
+    ):
+        with pytest.raises(ValueError, match=r"1 (of 3 )?NaN or infinite"):
+            call()
+    assert np.isnan(jax.jit(VAE.elbo)(model, x, KEY)).all()
+
+
+@pytest.mark.parametrize("batch", [(), (0,), (2, 3), (2, 0)])
+def test_any_batch(batch):
+    model = bits()
+    x = np.broadcast_to(BITS[0], (*batch, 3))
+    for method in (VAE.log_weight, VAE.elbo):
+        assert jax.jit(method)(model, x, KEY).shape == batch
+    assert importance(model, x, KEY, 3).shape == batch
+    assert jax.jit(VAE.infer)(model, x).shape == (*batch, 2)
+    assert jax.jit(VAE.reconstruct)(model, x).shape == (*batch, 3)
+
+
+def test_examples_have_noise_of_their_own():
+    values = log_weight(bits(), np.repeat(BITS[:1], 5, axis=0), KEY)
+    assert len(set(np.asarray(values).tolist())) == 5
+
+
+def test_outside_of_a_program_and_under_vmap():
+    model = bits()
+    for method in (VAE.log_weight, VAE.elbo):
+        np.testing.assert_allclose(
+            method(model, BITS, KEY), jax.jit(method)(model, BITS, KEY), rtol=1e-5
+        )
+    keys = jax.random.split(KEY, 2)
+    each = jax.jit(jax.vmap(VAE.log_weight, (None, 0, 0)))(model, BITS, keys)
+    expected = [log_weight(model, x, key) for x, key in zip(BITS, keys, strict=True)]
+    np.testing.assert_allclose(each, expected, rtol=1e-5)
+
+
+def test_weights_of_images_are_streamed():
+    """Those of 5000 samples of four images of 784 pixels at once would take 63 MB."""
+    model = zoo.vae((28, 28, 1), latents=4, hidden=(8,), rngs=nnx.Rngs(0))
+    x = jnp.zeros((4, 28, 28, 1), int)
+
+    def temporary(num_samples):
+        program = importance.lower(model, x, KEY, num_samples).compile()
+        return program.memory_analysis().temp_size_in_bytes
+
+    many = temporary(5000)
+    assert many < 5e6
+    assert many < 1.2 * temporary(1000)
+    assert np.isfinite(importance(model, x, KEY, 5000)).all()
+
+
+def test_dropout_is_of_its_key_alone():
+    model = bits(dropout=0.5)
+
+    @jax.jit
+    def draws(key, dropout_key):
+        parts = model.log_weight(BITS, key, dropout_key=dropout_key)
+        return jnp.stack([parts, model.elbo(BITS, key, dropout_key=dropout_key)])
+
+    none, first, other = (draws(KEY, key) for key in (None, *jax.random.split(KEY)))
+    assert np.all(np.any(first != other, axis=-1))
+    assert np.all(np.any(first != none, axis=-1))
+    np.testing.assert_array_equal(first, draws(KEY, jax.random.split(KEY)[0]))
+
+
+def test_saved_and_loaded(tmp_path):
+    x = metres(64)
+    model = perturb(vae(Normal(), 2).standardize(x, x[:, :2]), KEY)
+    jaxgen.save(model, tmp_path / "own")
+    loaded = jaxgen.load(tmp_path / "own", like=vae(Normal(), 2))
+    from_zoo = perturb(zoo.vae((3,), latents=2, hidden=(4,), rngs=nnx.Rngs(0)), KEY)
+    jaxgen.save(from_zoo, tmp_path / "zoo")
+    again = jaxgen.load(tmp_path / "zoo")
+    for one, other in ((model, loaded), (from_zoo, again)):
+        assert jax.tree.structure(one) == jax.tree.structure(other)
+        for new, old in zip(*map(jax.tree.leaves, (other, one)), strict=True):
+            np.testing.assert_array_equal(new, old)
+    values = [log_weight(each, x, KEY, x[:, :2]) for each in (model, loaded)]
+    np.testing.assert_array_equal(*values)
+    np.testing.assert_array_equal(log_weight(from_zoo, BITS, KEY), log_weight(again, BITS, KEY))
+
+
+def test_a_dequantized_model_is_a_decoder_and_a_vae_a_base():
+    """Weights go through: levels of a flow on a VAE, and a decoder that dequantizes."""
+    decoder = Dequantized(Flow(Logit(0.0, 4.0, event_ndims=1), factorized(2, 3, Normal())), 4)
+    model = perturb(VAE(StandardNormal((2,)), decoder, normal()), KEY)
+    assert model.levels == 4
+    x = np.array([[0, 3, 1]])
+    few, many = (float(importance(model, x, KEY, count)[0]) for count in (1, 4000))
+    assert np.isfinite(few)
+    assert many == pytest.approx(float(importance(model, x, jax.random.key(1), 4000)[0]), abs=0.3)
+
+
+def test_a_convolutional_pair():
+    decoder = Factorized(
+        ConvDecoder(2, (4, 4, 1), widths=(3,), rngs=nnx.Rngs(0)),
+        Bernoulli(),
+        (4, 4, 1),
+        context_shape=(2,),
+    )
+    encoder = Flatten((4, 4, 1), MLP(16, 4, hidden=(4,), rngs=nnx.Rngs(0)))
+    posterior = Factorized(encoder, Normal(), (2,), context_shape=(4, 4, 1))
+    model = perturb(VAE(StandardNormal((2,)), decoder, posterior), KEY)
+    x = np.random.default_rng(0).integers(0, 2, (3, 4, 4, 1))
+    assert log_weight(model, x, KEY).shape == (3,)
+    assert model.reconstruct(x).shape == (3, 4, 4, 1)
+
+
+def test_latents_in_an_interval():
+    """Of a posterior that is a flow into it; against the mean over latents of the prior."""
+    unit = Logit(alpha=0.0, event_ndims=1)
+    base = factorized(3, 2, Normal())
+    base.conditional.network.last.bias = nnx.Param(jnp.array([0.2, 0.4, -0.2, 0.3]))
+    prior = Flow(unit, StandardNormal((2,)))
+    model = VAE(prior, perturb(decoder(), KEY, 1.0), Flow(unit, base))
+    z = model.infer(BITS, key=KEY)
+    assert np.all((z > 0) & (z < 1))
+    drawn = prior.sample(KEY, 20_000)
+    x = np.broadcast_to(BITS[0], (20_000, 3))
+    expected = np.mean(np.exp(np.asarray(model.decoder.log_prob(x, drawn), np.float64)))
+    assert np.exp(importance(model, BITS[0], KEY, 20_000)) == pytest.approx(expected, rel=0.03)
