@@ -22,6 +22,7 @@ from jaxgen.training.objectives import elbo, importance_weighted
 KEY = jax.random.key(0)
 X = np.random.default_rng(0).normal(size=(4, 3))
 KEYS = 20_000
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 
 
 class Linear(nnx.Module):
@@ -216,7 +217,7 @@ def test_the_divergence_is_in_closed_form(x64):
     assert jax.eval_shape(lambda: deep.elbo_terms(X, KEY)[1]).shape == (4, 1)
 
 
-@pytest.mark.parametrize(("make", "counts"), [(vae, (2, 8)), (nested, (4,))])
+@pytest.mark.parametrize(("make", "counts"), [(vae, (2, 8)), slow(nested, (4,))])
 def test_more_weights_come_nearer_from_below(make, counts, x64):
     def bounds(model, key):
         return [model.importance_log_prob(X, key, count) for count in counts]
@@ -233,7 +234,7 @@ def test_more_weights_come_nearer_from_below(make, counts, x64):
     assert_mean(drawn, -np.mean(below), 0.005)
 
 
-@pytest.mark.parametrize("make", [vae, nested])
+@pytest.mark.parametrize("make", [vae, slow(nested)])
 def test_many_weights_have_the_likelihood_as_their_mean(make, x64):
     model, exact = make(), exact_log_prob(make())
     weights = np.exp(draws(lambda model, key: model.log_weight(X, key), model))
@@ -246,7 +247,14 @@ def test_many_weights_have_the_likelihood_as_their_mean(make, x64):
 
 @pytest.mark.parametrize(
     ("make", "how"),
-    [(vae, "elbo"), (vae, "iwae"), (vae, "stl"), (vae, "dreg"), (nested, "elbo"), (nested, "dreg")],
+    [
+        (vae, "elbo"),
+        (vae, "iwae"),
+        slow(vae, "stl"),
+        (vae, "dreg"),
+        slow(nested, "elbo"),
+        (nested, "dreg"),
+    ],
 )
 def test_the_gradient_of_one_weight_is_that_of_the_bound(make, how, x64):
     model = make()

@@ -156,7 +156,7 @@ settings = functools.partial(
 )
 
 
-@pytest.mark.parametrize("real_context", [False, True])
+@pytest.mark.parametrize("real_context", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_metres_and_nanometres(real_context):
     """The same data, and contexts, in another unit have the same bound, but for the unit's log."""
     x, c = metres(), metres()[:, :2] ** 2
@@ -218,6 +218,15 @@ def test_levels_are_read_from_minus_one_to_one():
         model.elbo(np.array([0, 2, 4]), KEY)
     np.testing.assert_array_equal(seen[0], [-1.0, 0.0, 1.0])
     assert model.units is None
+
+
+def test_a_decoder_starts_from_the_rates_of_the_data():
+    x = np.random.default_rng(0).random((1000, 3)) < np.array([0.1, 0.5, 0.8])
+    model = jax.jit(VAE.initialize)(vae(), x.astype(int), KEY)
+    for z in (jnp.zeros(2), jnp.ones(2)):
+        np.testing.assert_allclose(model.decode(z), x.mean(0), atol=0.01)
+    real = vae(Normal()).standardize(metres(), None)
+    np.testing.assert_allclose(real.decode(jnp.ones(2)), metres().mean(0), rtol=1e-3)
 
 
 # --- contexts ---
@@ -287,9 +296,13 @@ def test_samples_and_their_temperature():
     assert np.all(cold.std(0) < 0.01 * one.std(0))
     np.testing.assert_allclose(cold.mean(0), model.decode(jnp.zeros(2)), atol=0.01)
     assert bits().sample(KEY, 0).shape == (0, 3)
-    given = bits(context=2).sample(KEY, 3, np.zeros((4, 5, 2), np.float32))
+    model, c = bits(context=2), np.zeros((4, 5, 2), np.float32)
+    given = jax.eval_shape(lambda: model.sample(KEY, 3, c))
     assert given.shape == (3, 4, 5, 3)
     assert given.dtype == jnp.int32
+    dreamt, log_q = jax.eval_shape(lambda: model.dream(KEY, 3, c))
+    assert dreamt.shape == (3, 4, 5, 3)
+    assert log_q.shape == (3, 4, 5)
 
 
 def test_samples_have_the_law_of_the_weights():
@@ -357,9 +370,13 @@ def test_any_batch(batch):
     assert jax.jit(VAE.reconstruct)(model, x).shape == (*batch, 3)
 
 
-def test_examples_have_noise_of_their_own():
-    values = log_weight(bits(), np.repeat(BITS[:1], 5, axis=0), KEY)
+def test_examples_have_noise_of_their_own_and_see_no_other():
+    model, x = bits(), np.repeat(BITS[:1], 5, axis=0)
+    values = log_weight(model, x, KEY)
     assert len(set(np.asarray(values).tolist())) == 5
+    x[2] = BITS[1]
+    same = np.asarray(values == log_weight(model, x, KEY))
+    assert same.tolist() == [True, True, False, True, True]
 
 
 def test_outside_of_a_program_and_under_vmap():
