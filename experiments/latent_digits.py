@@ -47,7 +47,7 @@ iwae = recipe(
     objective="importance_weighted",
     objective_args={"num_samples": 20, "gradient": "dreg"},
     model_args={
-        "layers": [20, 10],
+        "layer_sizes": [20, 10],
         "hidden": [[200, 200], [100]],
         "components": 3,
         "dropout": 0.1,
@@ -96,7 +96,7 @@ helmholtz = recipe(
     objective="reweighted_wake_sleep",
     objective_args={"num_samples": 10},
     model_args={
-        "layers": [100, 30],
+        "layer_sizes": [100, 30],
         "hidden": [[100], [50]],
         "components": 3,
         "dropout": 0.1,

@@ -72,6 +72,11 @@ def clear_error(error):
     return None
 
 
+def levels_of_latents(model):
+    """Of latents that are integers."""
+    return model.prior.levels if isinstance(model, models.VAE) else None
+
+
 def wrong(call, name=""):
     """What is wrong with how a nonsensical call ended; None if it was refused clearly."""
     COUNTS["calls"] += 1
@@ -118,7 +123,7 @@ NO_MODULES = (None, 0, "maf", {}, np.zeros(2), object(), [])
 # What no constructor takes for an argument of this name.
 NONSENSE = {
     **dict.fromkeys(("event_shape", "grid_shape"), (*NO_SHAPES, ())),
-    **dict.fromkeys(("position_shape", "input_shape", "context_shape"), NO_SHAPES),
+    **dict.fromkeys(("position_shape", "input_shape", "output_shape", "context_shape"), NO_SHAPES),
     **dict.fromkeys(
         (
             *("bins", "components", "context_features", "couplings", "depth", "factor", "features"),
@@ -135,6 +140,7 @@ NONSENSE = {
             *("num_classes", "num_orders", "num_params", "num_steps", "orders_per_batch"),
             *("marginal_bins", "out_features", "out_width", "patch", "reflections", "resolutions"),
             *("scales", "size", "skip_width", "upsampled", "width"),
+            *("latents", "pseudo_inputs", "rank"),
         ),
         (*NO_SIZES, 0),
     ),
@@ -143,7 +149,7 @@ NONSENSE = {
         NO_SIZES,
     ),
     "event_ndims": NO_SIZES,
-    "hidden": (*NO_SEQUENCES, (4, 0)),
+    **dict.fromkeys(("hidden", "layer_hidden", "layer_sizes", "widths"), (*NO_SEQUENCES, (4, 0))),
     "dilations": (*NO_SEQUENCES, (4, 0), ()),
     "dropout": NO_RATES,
     "alpha": (-0.1, 0.5, 2, NAN, INF, "0.1", None, True, np.zeros(2), {}),
@@ -189,6 +195,7 @@ NONSENSE = {
 }
 # Enough of the other arguments to get as far as to this one.
 GIVEN = {
+    "output_shape": (4, 4, 1),
     "event_shape": (4, 4, 1),
     "grid_shape": (4, 4),
     "position_shape": (1,),
@@ -420,7 +427,7 @@ def calls_of_model(model, example):
     if model.latent_shape is not None:
         z = np.zeros((4, *model.latent_shape), np.float32)
         yield Call("infer", {"x": x, **given}, bad | {"key": bad["optional key"]})
-        yield Call("decode", {"z": z, **given}, bad | {"z": no_data(z, None)})
+        yield Call("decode", {"z": z, **given}, bad | {"z": no_data(z, levels_of_latents(model))})
         yield Call("reconstruct", {"x": x, **given}, bad | {"key": bad["optional key"]})
     if model.grid_shape is not None:
         observed = np.zeros(model.grid_shape, bool)

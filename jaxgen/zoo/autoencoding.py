@@ -157,7 +157,7 @@ def layered(
     name: str,
     event_shape: Shape,
     head: Likelihood,
-    layers: Sequence[int],
+    layer_sizes: Sequence[int],
     latent: Likelihood,
     top: Model | None,
     hidden: Sequence[Sequence[int]],
@@ -171,7 +171,7 @@ def layered(
     Args:
         name: the constructor's.
         event_shape, head: of the data.
-        layers: latents of each layer, listed from the data.
+        layer_sizes: latents of each layer, listed from the data.
         latent: the distribution of one.
         top: the prior of the last layer.
         hidden: widths of the hidden layers of the networks below each layer.
@@ -181,16 +181,16 @@ def layered(
     Raises:
         ValueError: if not every layer has its hidden widths, or there is none.
     """
-    if top is None or len(hidden) != len(layers):
+    if top is None or len(hidden) != len(layer_sizes):
         raise ValueError(
-            f"{name}: expected a layer or more, and hidden widths below each, got layers="
-            f"{tuple(layers)} and hidden={tuple(map(tuple, hidden))}"
+            f"{name}: expected a layer or more, and hidden widths below each, got layer_sizes="
+            f"{tuple(layer_sizes)} and hidden={tuple(map(tuple, hidden))}"
         )
-    shapes = [event_shape, *((size,) for size in layers)]
-    heads = [head, *[latent] * (len(layers) - 1)]
+    shapes = [event_shape, *((size,) for size in layer_sizes)]
+    heads = [head, *[latent] * (len(layer_sizes) - 1)]
     prior = top
-    for index in reversed(range(len(layers))):
-        below, size = shapes[index], layers[index]
+    for index in reversed(range(len(layer_sizes))):
+        below, size = shapes[index], layer_sizes[index]
         networks = Networks("mlp", hidden[index], (), 0, activation, dropout)
         encoder = networks.encoder(below, size * latent.num_params(()), 0, rngs=rngs)
         prior = VAE(

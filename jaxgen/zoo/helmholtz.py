@@ -30,7 +30,7 @@ def helmholtz(
     *,
     levels: int | None = 2,
     components: int | None = None,
-    layers: Sequence[int] = (200, 200, 10),
+    layer_sizes: Sequence[int] = (200, 200, 10),
     hidden: Sequence[Sequence[int]] = ((), (), ()),
     activation: str = "tanh",
     dropout: float = 0.0,
@@ -39,7 +39,7 @@ def helmholtz(
     """Layers of bits, with independent ones at the top.
 
     Args:
-        layers: latents of each layer, listed from the data.
+        layer_sizes: latents of each layer, listed from the data.
         hidden: widths of the hidden layers of the networks below each; none are sigmoid belief
             networks.
 
@@ -47,11 +47,13 @@ def helmholtz(
         ValueError: if not every layer has its hidden widths, or there is none.
 
     >>> import jax, jax.numpy as jnp
-    >>> model = helmholtz((8,), layers=(4, 2), hidden=((), ()), rngs=nnx.Rngs(0))
+    >>> model = helmholtz((8,), layer_sizes=(4, 2), hidden=((), ()), rngs=nnx.Rngs(0))
     >>> model.importance_log_prob(jnp.zeros((3, 8), int), jax.random.key(0), 10).shape
     (3,)
     """
     head = for_levels(levels, components)
     networks = (hidden, activation, dropout)
-    top = Mixture((layers[-1],), Bernoulli(), 1, rngs=rngs) if layers else None
-    return layered("helmholtz", event_shape, head, layers, Bernoulli(), top, *networks, rngs=rngs)
+    top = Mixture((layer_sizes[-1],), Bernoulli(), 1, rngs=rngs) if layer_sizes else None
+    return layered(
+        "helmholtz", event_shape, head, layer_sizes, Bernoulli(), top, *networks, rngs=rngs
+    )

@@ -30,7 +30,7 @@ def iwae(
     *,
     levels: int | None = 2,
     components: int | None = None,
-    layers: Sequence[int] = (50,),
+    layer_sizes: Sequence[int] = (50,),
     hidden: Sequence[Sequence[int]] = ((200, 200),),
     activation: str = "tanh",
     dropout: float = 0.0,
@@ -39,7 +39,8 @@ def iwae(
     """Layers of normal latents between multilayer perceptrons.
 
     Args:
-        layers: latents of each layer, listed from the data; the paper's two have ``(100, 50)``.
+        layer_sizes: latents of each layer, listed from the data; of the paper's two
+            ``(100, 50)``.
         hidden: widths of the hidden layers of the networks below each, of its encoder; the paper's
             are ``((200, 200), (100, 100))``.
 
@@ -47,11 +48,11 @@ def iwae(
         ValueError: if not every layer has its hidden widths, or there is none.
 
     >>> import jax, jax.numpy as jnp
-    >>> model = iwae((8,), layers=(4, 2), hidden=((16,), (8,)), rngs=nnx.Rngs(0))
+    >>> model = iwae((8,), layer_sizes=(4, 2), hidden=((16,), (8,)), rngs=nnx.Rngs(0))
     >>> model.importance_log_prob(jnp.zeros((3, 8), int), jax.random.key(0), 10).shape
     (3,)
     """
     head = for_levels(levels, components)
     networks = (hidden, activation, dropout)
-    top = StandardNormal((layers[-1],)) if layers else None
-    return layered("iwae", event_shape, head, layers, Normal(), top, *networks, rngs=rngs)
+    top = StandardNormal((layer_sizes[-1],)) if layer_sizes else None
+    return layered("iwae", event_shape, head, layer_sizes, Normal(), top, *networks, rngs=rngs)

@@ -111,6 +111,20 @@ class PriorTwice(VAE):
         return log_w + self.prior.log_prob(z[0][0])
 
 
+class ForgetsPrior(VAE):
+    """Of no mass: what is left of its weight has no integral."""
+
+    def log_weight(self, x, key, context=None, *, dropout_key=None, draw=direct):
+        z = []
+
+        def keep(posterior, key, batch, given):
+            z.append(draw(posterior, key, batch, given))
+            return z[-1]
+
+        log_w = super().log_weight(x, key, context, dropout_key=dropout_key, draw=keep)
+        return log_w - self.prior.log_prob(z[0][0])
+
+
 class NoPath(VAE):
     """Its bound has the right value, and no gradient for the posterior."""
 
@@ -170,6 +184,7 @@ def test_models_to_be_broken_pass(flows):
         pytest.param(lambda: build(RolledPosterior), ONE_BY_ONE, id="posterior of another example"),
         pytest.param(lambda: build(ForgetsPosterior), BOUND, id="forgets log q"),
         slow(lambda: build(PriorTwice), BOUND, id="the prior twice"),
+        slow(lambda: build(ForgetsPrior), "log_weight, expected the same mean", id="no prior"),
         slow(
             lambda: build(NoPath),
             r"the gradient of the parameter posterior\..* is zero everywhere",
