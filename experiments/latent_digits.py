@@ -3,7 +3,18 @@
 Command: ``jaxgen train experiments/latent_digits.py:vae --out runs/vae_digits``, and so on.
 
 Bits per dimension on the test split, importance-weighted with 5000 samples, an upper bound in
-expectation, and that of the evidence lower bound beside it.
+expectation, and that of the evidence lower bound beside it. One candidate each, not tuned; the
+parameters are the average whose bound was best on the validation split. Costs are of training on
+two CPU cores, beside other work; the estimate takes two minutes more.
+
+==========  ===========  ===========  ======  =======  ============================================
+variant     bits/dim     of the ELBO  active  cost
+==========  ===========  ===========  ======  =======  ============================================
+vae         1.83 ± 0.02  1.91 ± 0.02  10      94 s     a mixture of three logistics for every pixel
+vae_conv    1.79 ± 0.02  1.87 ± 0.02  11      4.8 min  without dropout: overfits early
+==========  ===========  ===========  ======  =======  ============================================
+
+The other variants have no record yet.
 """
 
 from typing import Any

@@ -159,7 +159,8 @@ def latent_map(
     colours = None if labels is None else np.asarray(labels)
     points = axes.scatter(z[:, 0], z[:, 1], c=colours, cmap="tab10", s=5, alpha=0.6, linewidths=0)
     if colours is not None:
-        axes.legend(*points.legend_elements(num=len(np.unique(colours))), title="label")
+        handles, texts = points.legend_elements(num=len(np.unique(colours)))
+        figure.legend(handles, texts, title="label", loc="outside right center")
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
     return figure

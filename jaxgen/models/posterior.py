@@ -4,16 +4,16 @@ A weight :math:`w = p(x, z) / q_\phi(z | x)` with :math:`z = f_\phi(\epsilon, x)
 posterior's parameters in two ways, through ``z`` (the path) and through ``q`` (the score). Its
 value is the same for all draws below; objectives choose what of its gradient they take:
 
-===========================  =======================  =========================================
+===========================  =======================  ==========================================
 draw                         through ``z``            through ``log q``
-===========================  =======================  =========================================
-:func:`direct`               yesyes                      yes: the gradient of ``log w`` as it is
+===========================  =======================  ==========================================
+:func:`direct`               yes                      yes: the gradient of ``log w`` as it is
 :func:`path` ``(scale)``     times ``scale``          no: STL (Roeder et al. 2017) at 1, DReG
                                                       (Tucker et al. 2019) at the normalised weight
 :func:`wake`                 no                       with the other sign: what makes draws of high
                                                       weight likelier (Bornschein & Bengio 2015)
 :func:`fixed`                no                       no: the model's parameters alone
-===========================  =======================  =========================================
+===========================  =======================  ==========================================
 
 What a posterior's *context* depends on, such as a latent above it, is no parameter of its own: the
 gradient goes on through it at full size, whatever ``scale`` is, and is scaled where it belongs.
