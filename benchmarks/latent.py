@@ -88,6 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--batch", type=int, default=100)
+    parser.add_argument("--draws", type=int, default=5000)
     options = parser.parse_args()
     x = jnp.asarray(np.random.default_rng(0).integers(0, 2, (options.batch, PIXELS)), jnp.uint8)
     key = jax.random.key(0)
@@ -133,7 +134,7 @@ def main() -> None:
     for name, calls in rows.items():
         report(name, calls, options.rounds)
 
-    draws = 5000
+    draws = options.draws
     z = jax.random.normal(key, (64, options.batch, LATENTS))
 
     @jax.jit

@@ -20,6 +20,7 @@ SMALLEST = {
     "conditionals.py": ["--small", "--rounds", "1"],
     "first_call.py": ["--models", "made"],
     "inversion.py": ["--small"],
+    "latent.py": ["--rounds", "1", "--batch", "4", "--draws", "10"],
     "maf.py": ["--rounds", "1"],
     "peers.py": ["--small"],
     "second_fit.py": ["--rounds", "1", "--models", "maf"],

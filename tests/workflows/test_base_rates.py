@@ -40,8 +40,10 @@ MEMBERS = {
 }
 
 
-# A mixture has no positions. A multi-scale model is two of these members.
-NOT_HERE = {"mixture", "multiscale_pixelrnn", "glow", "nsf"}
+# A mixture has no positions. A multi-scale model is two of these members. Where there are latents,
+# it is decoders that have positions.
+LATENT = {"vae", "iwae", "vae_iaf", "sylvester", "vampprior", "pixelvae", "helmholtz"}
+NOT_HERE = {"mixture", "multiscale_pixelrnn", "glow", "nsf", *LATENT}
 
 
 def test_every_autoregressive_member_has_a_row():
