@@ -44,7 +44,7 @@ def test_a_thousand_steps_stay_finite(name: str, seed: int) -> None:
 
 
 def test_every_flow_of_the_zoo_is_trained() -> None:
-    # Those that are no flows of images: direct densities, the noise of a dequantization, angles, and
+    # Those that are no flows of images: direct densities, the noise of a dequantization, angles,
     # models with latents.
     others = {"attention", "dequantizer", "eonade", "fvsbn", "gated_pixelcnn", "growing", "lmconv"}
     others |= {"made", "markov", "multiscale_pixelrnn", "nade", "pixelcnn", "pixelrnn", "recurrent"}
