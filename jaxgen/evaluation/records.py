@@ -82,13 +82,18 @@ class Record:
         for name in _OPTIONAL:
             if values[name] is None:
                 del values[name]
-        for name in ("value", "standard_error"):
-            if not math.isfinite(values[name]):
-                values[name] = None
+        values = {name: _finite(value) for name, value in values.items()}
         Path(path).write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
 
 
 _OPTIONAL = ("num_values", "elbo", "elbo_standard_error", "divergence", "active_units")
+
+
+def _finite(value: Any) -> Any:
+    """A value of a record in JSON's terms, which knows no other numbers than finite ones."""
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def evaluate(
@@ -182,9 +187,9 @@ def evaluate(
     with np.errstate(invalid="ignore"):  # of infinities, whose differences are NaN
         sizes = _sizes(data, observed) if in_bits else None
         value, spread = _mean(scores, sizes)
-    beside: dict[str, Any] = {}
-    if model.exactness != "exact" and num_samples > 1:
-        beside |= _bound(model, data, context, sizes, batch_size, seed)
+        beside: dict[str, Any] = {}
+        if model.exactness != "exact" and num_samples > 1:
+            beside = _bound(model, data, context, sizes, batch_size, seed)
     if model.has_posterior:
         use = latent_use(model, data.x, context, key=jax.random.key(seed), batch_size=batch_size)
         beside["divergence"] = [round(float(nats), 6) for nats in use.divergence]

@@ -53,6 +53,19 @@ def flat(log_prob: Array) -> Array:
     return jnp.where(log_prob == -jnp.inf, -jnp.inf, log_prob)
 
 
+def still(value: Array, log_prob: Array) -> Array:
+    """Values beside log-probabilities, without a derivative where those are ``-inf``.
+
+    Args:
+        value: array ``(*batch, n)``.
+        log_prob: array ``(*batch,)``.
+
+    >>> jax.grad(lambda x: jnp.sum(still(x, jnp.array([-jnp.inf, 0.0]))))(jnp.ones((2, 1))).tolist()
+    [[0.0], [1.0]]
+    """
+    return jnp.where((log_prob != -jnp.inf)[..., None], value, jax.lax.stop_gradient(value))
+
+
 def logsumexp(values: Array, axis: int) -> Array:
     """``log sum exp``, which has a derivative also where all values are ``-inf``: 0.
 
@@ -63,6 +76,16 @@ def logsumexp(values: Array, axis: int) -> Array:
     possible = jnp.any(values != -jnp.inf, axis)
     safe = jnp.where(jnp.expand_dims(possible, axis), values, 0.0)
     return jnp.where(possible, jax.nn.logsumexp(safe, axis), -jnp.inf)
+
+
+def softmax(values: Array, axis: int) -> Array:
+    """The shares of ``exp`` of each; equal where all values are ``-inf``.
+
+    >>> softmax(jnp.array([-jnp.inf, -jnp.inf]), 0).tolist()
+    [0.5, 0.5]
+    """
+    possible = jnp.any(values != -jnp.inf, axis, keepdims=True)
+    return jax.nn.softmax(jnp.where(possible, values, 0.0), axis)
 
 
 def into_interval(

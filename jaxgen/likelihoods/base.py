@@ -231,7 +231,7 @@ class Likelihood(nnx.Pytree):
     def mean(self, params: Array, position_shape: Shape) -> Array | None:
         """The mean of each entry, real numbers ``(*grid, *position)``.
 
-        None where a value is a name, or the mean has no closed form.
+        None where a value is a name, or the mean is not known to the head in closed form.
         """
         return None
 

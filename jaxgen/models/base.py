@@ -199,22 +199,23 @@ class Model(Abilities):
         raise NotImplementedError(f"{type(self).__name__} defines neither sample nor _draw")
 
     def dream(self, key: Array, num_samples: int, context: Context = None) -> tuple[Array, Array]:
-        """Samples, and ``log q`` of the latents that they were made of, given the samples.
+        """Samples, and ``log q`` of the latents that they were made of; of exact models it is 0.
 
-        Gradients reach posteriors alone (the sleep phase, Hinton et al. 1995), which exact models
-        have not: of them, ``log q`` is 0.
+        Gradients reach posteriors alone (sleep, Hinton et al. 1995).
 
         Returns:
             Arrays ``(num_samples, *batch, *event_shape)`` and ``(num_samples, *batch)``.
         """
+        if self.exactness != "exact":
+            raise NotImplementedError(f"{type(self).__name__} defines no dream")
         x = jax.lax.stop_gradient(self.sample(key, num_samples, context))
         return x, jnp.zeros(x.shape[: x.ndim - len(self.event_shape)])
 
     def centre(self, context: Context = None) -> Array:
         """Where the distribution is centred, array ``(*batch, *event_shape)``.
 
-        The mean, if entries are independent and it has a closed form (it is real of levels, too);
-        otherwise the sample in which every draw is at its location: that of the temperature 0.
+        The mean, where a model knows it in closed form (it is real of levels, too); otherwise the
+        sample in which every draw is at its location: that of the temperature 0.
         """
         still = float(jnp.finfo(jnp.float32).tiny)
         return self.sample(jax.random.key(0), 1, context, temperature=still)[0]

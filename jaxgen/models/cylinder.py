@@ -30,7 +30,7 @@ from jaxgen.core import (
 from jaxgen.models.adapting import Adapt
 from jaxgen.models.base import Model, Sampling
 from jaxgen.models.checks import require_real
-from jaxgen.models.posterior import Draw, direct
+from jaxgen.models.posterior import Draw, direct, one_each
 
 
 class Cylinder(Model):
@@ -150,14 +150,23 @@ class Cylinder(Model):
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         first, second = jax.random.split(key)
-        count = math.prod(batch) if context is None else 1
         method, temperature = how
-        angles = self.angles.sample(
-            first, count, context, method=method, temperature=temperature
-        ).reshape(*batch, len(self.places))
+        angles = one_each(
+            lambda n, c: self.angles.sample(first, n, c, method=method, temperature=temperature),
+            batch,
+            context,
+        )
         seen = self._context_of_rest(angles, context)
         rest = self.rest.sample(second, 1, seen, method=method, temperature=temperature)[0]
         return self._joined(angles, rest)
+
+    def dream(self, key: Array, num_samples: int, context: Context = None) -> tuple[Array, Array]:
+        batch = self._sample_batch(num_samples, context)
+        context = self._context(context, batch, "Cylinder.dream")
+        first, second = jax.random.split(key)
+        angles, log_q = one_each(lambda n, c: self.angles.dream(first, n, c), batch, context)
+        rest, log_r = self.rest.dream(second, 1, self._context_of_rest(angles, context))
+        return self._joined(angles, rest[0]), log_q + log_r[0]
 
     def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         x, context = self._events(x, context, "infer")

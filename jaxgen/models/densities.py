@@ -103,6 +103,9 @@ class Uniform(Density):
         share = jax.random.uniform(key, (*batch, *self.event_shape), low.dtype)
         return jnp.minimum(low + share * (high - low), high)  # which rounding may cross
 
+    def centre(self, context: Context = None) -> Array:
+        return (self.low[...] + self.high[...]) / 2.0
+
     def check_data(self, x: Array | np.ndarray) -> None:
         super().check_data(x)
         if is_concrete(x):
@@ -228,6 +231,9 @@ class VonMises(Density):
         concentration = jnp.exp(self.log_concentration[...]) / how.temperature**2
         location = jnp.broadcast_to(self.location[...], shape)
         return _angles(key, location, jnp.broadcast_to(concentration, shape))
+
+    def centre(self, context: Context = None) -> Array:
+        return self.location[...]
 
 
 # Which proposes until all are accepted.

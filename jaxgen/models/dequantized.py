@@ -85,7 +85,7 @@ class Dequantized(Model):
         self.noise = noise
         self.levels = levels
         self.event_shape = flow.event_shape
-        self.latent_shape = flow.latent_shape
+        self.latent_shape, self.has_posterior = flow.latent_shape, flow.has_posterior
         self.undifferentiable = None if noise is None else not_reparametrized(noise)
         self.context_shape = flow.context_shape
 
@@ -108,15 +108,44 @@ class Dequantized(Model):
 
         Dropout is the flow's alone.
         """
-        x, context = self._events(x, context, "log_weight")
+        value, log_q, inside, flow_key, context = self._noisy(x, key, context, "log_weight", draw)
+        log_p = self.flow.log_weight(value, flow_key, context, dropout_key=dropout_key, draw=draw)
+        return support.restrict(log_p - log_q, inside)
+
+    def elbo(
+        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
+    ) -> Array:
+        value, log_q, inside, flow_key, context = self._noisy(x, key, context, "elbo")
+        log_p = self.flow.elbo(value, flow_key, context, dropout_key=dropout_key)
+        return support.restrict(log_p - log_q, inside)
+
+    def elbo_terms(
+        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
+    ) -> tuple[Array, Array]:
+        value, log_q, inside, flow_key, context = self._noisy(x, key, context, "elbo_terms")
+        fit, divergence = self.flow.elbo_terms(value, flow_key, context, dropout_key=dropout_key)
+        fit = support.restrict(fit - log_q, inside)
+        return fit, support.still(divergence, fit)
+
+    def dream(self, key: Array, num_samples: int, context: Context = None) -> tuple[Array, Array]:
+        value, log_q = self.flow.dream(key, num_samples, context)
+        x = dequantization.quantize(value, self.levels)
+        if self.noise is None:
+            return x, log_q
+        u = support.clip_inside(value - x, 0.0, 1.0)
+        return x, log_q + self.noise.log_prob(u, self._noise_context(x))
+
+    def _noisy(
+        self, x: Array, key: Array, context: Context, name: str, draw: Draw = direct
+    ) -> tuple[Array, Array, Array, Array, Context]:
+        """Levels with noise, its ``log q``, which are levels, a key for the flow, the context."""
+        x, context = self._events(x, context, name)
         check_levels(x, self.levels, "Dequantized")
         inside = support.is_level(x, self.levels)
         x = jnp.where(inside, x, 0)
         noise, log_q = self._noise(x, key, draw)
-        value = dequantization.dequantize(x, noise)
         flow_key = jax.random.fold_in(key, 1)  # of an exact flow's weight nothing is random
-        log_p = self.flow.log_weight(value, flow_key, context, dropout_key=dropout_key, draw=draw)
-        return support.restrict(log_p - log_q, inside)
+        return dequantization.dequantize(x, noise), log_q, inside, flow_key, context
 
     def sample(
         self, key: Array, num_samples: int, context: Context = None, **options: Any
@@ -149,12 +178,14 @@ class Dequantized(Model):
         if key is None:
             return self.flow.infer(x + 0.5, context)
         noise = dequantization.uniform_noise(key, x.shape)
-        return self.flow.infer(dequantization.dequantize(x, noise), context)
+        flow_key = jax.random.fold_in(key, 1)
+        return self.flow.infer(dequantization.dequantize(x, noise), context, key=flow_key)
 
     def decode(self, z: Array, context: Context = None) -> Array:
         """The levels of a latent: the flow's data, floored.
 
-        What :meth:`infer` was given returns as it was, with noise or without.
+        What :meth:`infer` was given returns as it was, with noise or without, if the flow has an
+        exact likelihood.
         """
         if self.latent_shape is None:
             raise self._lacks("decode", "latent_shape")

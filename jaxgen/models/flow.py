@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Self
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -36,7 +37,7 @@ from jaxgen.models.adapting import Adapt
 from jaxgen.models.base import Model, Sampling
 from jaxgen.models.checks import require_real
 from jaxgen.models.densities import StandardNormal
-from jaxgen.models.posterior import Draw, direct
+from jaxgen.models.posterior import Draw, direct, one_each
 from jaxgen.transforms import RationalQuadraticSpline
 
 
@@ -95,7 +96,7 @@ class Flow(Model):
             )
         self.bijector = bijector
         self.base = base
-        self.exactness = base.exactness
+        self.exactness, self.has_posterior = base.exactness, base.has_posterior
         self.event_shape = bijector.side_shape("data") or base.event_shape
         inner = base.latent_shape
         self.latent_shape = base.event_shape if inner is None else inner
@@ -122,6 +123,22 @@ class Flow(Model):
         weight = self.base.log_weight(z, key, base_context, dropout_key=drops[1], draw=draw)
         return support.flat(weight + log_det)
 
+    def elbo(
+        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
+    ) -> Array:
+        drops = split_key(dropout_key, 2)
+        z, log_det, base_context = self._pulled_back(x, context, drops[0], "elbo")
+        return support.flat(self.base.elbo(z, key, base_context, dropout_key=drops[1]) + log_det)
+
+    def elbo_terms(
+        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
+    ) -> tuple[Array, Array]:
+        drops = split_key(dropout_key, 2)
+        z, log_det, base_context = self._pulled_back(x, context, drops[0], "elbo_terms")
+        fit, divergence = self.base.elbo_terms(z, key, base_context, dropout_key=drops[1])
+        fit = support.flat(fit + log_det)
+        return fit, support.still(divergence, fit)
+
     def _pulled_back(
         self, x: Array, context: Context, key: Key, name: str
     ) -> tuple[Array, Array, Array | None]:
@@ -135,30 +152,35 @@ class Flow(Model):
         return z, log_det, self._base_context(context)
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
-        z = self._latents(key, batch, context, how)
+        z = one_each(
+            lambda n, c: self.base.sample(
+                key, n, c, method=how.method, temperature=how.temperature
+            ),
+            batch,
+            self._base_context(context),
+        )
         return self._run_by(how.method).forward(z, self._seen(context))
+
+    def dream(self, key: Array, num_samples: int, context: Context = None) -> tuple[Array, Array]:
+        batch = self._sample_batch(num_samples, context)
+        context = self._context(context, batch, "Flow.dream")
+        z, log_q = one_each(
+            lambda n, c: self.base.dream(key, n, c), batch, self._base_context(context)
+        )
+        return jax.lax.stop_gradient(self.bijector.forward(z, self._seen(context))), log_q
 
     def sample_and_log_prob(
         self, key: Array, num_samples: int, context: Context = None, *, method: str = "auto"
     ) -> tuple[Array, Array]:
         batch = self._sample_batch(num_samples, context)
         context = self._context(context, batch, "Flow.sample_and_log_prob")
-        base_context = self._base_context(context)
-        count = math.prod(batch) if base_context is None else 1
-        z, log_p = self.base.sample_and_log_prob(key, count, base_context, method=method)
-        z, log_p = z.reshape(*batch, *self.base.event_shape), log_p.reshape(batch)
+        z, log_p = one_each(
+            lambda n, c: self.base.sample_and_log_prob(key, n, c, method=method),
+            batch,
+            self._base_context(context),
+        )
         x, log_det = self._run_by(method).forward_and_log_det(z, self._seen(context))
         return x, log_p - log_det
-
-    def _latents(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
-        """Samples of the base."""
-        base_context = self._base_context(context)
-        # An unconditional base gives a sample for each context, a conditional one needs only one.
-        count = math.prod(batch) if base_context is None else 1
-        z = self.base.sample(
-            key, count, base_context, method=how.method, temperature=how.temperature
-        )
-        return z.reshape(*batch, *self.base.event_shape)
 
     def _run_by(self, method: str) -> Bijector:
         """The bijector with its autoregressive layers run by this method."""
@@ -180,7 +202,7 @@ class Flow(Model):
         return self.base.infer(z, self._base_context(context), key=key)
 
     def decode(self, z: Array, context: Context = None) -> Array:
-        """The data ``f(z)`` of a latent: the inverse of :meth:`infer`."""
+        """The data ``f(z)`` of a latent: the inverse of :meth:`infer`, on a base that has one."""
         where = "Flow.decode"
         z = jnp.asarray(z)
         check_finite(z, where, "z")

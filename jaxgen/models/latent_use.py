@@ -55,6 +55,7 @@ def latent_use(
 
     Raises:
         TypeError: if the model has no posterior.
+        ValueError: if there is no example.
 
     >>> from flax import nnx
     >>> from jaxgen import zoo
@@ -63,6 +64,8 @@ def latent_use(
     >>> use.divergence.tolist(), use.active_units  # a new posterior is the prior
     ([0.0, 0.0], 0)
     """
+    if not len(x):
+        raise ValueError("latent_use: expected at least one example, got none")
     total, size = len(x), min(batch_size, len(x))
     divergences: list[np.ndarray] = []
     centres: list[np.ndarray] = []

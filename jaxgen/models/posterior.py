@@ -21,7 +21,7 @@ gradient goes on through it at full size, whatever ``scale`` is, and is scaled w
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -30,17 +30,32 @@ from jax import Array
 
 from jaxgen.core import Context, Shape
 
+T = TypeVar("T")  # arrays
+
 # (posterior, key, batch, context) -> (z, log q(z | context)), of one draw for each of the batch.
 Draw = Callable[[Any, Array, Shape, Context], tuple[Array, Array]]
 
 
+def one_each(draw: Callable[[int, Context], T], batch: Shape, context: Context) -> T:
+    """Draws for each of a batch, of a model that may know of no contexts.
+
+    Args:
+        draw: ``(num_samples, context)`` to arrays with leading axes ``(num_samples, *batch)``.
+        batch: the shape of the batch.
+        context: contexts of this batch, which need a draw each; without any, as many are drawn.
+
+    Returns:
+        What ``draw`` gives, with leading axes ``batch``.
+    """
+    if context is not None:
+        return jax.tree.map(lambda each: each[0], draw(1, context))
+    drawn = draw(math.prod(batch), None)
+    return jax.tree.map(lambda each: each.reshape(*batch, *each.shape[1:]), drawn)
+
+
 def direct(posterior: Any, key: Array, batch: Shape, context: Context) -> tuple[Array, Array]:
     """A draw and its ``log q`` from one pass, both differentiable in all that they depend on."""
-    if posterior.context_shape is not None:
-        z, log_q = posterior.sample_and_log_prob(key, 1, context)
-        return z[0], log_q[0]
-    z, log_q = posterior.sample_and_log_prob(key, math.prod(batch))
-    return z.reshape(*batch, *posterior.event_shape), log_q.reshape(batch)
+    return one_each(lambda n, c: posterior.sample_and_log_prob(key, n, c), batch, context)
 
 
 def path(scale: Array | float = 1.0) -> Draw:

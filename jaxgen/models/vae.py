@@ -42,7 +42,7 @@ from jaxgen.models.adapting import Adapt
 from jaxgen.models.base import Model, Sampling
 from jaxgen.models.embedded import keep_context
 from jaxgen.models.joint import joined, numbers, room_beside
-from jaxgen.models.posterior import Draw, direct, not_reparametrized
+from jaxgen.models.posterior import Draw, direct, not_reparametrized, one_each
 
 
 class VAE(Model):
@@ -112,22 +112,20 @@ class VAE(Model):
         sizes = {
             room_beside(decoder, latent, "decoder", "latent"),
             room_beside(posterior, event, "posterior", "event"),
-            *(() if prior.context_shape is None else (math.prod(prior.context_shape),)),
+            0 if prior.context_shape is None else _features(prior.context_shape),
         } - {0}
         if len(sizes) > 1:
             raise ShapeError(
                 f"VAE: expected one further context of prior, decoder and posterior, got room for "
                 f"{' and '.join(map(str, sorted(sizes)))} features"
             )
+        prior.bound_to(posterior)  # which refuses what does not fit it
         # What stands between the three is in no unit, and changes while they are trained.
         self.prior = map_modules(prior, _keep)
         self.decoder = map_modules(decoder, keep_context)
         self.posterior = map_modules(posterior, _keep)
         self.event_shape, self.latent_shape = event, latent
         self.levels, self.discrete = decoder.levels, decoder.discrete
-        self.reparametrized = not_reparametrized(prior) is None and (
-            not_reparametrized(decoder) is None
-        )
         self.undifferentiable = not_reparametrized(posterior)
         named = self.levels is not None and math.isfinite(self.levels)
         self.units = None if named else Standardize(event, statistics_shape=event[-1:])
@@ -185,7 +183,8 @@ class VAE(Model):
 
         the first estimated with one draw. Where prior and posterior are both normals with
         independent entries, the divergence is in closed form and there is one for each latent
-        dimension; otherwise it is estimated with the same draw, and there is one for all.
+        dimension; otherwise it is estimated with the same draw, and there is one for all. Dropout
+        is that of all three, of a posterior if it is a normal.
 
         Returns:
             Arrays ``(*batch,)`` and ``(*batch, parts)``, in nats.
@@ -194,29 +193,33 @@ class VAE(Model):
         batch = x.shape[: x.ndim - len(self.event_shape)]
         given, prior_context = self._posterior_context(x, c), self._prior_context(c)
         posterior = self.posterior.as_normal(given, key=drops[0])
-        prior = None if posterior is None else self._prior().as_normal(prior_context, key=drops[1])
-        if posterior is None or prior is None:
+        if posterior is None:
             z, log_q = direct(self.posterior, keys[0], batch, given)
+        else:
+            noise = jax.random.normal(keys[0], posterior[0].shape, posterior[0].dtype)
+            z = likelihoods.normal_sample(*posterior, noise)
+            log_q = jnp.sum(
+                likelihoods.normal_log_prob(z, *posterior), tuple(range(len(batch), z.ndim))
+            )
+        prior = None if posterior is None else self._prior().as_normal(prior_context, key=drops[1])
+        if posterior is not None and prior is not None:
+            divergence = likelihoods.normal_kl(*posterior, *prior)
+            divergence = divergence.reshape(*batch, math.prod(self.latent_shape))
+        else:
             log_p = self._prior().elbo(z, keys[1], prior_context, dropout_key=drops[1])
             divergence = (log_q - log_p)[..., None]
-        else:
-            mean, log_scale = posterior
-            noise = jax.random.normal(keys[0], mean.shape, mean.dtype)
-            z = likelihoods.normal_sample(mean, log_scale, noise)
-            divergence = likelihoods.normal_kl(mean, log_scale, *prior).reshape(
-                *batch, math.prod(self.latent_shape)
-            )
         fit = self.decoder.elbo(x, keys[2], self._decoder_context(z, c), dropout_key=drops[2])
-        return support.restrict(fit, inside), divergence
+        fit = support.restrict(fit, inside)
+        return fit, support.still(divergence, fit)
 
     def dream(self, key: Array, num_samples: int, context: Context = None) -> tuple[Array, Array]:
         batch = self._sample_batch(num_samples, context)
         c = self._seen(self._context(context, batch, "VAE.dream"))
         prior_key, decoder_key = jax.random.split(key)
-        prior_context = self._prior_context(c)
-        count = math.prod(batch) if prior_context is None else 1
-        z, log_q = self._prior().dream(prior_key, count, prior_context)
-        z, log_q = z.reshape(*batch, *self.latent_shape), log_q.reshape(batch)
+        prior = self._prior()
+        z, log_q = one_each(
+            lambda n, c: prior.dream(prior_key, n, c), batch, self._prior_context(c)
+        )
         x, log_r = self.decoder.dream(decoder_key, 1, self._decoder_context(z, c))
         x = at_least_single(x[0])
         log_q = log_q + log_r[0] + self.posterior.log_prob(z, self._posterior_context(x, c))
@@ -225,15 +228,14 @@ class VAE(Model):
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         prior_key, decoder_key = jax.random.split(key)
         c = self._seen(context)
-        prior_context = self._prior_context(c)
-        count = math.prod(batch) if prior_context is None else 1
-        z = self._prior().sample(
-            prior_key, count, prior_context, method=how.method, temperature=how.temperature
+        prior, (method, temperature) = self._prior(), how
+        z = one_each(
+            lambda n, c: prior.sample(prior_key, n, c, method=method, temperature=temperature),
+            batch,
+            self._prior_context(c),
         )
-        z = z.reshape(*batch, *self.latent_shape)
-        seen = self._decoder_context(z, c)
         x = self.decoder.sample(
-            decoder_key, 1, seen, method=how.method, temperature=how.temperature
+            decoder_key, 1, self._decoder_context(z, c), method=method, temperature=temperature
         )
         return x[0]
 
@@ -257,8 +259,8 @@ class VAE(Model):
         """
         where = "VAE.decode"
         z = jnp.asarray(z)
-        if self.prior.levels is not None:
-            check_levels(z, self.prior.levels, where)
+        if self.prior.levels is not None and not jnp.issubdtype(z.dtype, jnp.floating):
+            check_levels(z, self.prior.levels, where)  # real ones are means of them
         elif not jnp.issubdtype(z.dtype, jnp.floating):
             raise ValueError(f"{where}: expected real latents z, got {z.dtype}")
         check_finite(z, where, "z")
@@ -333,6 +335,16 @@ class VAE(Model):
 
     def _prior_context(self, c: Context) -> Context:
         return None if self.prior.context_shape is None else c
+
+
+def _features(shape: Shape) -> int:
+    """The size of the context vector of a prior."""
+    if len(shape) != 1:
+        raise ShapeError(
+            f"VAE: expected a prior whose context is a vector (k,), got one of {shape}; labels "
+            f"come through Embedded"
+        )
+    return shape[0]
 
 
 def _keep(module: Any) -> None:

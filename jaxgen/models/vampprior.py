@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, Shape, check_finite, checked_arguments
+from jaxgen.core import Context, Key, Shape, ShapeError, check_finite, checked_arguments
 from jaxgen.functional import likelihoods, support
 from jaxgen.models.base import Model, Sampling
 
@@ -57,6 +57,11 @@ class VampPrior(Model):
 
     def bound_to(self, posterior: Any) -> Model:
         inputs = self.pseudo_inputs[...]
+        if posterior.context_shape != inputs.shape[1:]:
+            raise ShapeError(
+                f"VampPrior: expected a posterior of contexts {inputs.shape[1:]}, as pseudo-inputs "
+                f"are, got one of {posterior.context_shape}"
+            )
         return _Aggregate(posterior, jnp.tanh(inputs) if self.bounded else inputs)
 
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
@@ -79,7 +84,6 @@ class _Aggregate(Model):
 
     def __init__(self, posterior: Model, contexts: Array):
         self.event_shape = posterior.event_shape
-        self.levels, self.discrete = posterior.levels, posterior.discrete
         self.posterior: Any = posterior
         self.contexts = nnx.Param(contexts)
 

@@ -1,10 +1,11 @@
 """Floor 2: networks without causality, for couplings, priors and encoders.
 
 A network is called as ``network(x, context, key=key)``; it states the ``context_shape`` that it
-expects (None for none), ends in a zero layer, and applies dropout only where it is given a key.
+expects (None for none), ends in a zero layer, and applies dropout only where it is given a key. An
+adapter of a model's contexts states its ``input_shape`` and is called with the context alone.
 """
 
-from jaxgen.networks.adapters import Flatten, Joint, Spread
+from jaxgen.networks.adapters import Flatten, Joint
 from jaxgen.networks.conv_resnet import ConvResNet
 from jaxgen.networks.embedding import Embedding
 from jaxgen.networks.gated_resnet import GatedResNet
@@ -26,7 +27,6 @@ __all__ = [
     "Joint",
     "Periodic",
     "ResidualMLP",
-    "Spread",
     "Upsampling",
     "VisionTransformer",
 ]

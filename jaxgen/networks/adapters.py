@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
@@ -65,26 +64,3 @@ class Joint(nnx.Module):
         size = math.prod(self.first_shape)
         first = x[..., :size].reshape(*x.shape[:-1], *self.first_shape)
         return self.network(first, x[..., size:], key=key)
-
-
-class Spread(nnx.Module):
-    """A network of images that sees a context vector at every pixel, behind the pixel's channels.
-
-    Args:
-        network: of images with so many channels more.
-
-    >>> from jaxgen.networks import ConvResNet
-    >>> network = Spread(ConvResNet(1 + 3, 2, width=4, rngs=nnx.Rngs(0)))
-    >>> network(jnp.ones((5, 4, 4, 1)), jnp.ones((5, 3))).shape
-    (5, 4, 4, 2)
-    """
-
-    @checked_arguments
-    def __init__(self, network: Callable[..., Any]):
-        self.network: Any = network
-
-    def __call__(self, image: Array, context: Array, *, key: Key = None) -> Array:
-        """``(*batch, height, width, channels)`` and ``(*batch, features)`` to what it makes."""
-        pixels = (*image.shape[:-1], context.shape[-1])
-        every = jnp.broadcast_to(context[..., None, None, :], pixels)
-        return self.network(jnp.concatenate([image, every], axis=-1), key=key)

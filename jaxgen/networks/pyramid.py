@@ -10,12 +10,21 @@ import itertools
 import math
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Key, Shape, ShapeError, check_event, checked_arguments, split_key
+from jaxgen.core import Context, Key, Shape, ShapeError, check_event, checked_arguments, split_key
 from jaxgen.functional.rearrange import squeeze, unsqueeze
-from jaxgen.networks.blocks import activation, check_activation, conv, dropout, zero_linear
+from jaxgen.networks.blocks import (
+    activation,
+    check_activation,
+    conv,
+    dropout,
+    shape_of_context,
+    spread_context,
+    zero_linear,
+)
 
 
 class Residual(nnx.Module):
@@ -48,6 +57,7 @@ class ConvEncoder(nnx.Module):
         widths: channels at every resolution, half the image's at first, each half the one before.
         blocks: residual blocks at each.
         activation, dropout: of the blocks.
+        context_features: the size of a context vector, which every pixel sees; None for none.
         rngs: where the initial weights come from.
 
     Raises:
@@ -69,12 +79,14 @@ class ConvEncoder(nnx.Module):
         blocks: int = 1,
         activation: str = "elu",
         dropout: float = 0.0,
+        context_features: int | None = None,
         rngs: nnx.Rngs,
     ):
         self.input_shape = check_event(input_shape, (3,), "ConvEncoder")
+        self.context_shape = shape_of_context(context_features)
         check_activation(activation)
         height, width = _smallest(self.input_shape, widths, "ConvEncoder")
-        channels = (self.input_shape[-1], *widths)
+        channels = (self.input_shape[-1] + (context_features or 0), *widths)
         self.convolutions = nnx.List(
             conv(4 * n, m, 3, rngs=rngs) for n, m in itertools.pairwise(channels)
         )
@@ -88,10 +100,14 @@ class ConvEncoder(nnx.Module):
         self.last = zero_linear(height * width * widths[-1], out_features, rngs=rngs)
         self.activation = activation
 
-    def __call__(self, x: Array, *, key: Key = None) -> Array:
+    def __call__(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """``(*batch, height, width, channels)`` to ``(*batch, out_features)``."""
         keys = split_key(key, len(self.stages))
         h = x
+        if self.context_shape is not None and context is not None:
+            every = spread_context(context, self.context_shape)
+            every = jnp.broadcast_to(every, (*x.shape[:-1], every.shape[-1]))
+            h = jnp.concatenate([x, every], axis=-1)
         stages = zip(self.convolutions, self.stages, keys, strict=True)
         for convolution, blocks, stage_key in stages:
             h = convolution(squeeze(h))

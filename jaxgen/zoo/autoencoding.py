@@ -1,7 +1,7 @@
 """Encoders and decoders of the latent-variable models: the networks that all of them share."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from flax import nnx
@@ -10,7 +10,7 @@ from jaxgen.bijectors import Bijector
 from jaxgen.core import Shape, check_event, unknown
 from jaxgen.likelihoods import Likelihood, Normal
 from jaxgen.models import VAE, Embedded, Factorized, Flow, Model, StandardNormal
-from jaxgen.networks import MLP, ConvDecoder, ConvEncoder, Flatten, Joint, Spread
+from jaxgen.networks import MLP, ConvDecoder, ConvEncoder, Flatten, Joint
 from jaxgen.zoo.registry import build, refuse_ignored
 
 _KINDS = ("mlp", "conv")
@@ -40,18 +40,17 @@ class Networks(NamedTuple):
         if self.kind == "mlp":
             size = math.prod(shape) + context
             mlp = self._mlp(size, out_features, self.hidden, rngs)
-            return mlp if context or len(shape) == 1 else Flatten(shape, mlp)
-        height, width, channels = shape
-        options = self._of_convolutions()
-        net = ConvEncoder((height, width, channels + context), out_features, **options, rngs=rngs)
-        return net if not context else Joint(shape, context, Spread(net))
+            return Flatten((size,) if context else shape, mlp)
+        options = {**self._of_convolutions(), "context_features": context or None}
+        net = ConvEncoder(shape, out_features, **options, rngs=rngs)
+        return Joint(shape, context, net) if context else net
 
-    def decoder(self, in_features: int, shape: Shape, per_entry: int, *, rngs: nnx.Rngs) -> Any:
-        """A network from vectors to ``per_entry`` numbers for every entry of an event."""
+    def decoder(self, in_features: int, grid: Shape, features: int, *, rngs: nnx.Rngs) -> Any:
+        """A network from vectors to so many features at every position of a grid."""
         if self.kind == "mlp":
-            size = math.prod(shape) * per_entry
+            size = math.prod(grid) * features
             return self._mlp(in_features, size, tuple(reversed(self.hidden)), rngs)
-        shape = (*shape[:2], shape[2] * per_entry)
+        shape = (*grid, features)
         return ConvDecoder(in_features, shape, **self._of_convolutions(), rngs=rngs)
 
     def _mlp(self, size: int, out: int, hidden: Sequence[int], rngs: nnx.Rngs) -> MLP:
@@ -120,10 +119,7 @@ def flow_posterior(
     # Not a zero layer: the features of a new encoder are zero, and two of them would stay so.
     linear = nnx.Linear(features, 2 * latents, rngs=rngs)
     base = Factorized(linear, Normal(), (latents,), context_shape=(features,))
-    encoder = networks.encoder(shape, features, context, rngs=rngs)
-    if not hasattr(encoder, "input_shape"):
-        encoder = Flatten((math.prod(shape) + context,), encoder)
-    return Embedded(Flow(layers, base), encoder)
+    return Embedded(Flow(layers, base), networks.encoder(shape, features, context, rngs=rngs))
 
 
 def factorized_decoder(
@@ -135,13 +131,38 @@ def factorized_decoder(
     *,
     rngs: nnx.Rngs,
 ) -> Factorized:
-    """``p(x | z)`` with independent positions, from a network of the latents."""
-    coupled = len(shape) == 3 and likelihood.num_params((2,)) != 2 * likelihood.num_params(())
-    grid, position = (shape[:2], shape[2:]) if coupled else (shape, ())
-    per_entry = likelihood.num_params(position) // math.prod(position)
-    network = networks.decoder(latents + context, shape, per_entry, rngs=rngs)
-    seen = (latents + context,)
-    return Factorized(network, likelihood, grid, position, context_shape=seen)
+    """``p(x | z)`` with independent positions, from a network of the latents.
+
+    A position of an image is a pixel, whose channels the likelihood may couple.
+    """
+    grid, position = (shape[:-1], shape[-1:]) if len(shape) == 3 else (shape, ())
+    seen, features = latents + context, likelihood.num_params(position)
+    network = networks.decoder(seen, grid, features, rngs=rngs)
+    return Factorized(network, likelihood, grid, position, context_shape=(seen,))
+
+
+def autoencoder(
+    networks: Networks,
+    shape: Shape,
+    likelihood: Likelihood,
+    prior: Model,
+    posterior: Model,
+    context: int = 0,
+    *,
+    rngs: nnx.Rngs,
+) -> VAE:
+    """A VAE with the factorised decoder of these networks.
+
+    Args:
+        networks: of the decoder.
+        shape, likelihood: of the data.
+        prior, posterior: of latents that are a vector.
+        context: features of a further context.
+        rngs: where the decoder's initial weights come from.
+    """
+    (latents,) = prior.event_shape
+    decoder = factorized_decoder(networks, latents, shape, likelihood, context, rngs=rngs)
+    return VAE(prior, decoder, posterior)
 
 
 def prior_of(
@@ -159,7 +180,7 @@ def layered(
     head: Likelihood,
     layer_sizes: Sequence[int],
     latent: Likelihood,
-    top: Model | None,
+    top: Callable[[int], Model],
     hidden: Sequence[Sequence[int]],
     activation: str,
     dropout: float,
@@ -173,7 +194,7 @@ def layered(
         event_shape, head: of the data.
         layer_sizes: latents of each layer, listed from the data.
         latent: the distribution of one.
-        top: the prior of the last layer.
+        top: makes the prior of the last layer, of its size.
         hidden: widths of the hidden layers of the networks below each layer.
         activation, dropout: of the networks.
         rngs: where the initial weights come from.
@@ -181,22 +202,19 @@ def layered(
     Raises:
         ValueError: if not every layer has its hidden widths, or there is none.
     """
-    if top is None or len(hidden) != len(layer_sizes):
+    if not layer_sizes or len(hidden) != len(layer_sizes):
         raise ValueError(
             f"{name}: expected a layer or more, and hidden widths below each, got layer_sizes="
             f"{tuple(layer_sizes)} and hidden={tuple(map(tuple, hidden))}"
         )
     shapes = [event_shape, *((size,) for size in layer_sizes)]
     heads = [head, *[latent] * (len(layer_sizes) - 1)]
-    prior = top
+    prior = top(layer_sizes[-1])
     for index in reversed(range(len(layer_sizes))):
         below, size = shapes[index], layer_sizes[index]
         networks = Networks("mlp", hidden[index], (), 0, activation, dropout)
         encoder = networks.encoder(below, size * latent.num_params(()), 0, rngs=rngs)
-        prior = VAE(
-            prior,
-            factorized_decoder(networks, size, below, heads[index], 0, rngs=rngs),
-            Factorized(encoder, latent, (size,), context_shape=below),
-        )
+        posterior = Factorized(encoder, latent, (size,), context_shape=below)
+        prior = autoencoder(networks, below, heads[index], prior, posterior, rngs=rngs)
     assert isinstance(prior, VAE)  # of one layer or more
     return prior

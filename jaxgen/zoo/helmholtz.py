@@ -53,7 +53,13 @@ def helmholtz(
     """
     head = for_levels(levels, components)
     networks = (hidden, activation, dropout)
-    top = Mixture((layer_sizes[-1],), Bernoulli(), 1, rngs=rngs) if layer_sizes else None
     return layered(
-        "helmholtz", event_shape, head, layer_sizes, Bernoulli(), top, *networks, rngs=rngs
+        "helmholtz",
+        event_shape,
+        head,
+        layer_sizes,
+        Bernoulli(),
+        lambda size: Mixture((size,), Bernoulli(), 1, rngs=rngs),
+        *networks,
+        rngs=rngs,
     )

@@ -54,5 +54,13 @@ def iwae(
     """
     head = for_levels(levels, components)
     networks = (hidden, activation, dropout)
-    top = StandardNormal((layer_sizes[-1],)) if layer_sizes else None
-    return layered("iwae", event_shape, head, layer_sizes, Normal(), top, *networks, rngs=rngs)
+    return layered(
+        "iwae",
+        event_shape,
+        head,
+        layer_sizes,
+        Normal(),
+        lambda size: StandardNormal((size,)),
+        *networks,
+        rngs=rngs,
+    )

@@ -17,7 +17,6 @@ from flax import nnx
 from jaxgen.conditionals import GatedPixelCNN
 from jaxgen.core import Shape, check_event
 from jaxgen.models import VAE, Autoregressive, Embedded
-from jaxgen.networks import ConvDecoder
 from jaxgen.zoo.autoencoding import Networks, normal_posterior, prior_of
 from jaxgen.zoo.heads import head_of
 from jaxgen.zoo.registry import constructor
@@ -80,15 +79,7 @@ def pixelvae(
         dropout=dropout,
         rngs=rngs,
     )
-    maps = ConvDecoder(
-        latents,
-        (height, columns, features),
-        widths=widths,
-        blocks=blocks,
-        activation=activation or "elu",
-        dropout=dropout,
-        rngs=rngs,
-    )
+    maps = networks.decoder(latents, (height, columns), features, rngs=rngs)
     return VAE(
         prior_of(latents, prior, prior_args, rngs=rngs),
         Embedded(Autoregressive(pixelcnn, likelihood), maps),

@@ -18,7 +18,7 @@ from jaxgen.bijectors import Bijector, Chain, Planar, Scan, Sylvester
 from jaxgen.core import Shape, unknown
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import VAE
-from jaxgen.zoo.autoencoding import factorized_decoder, flow_posterior, networks_of, prior_of
+from jaxgen.zoo.autoencoding import autoencoder, flow_posterior, networks_of, prior_of
 from jaxgen.zoo.registry import constructor, refuse_ignored
 
 _BASES = ("orthogonal", "householder", "triangular", "planar")
@@ -72,13 +72,9 @@ def sylvester(
     settings = (network, hidden, widths, blocks, activation, dropout)
     networks, more = networks_of("sylvester", event_shape, *settings), context_features or 0
     flow = _layers(latents, basis, steps, rank, reflections, features, rngs)
-    return VAE(
-        prior_of(latents, prior, prior_args, rngs=rngs),
-        factorized_decoder(
-            networks, latents, event_shape, for_levels(levels, components), more, rngs=rngs
-        ),
-        flow_posterior(networks, event_shape, latents, features, more, flow, rngs=rngs),
-    )
+    head, start = for_levels(levels, components), prior_of(latents, prior, prior_args, rngs=rngs)
+    posterior = flow_posterior(networks, event_shape, latents, features, more, flow, rngs=rngs)
+    return autoencoder(networks, event_shape, head, start, posterior, more, rngs=rngs)
 
 
 def _layers(

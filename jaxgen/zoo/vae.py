@@ -19,7 +19,7 @@ from flax import nnx
 from jaxgen.core import Shape
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import VAE
-from jaxgen.zoo.autoencoding import factorized_decoder, networks_of, normal_posterior, prior_of
+from jaxgen.zoo.autoencoding import autoencoder, networks_of, normal_posterior, prior_of
 from jaxgen.zoo.registry import constructor
 
 
@@ -55,9 +55,6 @@ def vae(
     """
     networks = networks_of("vae", event_shape, network, hidden, widths, blocks, activation, dropout)
     more = context_features or 0
-    likelihood = for_levels(levels, components)
-    return VAE(
-        prior_of(latents, prior, prior_args, rngs=rngs),
-        factorized_decoder(networks, latents, event_shape, likelihood, more, rngs=rngs),
-        normal_posterior(networks, event_shape, latents, more, rngs=rngs),
-    )
+    head, start = for_levels(levels, components), prior_of(latents, prior, prior_args, rngs=rngs)
+    posterior = normal_posterior(networks, event_shape, latents, more, rngs=rngs)
+    return autoencoder(networks, event_shape, head, start, posterior, more, rngs=rngs)

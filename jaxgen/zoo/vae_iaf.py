@@ -22,7 +22,7 @@ from jaxgen.conditionals import MADE
 from jaxgen.core import Shape
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import VAE
-from jaxgen.zoo.autoencoding import factorized_decoder, flow_posterior, networks_of, prior_of
+from jaxgen.zoo.autoencoding import autoencoder, flow_posterior, networks_of, prior_of
 from jaxgen.zoo.maf import autoregressive_layers
 from jaxgen.zoo.registry import constructor
 
@@ -70,10 +70,6 @@ def vae_iaf(
     networks, more = networks_of("vae_iaf", event_shape, *settings), context_features or 0
     made = partial(MADE, (latents,), hidden=layer_hidden, context_features=features)
     scan = autoregressive_layers(made, layers, bound, None, wrap=Inverse, rngs=rngs)
-    return VAE(
-        prior_of(latents, prior, prior_args, rngs=rngs),
-        factorized_decoder(
-            networks, latents, event_shape, for_levels(levels, components), more, rngs=rngs
-        ),
-        flow_posterior(networks, event_shape, latents, features, more, scan, rngs=rngs),
-    )
+    head, start = for_levels(levels, components), prior_of(latents, prior, prior_args, rngs=rngs)
+    posterior = flow_posterior(networks, event_shape, latents, features, more, scan, rngs=rngs)
+    return autoencoder(networks, event_shape, head, start, posterior, more, rngs=rngs)

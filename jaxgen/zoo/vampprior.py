@@ -14,7 +14,7 @@ from flax import nnx
 from jaxgen.core import Shape
 from jaxgen.likelihoods import for_levels
 from jaxgen.models import VAE, VampPrior
-from jaxgen.zoo.autoencoding import factorized_decoder, networks_of, normal_posterior
+from jaxgen.zoo.autoencoding import autoencoder, networks_of, normal_posterior
 from jaxgen.zoo.registry import constructor
 
 
@@ -52,8 +52,5 @@ def vampprior(
     networks = networks_of("vampprior", event_shape, *settings)
     head = for_levels(levels, components)
     prior = VampPrior((latents,), event_shape, pseudo_inputs, bounded=levels is not None, rngs=rngs)
-    return VAE(
-        prior,
-        factorized_decoder(networks, latents, event_shape, head, 0, rngs=rngs),
-        normal_posterior(networks, event_shape, latents, 0, rngs=rngs),
-    )
+    posterior = normal_posterior(networks, event_shape, latents, 0, rngs=rngs)
+    return autoencoder(networks, event_shape, head, prior, posterior, rngs=rngs)

@@ -249,7 +249,7 @@ def test_errors_name_the_enclosing_layers():
         (
             lambda: Flow(Flip(), Dequantized(Flow(ActNorm((2,))), 4)),
             TypeError,
-            "exact likelihood, got lower_bound",
+            "density of real values for base, got a model of 4 levels",
         ),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxgen.networks import MLP, ConvResNet, Flatten, Joint, Spread
+from jaxgen.networks import MLP, ConvResNet, Flatten, Joint
 from jaxgen.testing import perturb
 
 KEY = jax.random.key(0)
@@ -37,10 +37,9 @@ def test_entries_are_put_in_a_row():
 def test_any_batch(batch):
     image = np.zeros((*batch, 2, 4, 3), np.float32)
     vector = np.zeros((*batch, 26), np.float32)
-    context = np.zeros((*batch, 2), np.float32)
     assert Flatten((2, 4, 3), mlp(24))(image).shape == (*batch, 3)
-    assert Joint((2, 4, 3), 2, Spread(conv(5)))(vector).shape == (*batch, 2, 4, 2)
-    assert Spread(conv(5))(image, context).shape == (*batch, 2, 4, 2)
+    network = conv(3, context_features=2)
+    assert Joint((2, 4, 3), 2, network)(vector).shape == (*batch, 2, 4, 2)
 
 
 def test_the_two_are_taken_apart_where_they_were_joined():
@@ -57,39 +56,12 @@ def test_the_two_are_taken_apart_where_they_were_joined():
     np.testing.assert_array_equal(seen[0][1], C)
 
 
-def test_a_context_stands_behind_the_channels_of_every_pixel():
-    seen = []
-
-    def network(image, *, key=None):
-        seen.append(image)
-        return image
-
-    Spread(network)(jnp.asarray(IMAGE), jnp.asarray(C))
-    assert seen[0].shape == (5, 2, 4, 5)
-    np.testing.assert_array_equal(seen[0][..., :3], IMAGE)
-    for row in range(2):
-        for column in range(4):
-            np.testing.assert_array_equal(seen[0][:, row, column, 3:], C)
-
-
-def test_a_context_may_serve_a_batch():
-    network = noisy(Spread(conv(5)))
-    np.testing.assert_allclose(
-        network(IMAGE, C[0]), network(IMAGE, np.broadcast_to(C[0], C.shape)), rtol=1e-5, atol=1e-5
-    )
-
-
 NETWORKS = {
     "flatten": lambda **o: (Flatten((2, 4, 3), mlp(24, **o)), (IMAGE,)),
     "joint": lambda **o: (
-        Joint((2, 4, 3), 2, Spread(conv(5, **o))),
-        (np.concatenate([IMAGE.reshape(5, 24), C], axis=-1),),
-    ),
-    "joint with a network's own context": lambda **o: (
         Joint((2, 4, 3), 2, conv(3, context_features=2, **o)),
         (np.concatenate([IMAGE.reshape(5, 24), C], axis=-1),),
     ),
-    "spread": lambda **o: (Spread(conv(5, **o)), (IMAGE, C)),
 }
 
 
@@ -123,7 +95,6 @@ def test_dropout_needs_a_key(name):
         (lambda: Flatten((2, 3), None), TypeError, "Flatten: expected a function for network"),
         (lambda: Joint((2, 3), 0, mlp(6)), ValueError, "Joint: .*for features, got 0"),
         (lambda: Joint((2, 3), 1.5, mlp(6)), TypeError, "Joint: .*for features, got 1.5"),
-        (lambda: Spread(3), TypeError, "Spread: expected a function for network, got 3"),
     ],
 )
 def test_refuses(make, error, said):

@@ -157,3 +157,14 @@ def test_refuses(make, name, options, error, said):
     with pytest.raises(error, match=said) as caught:
         make(**options)
     assert name in str(caught.value) or "activation" in options
+
+
+def test_every_pixel_sees_a_context():
+    network = noisy(encoder((4, 4, 2), widths=(3,), context_features=2))
+    x, context = np.ones((5, 4, 4, 2)), np.random.default_rng(0).normal(size=(5, 2))
+    assert network.context_shape == (2,)
+    pixels = np.broadcast_to(context[:, None, None], (5, 4, 4, 2))
+    plain = noisy(encoder((4, 4, 4), widths=(3,)))  # of the same shapes, and so weights
+    both = np.concatenate([x, pixels], axis=-1)
+    np.testing.assert_allclose(network(x, context), plain(both), rtol=1e-6)
+    np.testing.assert_allclose(network(x, context[0])[0], network(x, context)[0], rtol=1e-5)

@@ -74,7 +74,7 @@ def test_a_picture_costs_no_record(tmp_path, monkeypatch, capsys):
 
     settings = TrainSettings(steps=2, batch_size=8)
     recipe = Recipe("maf", "toy:rings", {"layers": 1, "hidden": [4]}, train=settings)
-    monkeypatch.setattr("jaxgen.evaluation.plots._figure", broken)
+    monkeypatch.setattr("jaxgen.evaluation.plots.new_figure", broken)
     with pytest.raises(OSError, match="no picture"):
         runs.train(recipe, tmp_path, progress=False)
     assert (tmp_path / "record.json").is_file()

@@ -60,7 +60,8 @@ def elbo(
         model, batch, key: as of any objective; the model has a posterior.
         beta: the weight of the divergence.
         warmup_steps: it grows from 0 linearly over so many steps.
-        free_bits: ``lambda`` in nats, for each latent dimension: what costs nothing to use.
+        free_bits: ``lambda`` in nats, for each latent dimension, or once for all together where
+            there is no closed form: what costs nothing to use.
         step: the number of the step, which training fills in.
 
     Raises:
@@ -71,6 +72,7 @@ def elbo(
         if not 0 <= value < math.inf:
             raise ValueError(f"elbo: expected {name} >= 0, got {value}")
     require_differentiable(model, "elbo")
+    _require_whole(batch, "elbo")
     noise_key, dropout_key = jax.random.split(key)
     x, context = jax.tree.map(jnp.asarray, (batch.x, batch.context))
     fit, divergence = model.elbo_terms(x, noise_key, context, dropout_key=dropout_key)
@@ -110,10 +112,11 @@ def importance_weighted(
     if gradient not in _GRADIENTS:
         raise unknown("gradient", gradient, _GRADIENTS)
     require_differentiable(model, "importance_weighted")
+    _require_whole(batch, "importance_weighted")
     how = direct if gradient == "iwae" else path()
     log_w = _log_weights(model, batch, key, num_samples, lambda _: how)
     if gradient == "dreg":
-        shares = jax.nn.softmax(jax.lax.stop_gradient(log_w), axis=0)
+        shares = support.softmax(jax.lax.stop_gradient(log_w), 0)
         log_w = _log_weights(model, batch, key, num_samples, path, shares)
     return -jnp.mean(weighted(support.logsumexp(log_w, 0) - math.log(num_samples), batch.weights))
 
@@ -129,6 +132,7 @@ def wake_sleep(model: Model, batch: Batch, key: Array) -> Array:
     Args:
         model, batch, key: as of any objective.
     """
+    _require_whole(batch, "wake_sleep")
     wake_key, sleep_key = jax.random.split(key)
     log_w = _log_weights(model, batch, wake_key, 1, lambda _: fixed)[0]
     return -jnp.mean(weighted(log_w, batch.weights)) - _dreamt(model, batch, sleep_key)
@@ -158,11 +162,23 @@ def reweighted_wake_sleep(
         raise ValueError(
             f"reweighted_wake_sleep: expected num_samples of at least 1, got {num_samples}"
         )
+    _require_whole(batch, "reweighted_wake_sleep")
     wake_key, sleep_key = jax.random.split(key)
     log_w = _log_weights(model, batch, wake_key, num_samples, lambda _: wake)
-    shares = jax.nn.softmax(jax.lax.stop_gradient(log_w), axis=0)
-    loss = -jnp.mean(weighted(jnp.sum(shares * log_w, axis=0), batch.weights))
+    shares = support.softmax(jax.lax.stop_gradient(log_w), 0)
+    counted = jnp.where(shares > 0, shares * jnp.where(shares > 0, log_w, 0.0), 0.0)
+    loss = -jnp.mean(weighted(jnp.sum(counted, axis=0), batch.weights))
     return loss - _dreamt(model, batch, sleep_key) if sleep else loss
+
+
+def _require_whole(batch: Batch, objective: str) -> None:
+    """Refuses examples of which a part is missing, or is padding: a weight is of a whole one."""
+    for name, part in (("observed", batch.observed), ("lengths", batch.lengths)):
+        if part is not None:
+            raise ValueError(
+                f"{objective}: expected whole examples, got {name}; negative_log_likelihood is for "
+                f"those"
+            )
 
 
 def _log_weights(
