@@ -26,7 +26,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Context, Key, Order, Shape, ShapeError, check_grid, checked_arguments
+from jaxgen.core import Context, Key, Order, Shape, check_grid, checked_arguments
 from jaxgen.functional.autoregressive import Cache, Stretch
 from jaxgen.functional.windows import (
     Grid,
@@ -152,11 +152,7 @@ class GatedPixelCNN(Conditional):
     ):
         check_sizes("GatedPixelCNN", first_size, kernel_size)
         grid_shape = check_grid(grid_shape, ("height", "width"), "GatedPixelCNN")
-        if context_grid not in (None, grid_shape):
-            raise ShapeError(
-                f"GatedPixelCNN: expected context_grid={grid_shape}, got {context_grid}"
-            )
-        context_shape = shape_of_context(context_features, context_grid)
+        context_shape = shape_of_context(context_features, context_grid, within=grid_shape)
         super().__init__(grid_shape, num_params, position_shape, context_shape)
         self.local = context_grid is not None
         self.dropout = dropout

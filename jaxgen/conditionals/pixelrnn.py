@@ -51,7 +51,6 @@ from jaxgen.core import (
     Key,
     Order,
     Shape,
-    ShapeError,
     check_grid,
     checked_arguments,
     rngs_from,
@@ -92,12 +91,8 @@ class _PixelRNN(Conditional):
     ):
         name = type(self).__name__
         grid_shape = check_grid(grid_shape, ("height", "width"), name)
-        if context_grid is not None and tuple(context_grid) != grid_shape:
-            raise ShapeError(
-                f"{name}: expected a context of the grid {grid_shape}, got {context_grid}"
-            )
         check_sizes(name, first_size)
-        context_shape = shape_of_context(context_features, context_grid)
+        context_shape = shape_of_context(context_features, context_grid, within=grid_shape)
         super().__init__(grid_shape, num_params, position_shape, context_shape)
         self.first_size = first_size
         self.depth = depth

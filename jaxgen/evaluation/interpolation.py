@@ -1,4 +1,4 @@
-r"""Paths between examples through the latent space of a flow.
+r"""Paths between examples through the latent space of a model.
 
 Two examples are taken to their latents, a path is drawn between these, and its points are taken
 back. A normal latent of many dimensions ``D`` lies near the sphere of radius :math:`\sqrt D`, and
@@ -38,15 +38,17 @@ def interpolate(
     The latents of a flow on a flow are those of the innermost one. Integer levels of a
     :class:`~jaxgen.models.Dequantized` flow are put into the middles of their cells, or, with
     ``key``, where uniform noise puts them; the way back floors, so both ends return as they were.
+    Of a :class:`~jaxgen.models.VAE` the latents are the centres of its posteriors, or with ``key``
+    draws, and what returns is what its decoder makes of them: at both ends reconstructions.
 
     Args:
-        model: one with latents: a flow, or a dequantized or embedded one.
+        model: one with latents: a flow, a VAE, or a dequantized or embedded one.
         x0, x1: arrays ``(*batch, *event_shape)``.
         num: how many points, at least 2.
         context: array ``(*batch, *context_shape)`` for a conditional model, the same at both ends.
         spherical: follows the sphere; otherwise a straight line. Latents in (nearly) the same or
             opposite directions, between which there is no one shortest arc, take the line.
-        key: the dequantization noise; None for the middles.
+        key: of what is random on the way to latents; None for the middles.
 
     Returns:
         Array ``(num, *batch, *event_shape)``.

@@ -12,7 +12,8 @@ from jaxgen.models.checks import check_methods
 _ABILITIES = {
     "latent_shape": "only models with latents take data to them and back: a Flow, a VAE, a "
     "Dequantized or Embedded one, and a Cylinder of two",
-    "has_posterior": "only latent-variable models have a posterior: a VAE, and an Embedded one",
+    "has_posterior": "only latent-variable models have a posterior: a VAE, an Embedded one, a flow "
+    "on one",
     "grid_shape": "only autoregressive models condition on a part of an event: Autoregressive, an "
     "Ensemble of its orders, and an Embedded one of these",
 }
@@ -84,7 +85,10 @@ class Abilities(nnx.Module):
         raise self._lacks("infer", "latent_shape")
 
     def decode(self, z: Array, context: Context = None) -> Array:
-        """The data of a latent, array ``(*batch, *event_shape)``: the way back of :meth:`infer`.
+        """The data of a latent, array ``(*batch, *event_shape)``.
+
+        Of a flow it is the way back of :meth:`infer`, of a VAE the centre of its decoder, which is
+        real of levels, too.
 
         Raises:
             TypeError: if the model has no latents: its ``latent_shape`` is None.

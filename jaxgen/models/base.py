@@ -127,8 +127,7 @@ class Model(Abilities):
         """A lower bound of ``log p(x | context)`` in expectation over ``key``, in nats.
 
         One :meth:`log_weight`, whose expectation is no more than ``log p`` (Jensen); or what has
-        that expectation and varies less. An exact model needs no bound: this is its
-        :meth:`log_prob`.
+        that expectation and varies less. That of an exact model is its :meth:`log_prob`.
         """
         return self.log_weight(x, key, context, dropout_key=dropout_key)
 

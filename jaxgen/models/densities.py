@@ -1,7 +1,7 @@
 r"""Base densities for flows, fixed and learned.
 
-Any model with an exact likelihood can be a base, a :class:`~jaxgen.models.Mixture` of normals for
-one; these are the usual simple ones. With entries ``i`` of the event:
+Any model of real values can be a base, a :class:`~jaxgen.models.Mixture` of normals for one, or a
+:class:`~jaxgen.models.VAE`; these are the usual simple ones. With entries ``i`` of the event:
 
 ===========================  =======================================================================
 :class:`Uniform`             the same density everywhere in a box; nothing is learned

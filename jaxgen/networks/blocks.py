@@ -13,6 +13,7 @@ from jaxgen.core import (
     Key,
     M,
     Shape,
+    ShapeError,
     adapt_once,
     float_dtype,
     map_modules,
@@ -181,11 +182,19 @@ def conv(
     return WeightNorm(layer, zero=zero) if weight_norm else layer
 
 
-def shape_of_context(features: int | None, grid: tuple[int, int] | None = None) -> Shape | None:
+def shape_of_context(
+    features: int | None, grid: tuple[int, int] | None = None, *, within: Shape | None = None
+) -> Shape | None:
     """The shape of a vector context ``(features,)``, of an image, or of none at all.
+
+    Args:
+        features: of the context, or of every pixel of it.
+        grid: the pixels of an image.
+        within: those that they have to be, if any have.
 
     Raises:
         ValueError: for a grid of no features.
+        ShapeError: for another grid.
 
     >>> shape_of_context(3), shape_of_context(3, (8, 8)), shape_of_context(None)
     ((3,), (8, 8, 3), None)
@@ -196,6 +205,8 @@ def shape_of_context(features: int | None, grid: tuple[int, int] | None = None) 
                 f"context_grid {tuple(grid)} without features: pass context_features, too"
             )
         return None
+    if grid is not None and within is not None and tuple(grid) != within:
+        raise ShapeError(f"expected context_grid={within}, that of the data, got {tuple(grid)}")
     return (features,) if grid is None else (*grid, features)
 
 

@@ -49,7 +49,8 @@ def check_model(
       not exceed ``log_prob``, or ``importance_log_prob``, on average.
     - **Latents** of one or two real dimensions, or few discrete ones: with them integrated or
       summed out, the expectations of ``exp(log_weight)``, ``log_weight`` and ``elbo`` are what they
-      should be, and ``importance_log_prob`` lies between, higher for more weights.
+      should be, and ``importance_log_prob`` lies between, on average no lower
+      for more weights.
     - Batches of any rank, empty ones too, ``jax.jit``, ``jax.vmap``, finite gradients that reach
       every parameter, ``initialize`` and ``calibrate``, contexts, and clean attributes, as for
       :func:`~jaxgen.testing.check_bijector`.

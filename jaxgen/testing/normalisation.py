@@ -35,7 +35,7 @@ def check_normalisation(
 
     A conditional model is examined at its first context. A model that is not exact is enumerated
     with its latents summed or integrated out, or else with its importance-weighted estimate, whose
-    expectation is the mass itself.
+    expectation is the mass itself, unless its latents are too many.
     """
     exact = model.exactness == "exact"
     size = math.prod(model.event_shape)

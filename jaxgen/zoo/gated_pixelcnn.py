@@ -29,6 +29,7 @@ def gated_pixelcnn(
     out_width: int = 64,
     dropout: float = 0.0,
     context_features: int | None = None,
+    context_grid: tuple[int, int] | None = None,
     rngs: nnx.Rngs,
 ) -> Autoregressive:
     """Two stacks of gated convolutions over an image.
@@ -38,6 +39,8 @@ def gated_pixelcnn(
         width: features of each stack.
         depth: layers.
         dropout: rate before the last layers while training.
+        context_features: the features of a context; None for an unconditional model.
+        context_grid: ``(height, width)`` for a context that is an image; None for a vector.
 
     Raises:
         ShapeError: if the event is no image.
@@ -60,6 +63,7 @@ def gated_pixelcnn(
         kernel_size=kernel_size,
         out_width=out_width,
         context_features=context_features,
+        context_grid=context_grid,
         dropout=dropout,
         rngs=rngs,
     )

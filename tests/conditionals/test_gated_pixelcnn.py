@@ -45,7 +45,7 @@ def test_the_parallel_depth_is_all_positions_where_everything_is_seen(x64):
             (4, 4),
             {"context_features": 2, "context_grid": (2, 2)},
             ShapeError,
-            r"expected context_grid=\(4, 4\), got \(2, 2\)",
+            r"expected context_grid=\(4, 4\), that of the data, got \(2, 2\)",
         ),
         ((4, 4), {"first_size": 2}, ValueError, "expected odd windows of 3 or more, got 2"),
     ],
