@@ -746,6 +746,16 @@ def dequantizer(rngs):
 FLOWPP: dict[str, Any] = {"components": 2, "width": 4, "blocks": 1}
 
 
+FVAE = {
+    "layers": 1,
+    "layer_hidden": (3,),
+    "features": 2,
+    "scales": 1,
+    "steps": 1,
+    "width": 3,
+    "widths": (3,),
+}
+
 MODELS: dict[str, Example] = {
     "standard normal": Example(lambda r: StandardNormal((2,)), (2,)),
     "logistic": Example(lambda r: Logistic((2,)), (2,)),
@@ -1480,4 +1490,5 @@ MODELS: dict[str, Example] = {
         ),
         (2, 2, 1),
     ),
+    "fvae": slow(lambda r: zoo.fvae((2, 2, 1), levels=None, latents=2, **FVAE, rngs=r), (2, 2, 1)),
 }

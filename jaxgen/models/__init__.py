@@ -21,6 +21,7 @@ from jaxgen.models.frame import Frame
 from jaxgen.models.mixture import Mixture
 from jaxgen.models.multi_scale import MultiScale
 from jaxgen.models.multivariate import MultivariateNormal
+from jaxgen.models.nearest import Nearest
 from jaxgen.models.vae import VAE
 from jaxgen.models.vampprior import VampPrior
 
@@ -41,6 +42,7 @@ __all__ = [
     "Model",
     "MultiScale",
     "MultivariateNormal",
+    "Nearest",
     "StandardNormal",
     "StudentT",
     "Uniform",

@@ -14,6 +14,7 @@ _ABILITIES = {
     "Dequantized or Embedded one, and a Cylinder of two",
     "has_posterior": "only latent-variable models have a posterior: a VAE, an Embedded one, a flow "
     "on one",
+    "vector_shape": "only a VAE of which the posterior is Nearest has a codebook",
     "grid_shape": "only autoregressive models condition on a part of an event: Autoregressive, an "
     "Ensemble of its orders, and an Embedded one of these",
 }
@@ -28,6 +29,7 @@ class Abilities(nnx.Module):
 
     latent_shape: Shape | None = None  # with infer, decode and reconstruct
     has_posterior: bool = False  # with elbo_terms
+    vector_shape: Shape | None = None  # of what stands for codes, with quantization_error
     grid_shape: Shape | None = None  # of positions, with complete and conditional_log_prob
 
     def complete(
@@ -117,6 +119,19 @@ class Abilities(nnx.Module):
             TypeError: if the model has no posterior.
         """
         raise self._lacks("elbo_terms", "has_posterior")
+
+    def quantization_error(self, x: Array, commitment: float, context: Context = None) -> Array:
+        """How far features are from the vectors of their codes, for training, ``(*batch,)``.
+
+        Args:
+            x: array ``(*batch, *event_shape)``.
+            commitment: how much more the features than the vectors are to move.
+            context: array ``(*batch, *context_shape)`` for a conditional model.
+
+        Raises:
+            TypeError: if the model has no codebook: its ``vector_shape`` is None.
+        """
+        raise self._lacks("quantization_error", "vector_shape")
 
     def as_normal(self, context: Context = None, *, key: Key = None) -> tuple[Array, Array] | None:
         """Mean and log standard deviation, if all entries are independent normals; None if not.

@@ -43,6 +43,7 @@ _METHODS = (
     "infer",
     "decode",
     "reconstruct",
+    "quantization_error",
     "standardize",
     "initialize",
     "calibrate",

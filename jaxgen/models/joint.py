@@ -1,11 +1,12 @@
-"""Contexts of a latent-variable model's parts: a value, and a further context behind it."""
+"""What latents are to the parts of a model with latents, and contexts beside them."""
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
 
-from jaxgen.core import Context, Shape, ShapeError, described
+from jaxgen.core import Buffer, Context, Shape, ShapeError, described
 from jaxgen.models.base import Model
 
 
@@ -14,6 +15,16 @@ def numbers(value: Array, levels: float | None) -> Array:
     if levels is None or not math.isfinite(levels):
         return value if levels is None else value.astype(jnp.result_type(float))
     return 2.0 * value.astype(jnp.result_type(float)) / (levels - 1) - 1.0
+
+
+def features_of(shape: Shape) -> int:
+    """The size of the context vector of a prior."""
+    if len(shape) != 1:
+        raise ShapeError(
+            f"VAE: expected a prior whose context is a vector (k,), got one of {shape}; labels "
+            f"come through Embedded"
+        )
+    return shape[0]
 
 
 def joined(model: Model, value: Array, c: Context, shape: Shape) -> Array:
@@ -37,3 +48,10 @@ def room_beside(model: Model, shape: Shape, part: str, what: str) -> int:
             f"{type(model).__name__} with context_shape {described(own)}"
         )
     return more
+
+
+def keep(module: Any) -> None:
+    """Lets a part that is about latents stay as it is at an initialisation."""
+    adapted = vars(module).get("adapted")
+    if isinstance(adapted, Buffer):
+        module.adapted = type(adapted)(jnp.ones_like(adapted[...]))

@@ -71,22 +71,22 @@ def path(scale: Array | float = 1.0) -> Draw:
         through, _ = direct(unmoved, key, batch, context)
         events = tuple(range(-len(posterior.event_shape), 0))
         factor = jnp.expand_dims(jnp.broadcast_to(jnp.asarray(scale, own.dtype), batch), events)
-        z = _same(own, through, factor)
+        z = same(own, through, factor)
         return z, unmoved.log_prob(z, context)
 
     return draw
 
 
 @jax.custom_jvp
-def _same(own: Array, through: Array, factor: Array) -> Array:
-    """Two equal arrays as one, whose tangent is ``factor`` of the first's and all of the second's.
+def same(own: Array, through: Array, factor: Array) -> Array:
+    """The first array, whose tangent is ``factor`` of its own and all of that of ``through``.
 
     As a sum of the two less one of them it would not be equal to rounding.
     """
     return own
 
 
-@_same.defjvp
+@same.defjvp
 def _same_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
     own, _, factor = primals
     own_tangent, through_tangent, _ = tangents

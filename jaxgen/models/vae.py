@@ -22,7 +22,6 @@ from jax import Array
 
 from jaxgen.bijectors.normalisation import Standardize, standardized
 from jaxgen.core import (
-    Buffer,
     Context,
     Key,
     Shape,
@@ -41,8 +40,10 @@ from jaxgen.functional import likelihoods, support
 from jaxgen.models.adapting import Adapt
 from jaxgen.models.base import Model, Sampling
 from jaxgen.models.embedded import keep_context
-from jaxgen.models.joint import joined, numbers, room_beside
+from jaxgen.models.joint import features_of, joined, keep, numbers, room_beside
 from jaxgen.models.posterior import Draw, direct, not_reparametrized, one_each
+
+Normal = tuple[Array, Array]  # mean and log standard deviation
 
 
 class VAE(Model):
@@ -109,10 +110,11 @@ class VAE(Model):
                 f"{prior.levels} and {posterior.levels}, and columns of whole numbers "
                 f"{prior.discrete} and {posterior.discrete}"
             )
+        self.vector_shape = posterior.vector_shape
         sizes = {
-            room_beside(decoder, latent, "decoder", "latent"),
+            room_beside(decoder, posterior.vector_shape or latent, "decoder", "latent"),
             room_beside(posterior, event, "posterior", "event"),
-            0 if prior.context_shape is None else _features(prior.context_shape),
+            0 if prior.context_shape is None else features_of(prior.context_shape),
         } - {0}
         if len(sizes) > 1:
             raise ShapeError(
@@ -121,9 +123,9 @@ class VAE(Model):
             )
         prior.bound_to(posterior)  # which refuses what does not fit it
         # What stands between the three is in no unit, and changes while they are trained.
-        self.prior = map_modules(prior, _keep)
+        self.prior = map_modules(prior, keep)
         self.decoder = map_modules(decoder, keep_context)
-        self.posterior = map_modules(posterior, _keep)
+        self.posterior: Any = map_modules(posterior, keep)
         self.event_shape, self.latent_shape = event, latent
         self.levels, self.discrete = decoder.levels, decoder.discrete
         self.undifferentiable = not_reparametrized(posterior)
@@ -154,12 +156,13 @@ class VAE(Model):
         """
         x, inside, c, keys, drops = self._checked(x, key, context, dropout_key, "log_weight")
         batch = x.shape[: x.ndim - len(self.event_shape)]
-        z, log_q = draw(self.posterior, keys[0], batch, self._posterior_context(x, c))
+        given = self._posterior_context(x, c)
+        z, log_q = draw(self.posterior, keys[0], batch, given)
         log_p = self._prior().log_weight(
             z, keys[1], self._prior_context(c), dropout_key=drops[1], draw=draw
         )
         log_p = log_p + self.decoder.log_weight(
-            x, keys[2], self._decoder_context(z, c), dropout_key=drops[2], draw=draw
+            x, keys[2], self._decoder_context(z, c, given), dropout_key=drops[2], draw=draw
         )
         return support.restrict(log_p - log_q, inside)
 
@@ -192,7 +195,7 @@ class VAE(Model):
         x, inside, c, keys, drops = self._checked(x, key, context, dropout_key, "elbo")
         batch = x.shape[: x.ndim - len(self.event_shape)]
         given, prior_context = self._posterior_context(x, c), self._prior_context(c)
-        posterior = self.posterior.as_normal(given, key=drops[0])
+        posterior: Normal | None = self.posterior.as_normal(given, key=drops[0])
         if posterior is None:
             z, log_q = direct(self.posterior, keys[0], batch, given)
         else:
@@ -208,7 +211,8 @@ class VAE(Model):
         else:
             log_p = self._prior().elbo(z, keys[1], prior_context, dropout_key=drops[1])
             divergence = (log_q - log_p)[..., None]
-        fit = self.decoder.elbo(x, keys[2], self._decoder_context(z, c), dropout_key=drops[2])
+        seen = self._decoder_context(z, c, given)
+        fit = self.decoder.elbo(x, keys[2], seen, dropout_key=drops[2])
         fit = support.restrict(fit, inside)
         return fit, support.still(divergence, fit)
 
@@ -259,13 +263,21 @@ class VAE(Model):
         """
         where = "VAE.decode"
         z = jnp.asarray(z)
-        if self.prior.levels is not None and not jnp.issubdtype(z.dtype, jnp.floating):
+        real = jnp.issubdtype(z.dtype, jnp.floating)
+        if self.prior.levels is not None and not real:
             check_levels(z, self.prior.levels, where)  # real ones are means of them
-        elif not jnp.issubdtype(z.dtype, jnp.floating):
-            raise ValueError(f"{where}: expected real latents z, got {z.dtype}")
+        elif real == (self.vector_shape is not None):
+            what = "integer codes" if real else "real latents"
+            raise ValueError(f"{where}: expected {what} z, got {z.dtype}")
         check_finite(z, where, "z")
         c = self._seen(self._context(context, batch_shape(z, self.latent_shape, where), where))
         return self.decoder.centre(self._decoder_context(z, c))
+
+    def quantization_error(self, x: Array, commitment: float, context: Context = None) -> Array:
+        if self.vector_shape is None:
+            raise self._lacks("quantization_error", "vector_shape")
+        x, context = self._events(x, context, "quantization_error")
+        return self.posterior.distance(self._posterior_context(x, self._seen(context)), commitment)
 
     def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
         decoder, units, context_units = self.decoder, self.units, self.context_units
@@ -327,28 +339,14 @@ class VAE(Model):
             value = self.units.inverse(value)
         return joined(self.posterior, value, c, self.event_shape)
 
-    def _decoder_context(self, z: Array, c: Context) -> Array:
-        return joined(self.decoder, numbers(z, self.prior.levels), c, self.latent_shape)
+    def _decoder_context(self, z: Array, c: Context, given: Context = None) -> Array:
+        """What the decoder sees of latents, which may be those of a posterior's context."""
+        if self.vector_shape is None:
+            return joined(self.decoder, numbers(z, self.prior.levels), c, self.latent_shape)
+        return joined(self.decoder, self.posterior.vectors(z, given), c, self.vector_shape)
 
     def _prior(self) -> Model:
         return self.prior.bound_to(self.posterior)
 
     def _prior_context(self, c: Context) -> Context:
         return None if self.prior.context_shape is None else c
-
-
-def _features(shape: Shape) -> int:
-    """The size of the context vector of a prior."""
-    if len(shape) != 1:
-        raise ShapeError(
-            f"VAE: expected a prior whose context is a vector (k,), got one of {shape}; labels "
-            f"come through Embedded"
-        )
-    return shape[0]
-
-
-def _keep(module: Any) -> None:
-    """Lets a part that is about latents stay as it is at an initialisation."""
-    adapted = vars(module).get("adapted")
-    if isinstance(adapted, Buffer):
-        module.adapted = type(adapted)(jnp.ones_like(adapted[...]))

@@ -51,12 +51,15 @@ class Residual(nnx.Module):
 class ConvEncoder(nnx.Module):
     """Images to vectors: halvings, each with residual blocks behind it, and a zero linear layer.
 
+    Or to features of every pixel of the last resolution, by a convolution.
+
     Args:
         input_shape: ``(height, width, channels)``.
-        out_features: of the vector.
+        out_features: of the vector, or of every pixel.
         widths: channels at every resolution, half the image's at first, each half the one before.
         blocks: residual blocks at each.
         activation, dropout: of the blocks.
+        flat: False for a map in place of a vector.
         context_features: the size of a context vector, which every pixel sees; None for none.
         rngs: where the initial weights come from.
 
@@ -79,6 +82,7 @@ class ConvEncoder(nnx.Module):
         blocks: int = 1,
         activation: str = "elu",
         dropout: float = 0.0,
+        flat: bool = True,
         context_features: int | None = None,
         rngs: nnx.Rngs,
     ):
@@ -97,11 +101,15 @@ class ConvEncoder(nnx.Module):
             )
             for m in widths
         )
-        self.last = zero_linear(height * width * widths[-1], out_features, rngs=rngs)
-        self.activation = activation
+        self.last = (
+            zero_linear(height * width * widths[-1], out_features, rngs=rngs)
+            if flat
+            else conv(widths[-1], out_features, 1, rngs=rngs)
+        )
+        self.activation, self.flat = activation, flat
 
     def __call__(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
-        """``(*batch, height, width, channels)`` to ``(*batch, out_features)``."""
+        """``(*batch, height, width, channels)`` to ``(*batch, out_features)``, or a map."""
         keys = split_key(key, len(self.stages))
         h = x
         if self.context_shape is not None and context is not None:
@@ -114,6 +122,8 @@ class ConvEncoder(nnx.Module):
             for block, block_key in zip(blocks, split_key(stage_key, len(blocks)), strict=True):
                 h = block(h, key=block_key)
         h = activation(self.activation)(h)
+        if not self.flat:
+            return self.last(h)
         return self.last(h.reshape(*h.shape[:-3], math.prod(h.shape[-3:])))
 
 
@@ -121,10 +131,10 @@ class ConvDecoder(nnx.Module):
     """Vectors to features of every pixel: the way back of :class:`ConvEncoder`.
 
     Args:
-        in_features: of the vector.
+        in_features: of the vector, or of every pixel of a map of the last resolution.
         output_shape: ``(height, width, features)``.
-        widths, blocks, activation, dropout: as of the encoder; the first width stands nearest to
-            the image here, too.
+        widths, blocks, activation, dropout, flat: as of the encoder; the first width stands nearest
+            to the image here, too.
         rngs: where the initial weights come from.
 
     Raises:
@@ -146,14 +156,19 @@ class ConvDecoder(nnx.Module):
         blocks: int = 1,
         activation: str = "elu",
         dropout: float = 0.0,
+        flat: bool = True,
         rngs: nnx.Rngs,
     ):
-        self.input_shape = (in_features,)
         self.output_shape = check_event(output_shape, (3,), "ConvDecoder")
         check_activation(activation)
         height, width = _smallest(self.output_shape, widths, "ConvDecoder")
         self.small_shape = (height, width, widths[-1])
-        self.first = nnx.Linear(in_features, math.prod(self.small_shape), rngs=rngs)
+        self.input_shape = (in_features,) if flat else (height, width, in_features)
+        self.first = (
+            nnx.Linear(in_features, math.prod(self.small_shape), rngs=rngs)
+            if flat
+            else conv(in_features, widths[-1], 1, rngs=rngs)
+        )
         upwards = tuple(reversed(widths))
         self.stages = nnx.List(
             nnx.List(
@@ -172,7 +187,8 @@ class ConvDecoder(nnx.Module):
         """``(*batch, in_features)`` to ``(*batch, height, width, features)``."""
         act = activation(self.activation)
         keys = split_key(key, len(self.stages))
-        h = self.first(z).reshape(*z.shape[:-1], *self.small_shape)
+        batch = z.shape[: z.ndim - len(self.input_shape)]
+        h = self.first(z).reshape(*batch, *self.small_shape)
         for index, (blocks, stage_key) in enumerate(zip(self.stages, keys, strict=True)):
             if index:
                 h = unsqueeze(self.convolutions[index - 1](act(h)))

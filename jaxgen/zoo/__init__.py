@@ -10,6 +10,7 @@ from jaxgen.zoo.cylinder import cylinder
 from jaxgen.zoo.dequantizer import dequantizer
 from jaxgen.zoo.eonade import eonade
 from jaxgen.zoo.flowpp import flowpp
+from jaxgen.zoo.fvae import fvae
 from jaxgen.zoo.fvsbn import fvsbn
 from jaxgen.zoo.gated_pixelcnn import gated_pixelcnn
 from jaxgen.zoo.glow import glow
@@ -50,6 +51,7 @@ __all__ = [
     "dequantizer",
     "eonade",
     "flowpp",
+    "fvae",
     "fvsbn",
     "gated_pixelcnn",
     "glow",
