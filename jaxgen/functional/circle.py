@@ -51,7 +51,9 @@ def von_mises_sample(key: Array, location: Array, concentration: Array) -> Array
         key: random key.
         location, concentration: arrays of one shape.
     """
-    kappa = jax.lax.stop_gradient(jnp.maximum(concentration, 1e-6))  # less is a uniform angle
+    # Less is a uniform angle, and more, of which the square is no number, one of no deviation.
+    most = float(jnp.finfo(concentration.dtype).max) ** 0.5 / 4.0
+    kappa = jax.lax.stop_gradient(jnp.clip(concentration, 1e-6, most))
     # r = (1 + rho^2) / (2 rho) of Best and Fisher, and what it is above 1.
     root = jnp.sqrt(1.0 + 4.0 * kappa**2)
     double = jnp.sqrt(2.0 * (1.0 + root))

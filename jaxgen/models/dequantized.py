@@ -110,21 +110,21 @@ class Dequantized(Model):
         """
         value, log_q, inside, flow_key, context = self._noisy(x, key, context, "log_weight", draw)
         log_p = self.flow.log_weight(value, flow_key, context, dropout_key=dropout_key, draw=draw)
-        return support.restrict(log_p - log_q, inside)
+        return support.restrict(support.flat(log_p - log_q), inside)
 
     def elbo(
         self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
     ) -> Array:
         value, log_q, inside, flow_key, context = self._noisy(x, key, context, "elbo")
         log_p = self.flow.elbo(value, flow_key, context, dropout_key=dropout_key)
-        return support.restrict(log_p - log_q, inside)
+        return support.restrict(support.flat(log_p - log_q), inside)
 
     def elbo_terms(
         self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
     ) -> tuple[Array, Array]:
         value, log_q, inside, flow_key, context = self._noisy(x, key, context, "elbo_terms")
         fit, divergence = self.flow.elbo_terms(value, flow_key, context, dropout_key=dropout_key)
-        fit = support.restrict(fit - log_q, inside)
+        fit = support.restrict(support.flat(fit - log_q), inside)
         return fit, support.still(divergence, fit)
 
     def dream(self, key: Array, num_samples: int, context: Context = None) -> tuple[Array, Array]:

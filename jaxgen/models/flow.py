@@ -161,6 +161,15 @@ class Flow(Model):
         )
         return self._run_by(how.method).forward(z, self._seen(context))
 
+    def centre(self, context: Context = None) -> Array:
+        """The image of the base's centre."""
+        context = self._checked_context(context, "centre")
+        z = self.base.centre(self._base_context(context))
+        if context is not None:
+            batch = batch_shape(context, self._require_conditional("Flow.centre"), "Flow.centre")
+            z = jnp.broadcast_to(z, (*batch, *self.base.event_shape))
+        return self.bijector.forward(z, self._seen(context))
+
     def dream(self, key: Array, num_samples: int, context: Context = None) -> tuple[Array, Array]:
         batch = self._sample_batch(num_samples, context)
         context = self._context(context, batch, "Flow.dream")

@@ -164,7 +164,7 @@ class VAE(Model):
         log_p = log_p + self.decoder.log_weight(
             x, keys[2], self._decoder_context(z, c, given), dropout_key=drops[2], draw=draw
         )
-        return support.restrict(log_p - log_q, inside)
+        return support.restrict(support.flat(log_p - log_q), inside)
 
     def elbo(
         self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None

@@ -278,6 +278,42 @@ def test_saved_as_json_and_printed_as_a_line(points, tmp_path):
     assert line == f"StandardNormal on points (valid, 7 examples): {value}"
 
 
+def test_what_is_not_finite_is_null_in_json(points, tmp_path):
+    beside = {
+        "value": -math.inf,
+        "standard_error": math.nan,
+        "elbo": -math.inf,
+        "elbo_standard_error": math.nan,
+        "divergence": [0.5, math.inf, math.nan],
+    }
+    record = dataclasses.replace(evaluate(StandardNormal((2,)), points), **beside)
+    record.save(tmp_path / "record.json")
+    saved = json.loads((tmp_path / "record.json").read_text(), parse_constant=pytest.fail)
+    nothing = dict.fromkeys(beside) | {"divergence": [0.5, None, None]}
+    assert {name: saved[name] for name in beside} == nothing
+
+
+class Partial(Noisy):
+    """Gives nothing to values above 1."""
+
+    def elbo(self, x, key, context=None, *, dropout_key=None):
+        return jnp.where(x[..., 0] > 1.0, -jnp.inf, super().elbo(x, key))
+
+    def importance_log_prob(self, x, key, num_samples, context=None):
+        return self.elbo(x, key)
+
+
+def test_a_bound_beside_an_impossible_example(tmp_path):
+    data = Dataset("any", "test", np.array([[0.0], [2.0], [3.0]], np.float32))
+    with pytest.warns(UserWarning, match="2 of 3 examples") as caught:
+        record = evaluate(Partial(), data, num_samples=4)
+    assert len(caught) == 1
+    assert (record.value, record.elbo) == (-math.inf, -math.inf)
+    record.save(tmp_path / "record.json")
+    saved = json.loads((tmp_path / "record.json").read_text(), parse_constant=pytest.fail)
+    assert saved["elbo"] is saved["elbo_standard_error"] is None
+
+
 def test_the_data_are_checked_first(points):
     levels = Dataset("levels", "test", np.ones((3, 2), int), levels=3)
     with pytest.raises(ValueError, match="expected real values, got int64"):

@@ -8,7 +8,7 @@ import registry
 from flax import nnx
 from scipy import stats
 
-from jaxgen.bijectors import ActNorm
+from jaxgen.bijectors import ActNorm, Standardize
 from jaxgen.core import ShapeError, freeze
 from jaxgen.likelihoods import Normal
 from jaxgen.models import (
@@ -144,6 +144,30 @@ def test_a_box_is_uniform_inside_and_flat_outside():
     model.check_data(np.asarray(x[:2]))
     with pytest.raises(ValueError, match=r"Uniform: expected values from -1 to 3, got 1\.5"):
         model.check_data(np.asarray(x[:3]))
+
+
+CENTRES = {
+    "uniform": (lambda: Uniform((2,), jnp.array([0.0, -1.0]), jnp.array([1.0, 3.0])), [0.5, 1.0]),
+    "angles": (lambda: VonMises((2,), jnp.array([0.5, -3.0]), 1e-3), [0.5, -3.0]),
+}
+
+
+@pytest.mark.parametrize("name", CENTRES)
+def test_the_centre_of_a_wide_density_is_no_draw(name):
+    make, expected = CENTRES[name]
+    np.testing.assert_allclose(make().centre(), expected, rtol=1e-6)
+    layer = Standardize((2,), mean=3.0, scale=2.0)
+    centre = Flow(layer, make()).centre()
+    np.testing.assert_allclose(centre, 3.0 + 2.0 * np.array(expected), rtol=1e-6)
+
+
+def test_a_flow_has_a_centre_for_each_context():
+    flow = perturb(Flow(registry.maf((2,), nnx.Rngs(0), context_features=3)), KEY)
+    c = np.random.default_rng(0).normal(size=(4, 5, 3)).astype(np.float32)
+    centre = jax.jit(Flow.centre)(flow, c)
+    expected = jax.jit(lambda flow: flow.bijector.forward(jnp.zeros((4, 5, 2)), c))(flow)
+    np.testing.assert_allclose(centre, expected, rtol=1e-5, atol=1e-6)
+    assert np.all(np.std(centre, axis=(0, 1)) > 1e-3)
 
 
 def test_a_mixture_of_normals_is_the_weighted_sum(x64):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import registry
 from flax import nnx
+from scipy import stats
 
 from jaxgen.cli import main
 from jaxgen.core import METHODS
@@ -87,6 +88,17 @@ def test_the_deviation_of_a_narrow_angle_is_multiplied_and_stays_on_the_circle()
         away = np.asarray(density.sample(KEY, 20_000, temperature=temperature)) - 0.5
         np.testing.assert_allclose(away.std(0), temperature / 20.0, rtol=0.03)
     assert np.abs(density.sample(KEY, 1000, temperature=1e3)).max() <= np.float32(np.pi)
+
+
+@pytest.mark.parametrize("temperature", [float(np.finfo(np.float32).tiny), 1e-6, 1e-3, 1.0])
+def test_angles_are_drawn_at_any_temperature(temperature):
+    x = np.asarray(VonMises((1,)).sample(KEY, 4000, temperature=temperature))[:, 0]
+    assert np.all(np.abs(x) <= np.float32(np.pi))
+    if temperature < 1e-30:  # which is narrower than scipy's
+        assert np.abs(x).max() < 1e-7
+    else:
+        law = stats.vonmises(1.0 / temperature**2)
+        assert stats.kstest(x.astype(np.float64), law.cdf).pvalue > 1e-4
 
 
 def test_a_mixture_chooses_its_component_at_the_temperature():

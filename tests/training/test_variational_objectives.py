@@ -9,9 +9,9 @@ import pytest
 from flax import nnx
 
 from jaxgen import ShapeError, zoo
-from jaxgen.bijectors import ActNorm
+from jaxgen.bijectors import ActNorm, Logit
 from jaxgen.likelihoods import Bernoulli, GaussianMixture, Normal
-from jaxgen.models import VAE, Factorized, Flow, StandardNormal
+from jaxgen.models import VAE, Factorized, Flow, Model, StandardNormal
 from jaxgen.models.posterior import direct, fixed, path, wake
 from jaxgen.networks import MLP
 from jaxgen.testing import perturb
@@ -448,6 +448,72 @@ def test_training_by_the_wrong_objective_is_refused_before_it_starts():
 def test_wrong_arguments(objective, options, said):
     with pytest.raises(ValueError, match=said):
         objective(of_normals(), Batch(X), KEY, **options)
+
+
+@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "negative_log_likelihood"])
+@pytest.mark.parametrize(
+    ("part", "value"), [("observed", np.ones((4, 3), bool)), ("lengths", np.full(4, 3))]
+)
+def test_parts_of_examples_are_refused(name, part, value):
+    objective, options = OBJECTIVES[name]
+    said = f"{name}: expected whole examples, got {part}; negative_log_likelihood is for"
+    with pytest.raises(ValueError, match=said):
+        objective(of_normals(), Batch(X, **{part: value}), KEY, **options)
+
+
+def between():
+    """Three numbers between 0 and 1."""
+    decoder = Flow(Logit(alpha=0.0), factorized(2, 3, Normal()))
+    return perturb(VAE(StandardNormal((2,)), decoder, factorized(3, 2, Normal())), KEY, 0.7)
+
+
+IMPOSSIBLE = {
+    "levels": (of_normals, np.array([0, 1, 2])),
+    "numbers": (between, np.array([0.5, 0.2, 1.5], np.float32)),
+}
+OF_MANY = {
+    "iwae": (importance_weighted, {"num_samples": 3}),
+    "dreg": (importance_weighted, {"num_samples": 3, "gradient": "dreg"}),
+    "reweighted": (reweighted_wake_sleep, {"num_samples": 3}),
+}
+
+
+@pytest.mark.parametrize("name", OF_MANY)
+@pytest.mark.parametrize("kind", IMPOSSIBLE)
+def test_nothing_is_learnt_of_what_is_impossible(name, kind):
+    (objective, options), (make, bad) = OF_MANY[name], IMPOSSIBLE[kind]
+    good = np.clip(bad, 0, 1).astype(bad.dtype) if kind == "levels" else 0.5 * bad
+    slope = jax.jit(jax.grad(lambda m, x: objective(m, Batch(x), KEY, **options)))
+    for each in by_path(slope(make(), np.stack([bad, bad]))).values():
+        np.testing.assert_array_equal(each, 0.0)
+    for path_, each in by_path(slope(make(), np.stack([bad, good]))).items():
+        assert np.all(np.isfinite(each)), path_
+        assert np.any(each), path_
+
+
+class Lottery(Model):
+    """Half of its weights are 0, the others of a density with a parameter."""
+
+    exactness = "lower_bound"
+
+    def __init__(self):
+        self.event_shape = (3,)
+        self.scale = nnx.Param(jnp.ones(()))
+
+    def log_weight(self, x, key, context=None, *, dropout_key=None, draw=direct):
+        possible = jax.random.bernoulli(key, shape=x.shape[:-1])
+        return jnp.where(possible, -self.scale[...] * jnp.sum(x * x, axis=-1), -jnp.inf)
+
+
+@pytest.mark.parametrize("name", OF_MANY)
+def test_weights_of_nothing_count_nothing_beside_others(name):
+    objective, options = OF_MANY[name]
+    x = np.ones((4, 3), np.float32)
+    value, slope = jax.jit(
+        jax.value_and_grad(lambda m: objective(m, Batch(x), KEY, **options | {"num_samples": 16}))
+    )(Lottery())
+    assert np.isfinite(value)
+    np.testing.assert_allclose(slope.scale[...], 3.0, rtol=1e-5)
 
 
 def test_a_model_without_a_posterior_has_no_terms():
