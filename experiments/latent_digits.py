@@ -100,6 +100,35 @@ pixelvae = recipe(
         "dropout": 0.1,
     },
 )
+fvae = recipe(
+    "fvae",
+    "f-VAES, flows for posterior and decoder,",
+    settings(3000, batch_size=50),
+    model_args={
+        "latents": 20,
+        "layer_hidden": [64],
+        "features": 64,
+        "steps": 6,
+        "width": 32,
+        "widths": [16, 32],
+        "dropout": 0.1,
+    },
+)
+vqvae = recipe(
+    "vqvae",
+    "VQ-VAE, its codes under a gated PixelCNN,",
+    settings(4000),
+    objective="vector_quantized",
+    model_args={
+        "components": 3,
+        "codes": 32,
+        "code_width": 8,
+        "widths": [32],
+        "blocks": 1,
+        "dropout": 0.1,
+        "prior_args": {"width": 16, "depth": 2, "out_width": 16, "first_size": 3},
+    },
+)
 helmholtz = recipe(
     "helmholtz",
     "A Helmholtz machine of two layers, by reweighted wake-sleep,",

@@ -1491,4 +1491,20 @@ MODELS: dict[str, Example] = {
         (2, 2, 1),
     ),
     "fvae": slow(lambda r: zoo.fvae((2, 2, 1), levels=None, latents=2, **FVAE, rngs=r), (2, 2, 1)),
+    "vqvae": slow(
+        lambda r: zoo.vqvae(
+            (2, 2, 1),
+            levels=2,
+            codes=3,
+            code_width=2,
+            widths=(3,),
+            blocks=1,
+            prior="mixture",
+            prior_args={"components": 2},
+            rngs=r,
+        ),
+        (2, 2, 1),
+        # What trains it is no gradient of the bound.
+        options={"unused": ("posterior.codebook",)},
+    ),
 }

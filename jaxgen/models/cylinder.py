@@ -27,6 +27,7 @@ from jaxgen.core import (
     replace,
     split_key,
 )
+from jaxgen.functional import support
 from jaxgen.models.adapting import Adapt
 from jaxgen.models.base import Model, Sampling
 from jaxgen.models.checks import require_real
@@ -130,7 +131,7 @@ class Cylinder(Model):
         first, second = split_key(key, 2)
         seen = self._context_of_rest(angles, context)
         log_prob = self.angles.log_prob(angles, context, key=first)
-        return log_prob + self.rest.log_prob(rest, seen, key=second)
+        return support.flat(log_prob + self.rest.log_prob(rest, seen, key=second))
 
     def log_weight(
         self,
@@ -146,7 +147,8 @@ class Cylinder(Model):
         keys, drops = jax.random.split(key), split_key(dropout_key, 2)
         weight = self.angles.log_weight(angles, keys[0], context, dropout_key=drops[0], draw=draw)
         seen = self._context_of_rest(angles, context)
-        return weight + self.rest.log_weight(rest, keys[1], seen, dropout_key=drops[1], draw=draw)
+        rest = self.rest.log_weight(rest, keys[1], seen, dropout_key=drops[1], draw=draw)
+        return support.flat(weight + rest)
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         first, second = jax.random.split(key)

@@ -127,8 +127,9 @@ def _given(values: list[Array], kept: list[Array] | None = None) -> Draw:
         z = jnp.broadcast_to(value, (*batch, *value.shape))
         if kept is None:
             return z, jnp.zeros(batch)
-        kept.append(posterior.log_prob(z, context))
-        return z, kept[-1]
+        log_q = posterior.log_prob(z, context)
+        kept.append(log_q)
+        return z, jnp.where(log_q == -jnp.inf, 0.0, log_q)  # of what is never drawn, any number
 
     return draw
 

@@ -42,6 +42,7 @@ from jaxgen.zoo.torus import torus
 from jaxgen.zoo.vae import vae
 from jaxgen.zoo.vae_iaf import vae_iaf
 from jaxgen.zoo.vampprior import vampprior
+from jaxgen.zoo.vqvae import vqvae
 from jaxgen.zoo.wavenet import wavenet
 
 __all__ = [
@@ -85,5 +86,6 @@ __all__ = [
     "vae",
     "vae_iaf",
     "vampprior",
+    "vqvae",
     "wavenet",
 ]

@@ -42,7 +42,17 @@ MEMBERS = {
 
 # A mixture has no positions. A multi-scale model is two of these members. Where there are latents,
 # it is decoders that have positions.
-LATENT = {"vae", "iwae", "vae_iaf", "sylvester", "vampprior", "pixelvae", "helmholtz", "fvae"}
+LATENT = {
+    "vae",
+    "iwae",
+    "vae_iaf",
+    "sylvester",
+    "vampprior",
+    "pixelvae",
+    "helmholtz",
+    "fvae",
+    "vqvae",
+}
 NOT_HERE = {"mixture", "multiscale_pixelrnn", "glow", "nsf", *LATENT}
 
 

@@ -38,6 +38,16 @@ LATENT: dict[str, tuple[dict[str, Any], Any]] = {
         {"latents": 10, "layer_hidden": (64,), "width": 16, "steps": 2, "widths": (8,)},
         objectives.elbo,
     ),
+    "vqvae": (
+        {
+            "codes": 32,
+            "code_width": 8,
+            "widths": (16,),
+            "blocks": 1,
+            "prior_args": {"width": 8, "depth": 2, "out_width": 8, "first_size": 3},
+        },
+        objectives.vector_quantized,
+    ),
     "iwae": (
         {"layer_sizes": (20, 10), "hidden": ((64,), (32,))},
         partial(objectives.importance_weighted, num_samples=5, gradient="dreg"),

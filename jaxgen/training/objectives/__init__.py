@@ -12,6 +12,7 @@ from jaxgen.training.objectives.variational import (
     elbo,
     importance_weighted,
     reweighted_wake_sleep,
+    vector_quantized,
     wake_sleep,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "negative_log_likelihood",
     "reverse_kl",
     "reweighted_wake_sleep",
+    "vector_quantized",
     "wake_sleep",
 ]

@@ -94,6 +94,9 @@ def weighted(values: Array, weights: Array | np.ndarray | None) -> Array:
     return values if weights is None else jnp.asarray(weights) * values
 
 
+_INSTEAD = {"Nearest": "vector_quantized"}
+
+
 def require_differentiable(model: Model, objective: str) -> None:
     """Refuses a model whose bound has another gradient than its expectation.
 
@@ -105,7 +108,7 @@ def require_differentiable(model: Model, objective: str) -> None:
             raise ValueError(
                 f"{objective}: draws of the posterior of {type(part).__name__} have no gradient in "
                 f"all parameters of its {name}, so that of the bound would be wrong; train the "
-                f"model by wake_sleep or reweighted_wake_sleep"
+                f"model by {_INSTEAD.get(name, 'wake_sleep or reweighted_wake_sleep')}"
             )
 
 

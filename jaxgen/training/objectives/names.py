@@ -13,6 +13,7 @@ from jaxgen.training.objectives.variational import (
     elbo,
     importance_weighted,
     reweighted_wake_sleep,
+    vector_quantized,
     wake_sleep,
 )
 
@@ -24,6 +25,7 @@ _OBJECTIVES: dict[str, Callable[..., Array]] = {
         importance_weighted,
         wake_sleep,
         reweighted_wake_sleep,
+        vector_quantized,
     )
 }
 

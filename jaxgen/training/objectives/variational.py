@@ -7,6 +7,9 @@ which they choose what the gradient sees (:mod:`jaxgen.models.posterior`):
 :func:`elbo`                    the evidence lower bound (Kingma and Welling, 2014), with a weight
                                 on the divergence (beta-VAE, Higgins et al. 2017), its warm-up
                                 (Bowman et al. 2016) and free bits (Kingma et al. 2016)
+:func:`vector_quantized`        the bound of codes, with the straight-through gradient and a
+                                codebook that follows the features (VQ-VAE, van den Oord et al.
+                                2017)
 :func:`importance_weighted`     the bound of ``K`` weights (IWAE, Burda et al. 2016), with the
                                 posterior's gradient as it is, of the path alone (STL, Roeder et al.
                                 2017), or doubly reparametrised (DReG, Tucker et al. 2019)
@@ -81,6 +84,35 @@ def elbo(
     mean_fit = jnp.mean(weighted(fit, weights))
     parts = divergence if weights is None else divergence * jnp.asarray(weights)[:, None]
     return beta * share * jnp.sum(jnp.maximum(jnp.mean(parts, axis=0), free_bits)) - mean_fit
+
+
+def vector_quantized(model: Model, batch: Batch, key: Array, *, commitment: float = 0.25) -> Array:
+    r"""The negative bound of a VQ-VAE, and how far its features are from the vectors of its codes.
+
+    .. math:: -\log p(x | e_z) - \log p(z) + \lVert \mathrm{sg}(h) - e_z \rVert^2
+              + \beta \lVert h - \mathrm{sg}(e_z) \rVert^2,
+
+    in nats, summed over the codes. The decoder's gradient reaches the encoder as if the features
+    ``h`` had been the vectors that the decoder saw, and the codebook learns from the third term
+    alone; the prior learns from the second.
+
+    Args:
+        model, batch, key: as of any objective; the model's posterior is
+            :class:`~jaxgen.models.Nearest`.
+        commitment: ``beta``.
+
+    Raises:
+        TypeError: if the model has no codebook.
+        ValueError: for a negative commitment.
+    """
+    if not 0 <= commitment < math.inf:
+        raise ValueError(f"vector_quantized: expected commitment >= 0, got {commitment}")
+    _require_whole(batch, "vector_quantized")
+    noise_key, dropout_key = jax.random.split(key)
+    x, context = jax.tree.map(jnp.asarray, (batch.x, batch.context))
+    distance = model.quantization_error(x, commitment, context)
+    bound = model.elbo(x, noise_key, context, dropout_key=dropout_key)
+    return jnp.mean(weighted(distance - bound, batch.weights))
 
 
 def importance_weighted(
