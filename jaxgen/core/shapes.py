@@ -124,6 +124,13 @@ def check_context(
             f"None"
         )
     context = at_least_single(jnp.asarray(context))
+    whole = jnp.issubdtype(context.dtype, jnp.integer)
+    if batch and context_shape and context.shape == batch and whole:
+        raise ShapeError(
+            f"{where}: expected a context of shape (*batch, {', '.join(map(str, context_shape))}), "
+            f"got {context.dtype}{context.shape}, a number for each example; labels are given as "
+            f"their one-hot, jax.nn.one_hot(labels, n), or to an Embedded model"
+        )
     own = batch_shape(context, context_shape, f"{where}, context")
     try:
         return jnp.broadcast_to(context, batch + context_shape)

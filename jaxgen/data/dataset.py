@@ -208,7 +208,7 @@ def _check_levels(x: np.ndarray, levels: int, where: str) -> None:
             f"{where}: expected at least 2 levels, got {levels}; "
             "give the number of values that a dimension can take, or None for real values"
         )
-    if x.dtype.kind not in "iu":
+    if x.dtype.kind not in ("iub" if levels == 2 else "iu"):
         raise ValueError(
             f"{where}: expected integers, because levels is {levels}, got dtype {x.dtype}; "
             "convert to uint8, or give levels=None for real values"

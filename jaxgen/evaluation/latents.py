@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Context, Key, ShapeError, batch_shape
+from jaxgen.core import Context, Key, ShapeError, batch_shape, check_finite
 from jaxgen.evaluation.plots import new_figure, sample_grid
 from jaxgen.models import Model
 
@@ -47,7 +47,8 @@ def traverse(
         model: one with latents.
         x: array ``(*batch, *event_shape)``.
         dimension: counted over the latents in a row.
-        values: ``(n,)``: for a standard normal prior, up to about 3 either way.
+        values: ``(n,)``: for a standard normal prior, up to about 3 either way; for discrete
+            latents, levels or means of them.
         context: array ``(*batch, *context_shape)`` for a conditional model.
 
     Returns:
@@ -55,7 +56,7 @@ def traverse(
 
     Raises:
         TypeError: if the model has no latents.
-        ValueError: for a dimension that is none.
+        ValueError: for a dimension that is none, or values that are no latents.
 
     >>> from flax import nnx
     >>> from jaxgen import zoo
@@ -67,10 +68,13 @@ def traverse(
     shape = model.latent_shape or ()
     batch = z.shape[: z.ndim - len(shape)]
     flat, values = z.reshape(*batch, int(np.prod(shape))), jnp.asarray(values)
-    if not 0 <= dimension < flat.shape[-1]:
+    if not isinstance(dimension, int | np.integer) or not 0 <= dimension < flat.shape[-1]:
         raise ValueError(
             f"traverse: expected a dimension from 0 to {flat.shape[-1] - 1}, got {dimension}"
         )
+    if values.ndim != 1 or not values.size:
+        raise ShapeError(f"traverse: expected values of shape (n,), got {values.shape}")
+    check_finite(values, "traverse", "values")
     every = jnp.broadcast_to(flat, (len(values), *flat.shape))
     moved = every.at[..., dimension].set(values.reshape(-1, *(1,) * len(batch)))
     return model.decode(moved.reshape(-1, *batch, *shape), context)
@@ -112,12 +116,7 @@ def attribute_vectors(
         ShapeError: if there is no label for each example.
         ValueError: if there are fewer than two classes.
     """
-    labels = np.asarray(labels)
-    if labels.shape != batch_shape(jnp.asarray(x), model.event_shape, "attribute_vectors"):
-        raise ShapeError(
-            f"attribute_vectors: expected a label for each of {len(x)} examples, got shape "
-            f"{labels.shape}"
-        )
+    labels = _labels(labels, model, x, "attribute_vectors")
     classes = np.unique(labels)
     if len(classes) < 2:
         raise ValueError(f"attribute_vectors: expected two classes or more, got {len(classes)}")
@@ -138,32 +137,47 @@ def latent_map(
     Args:
         model: one with latents.
         x: array ``(n, *event_shape)``.
-        labels: integers ``(n,)``; None for one colour.
+        labels: ``(n,)``, of any kind; None for one colour.
         context: array ``(n, *context_shape)`` for a conditional model.
 
     Raises:
         TypeError: if the model has no latents.
+        ShapeError: if there is no label for each example.
+        ValueError: if there is no example.
     """
+    if not len(x):
+        raise ValueError("latent_map: expected at least one example, got none")
     z = np.asarray(model.infer(jnp.asarray(x), context), np.float64).reshape(len(x), -1)
     names = [f"latent dimension {i}" for i in range(z.shape[1])]
     if z.shape[1] > 2:
         centred = z - z.mean(0)
         _, scales, directions = np.linalg.svd(centred, full_matrices=False)
         z = centred @ directions[:2].T
-        shares = scales[:2] ** 2 / np.sum(scales**2)
+        shares = scales[:2] ** 2 / max(np.sum(scales**2), np.finfo(float).tiny)
         names = [f"principal direction {i + 1} ({share:.0%})" for i, share in enumerate(shares)]
     if z.shape[1] == 1:
         z, names = np.stack([z[:, 0], np.zeros(len(z))], axis=1), [names[0], ""]
     figure = new_figure(5.5, 5)
     axes = figure.add_subplot()
-    colours = None if labels is None else np.asarray(labels)
-    points = axes.scatter(z[:, 0], z[:, 1], c=colours, cmap="tab10", s=5, alpha=0.6, linewidths=0)
-    if colours is not None:
-        handles, texts = points.legend_elements(num=len(np.unique(colours)))
-        figure.legend(handles, texts, title="label", loc="outside right center")
+    own = np.zeros(len(x)) if labels is None else _labels(labels, model, x, "latent_map")
+    for name in np.unique(own):
+        chosen = z[own == name]
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=5, alpha=0.6, linewidths=0, label=str(name))
+    if labels is not None:
+        figure.legend(title="label", loc="outside right center")
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
     return figure
+
+
+def _labels(labels: np.ndarray, model: Model, x: np.ndarray | Array, where: str) -> np.ndarray:
+    """Labels as an array, one for each example."""
+    labels = np.asarray(labels)
+    if labels.shape != batch_shape(jnp.asarray(x), model.event_shape, where):
+        raise ShapeError(
+            f"{where}: expected a label for each of {len(x)} examples, got shape {labels.shape}"
+        )
+    return labels
 
 
 def divergence_plot(divergence: Sequence[float] | np.ndarray, active_units: int) -> "Figure":

@@ -28,6 +28,7 @@ class Abilities(nnx.Module):
     """
 
     latent_shape: Shape | None = None  # with infer, decode and reconstruct
+    latent_levels: float | None = None  # of discrete latents
     has_posterior: bool = False  # with elbo_terms
     vector_shape: Shape | None = None  # of what stands for codes, with quantization_error
     grid_shape: Shape | None = None  # of positions, with complete and conditional_log_prob

@@ -85,6 +85,7 @@ class Dequantized(Model):
         self.noise = noise
         self.levels = levels
         self.event_shape = flow.event_shape
+        self.latent_levels = flow.latent_levels
         self.latent_shape, self.has_posterior = flow.latent_shape, flow.has_posterior
         self.undifferentiable = None if noise is None else not_reparametrized(noise)
         self.context_shape = flow.context_shape

@@ -78,6 +78,7 @@ class Embedded(Model):
         self.event_shape = model.event_shape
         self.context_shape = tuple(network.input_shape)
         self.exactness = model.exactness
+        self.latent_levels = model.latent_levels
         self.latent_shape = model.latent_shape
         self.grid_shape, self.has_posterior = model.grid_shape, model.has_posterior
         self.levels, self.discrete = model.levels, model.discrete

@@ -99,6 +99,7 @@ class Flow(Model):
         self.exactness, self.has_posterior = base.exactness, base.has_posterior
         self.event_shape = bijector.side_shape("data") or base.event_shape
         inner = base.latent_shape
+        self.latent_levels = base.latent_levels
         self.latent_shape = base.event_shape if inner is None else inner
         self.context_shape = common_context("Flow", bijector.context_shape, base.context_shape)
         shape = bijector.context_shape

@@ -6,7 +6,16 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from jaxgen.core import Buffer, Context, Shape, ShapeError, described
+from jaxgen.core import (
+    Buffer,
+    Context,
+    Shape,
+    ShapeError,
+    check_finite,
+    check_levels,
+    described,
+    is_concrete,
+)
 from jaxgen.models.base import Model
 
 
@@ -48,6 +57,33 @@ def room_beside(model: Model, shape: Shape, part: str, what: str) -> int:
             f"{type(model).__name__} with context_shape {described(own)}"
         )
     return more
+
+
+def check_decoded(z: Array, levels: float | None, named: bool, where: str) -> None:
+    """Refuses latents that have no data: beyond their levels, means of which are real numbers.
+
+    Args:
+        z: latents.
+        levels: of discrete ones, or None.
+        named: their levels are names, which have no means.
+        where: the method, for the message.
+
+    Raises:
+        ValueError: saying what was expected, and what came.
+    """
+    check_finite(z, where, "z")
+    real = jnp.issubdtype(z.dtype, jnp.floating)
+    if levels is None or not is_concrete(z):
+        return
+    if named and real:
+        raise ValueError(f"{where}: expected integer codes z, got {z.dtype}")
+    if not real:
+        check_levels(z, levels, where)
+    elif z.size and (jnp.min(z) < 0 or jnp.max(z) > levels - 1):
+        raise ValueError(
+            f"{where}: expected latents z from 0 to {levels - 1}, levels or means of them, got "
+            f"values from {float(jnp.min(z)):g} to {float(jnp.max(z)):g}"
+        )
 
 
 def keep(module: Any) -> None:

@@ -28,9 +28,8 @@ from jaxgen.core import (
     ShapeError,
     at_least_single,
     batch_shape,
-    check_finite,
-    check_levels,
     checked_arguments,
+    float_dtype,
     is_concrete,
     map_modules,
     replace,
@@ -40,7 +39,7 @@ from jaxgen.functional import likelihoods, support
 from jaxgen.models.adapting import Adapt
 from jaxgen.models.base import Model, Sampling
 from jaxgen.models.embedded import keep_context
-from jaxgen.models.joint import features_of, joined, keep, numbers, room_beside
+from jaxgen.models.joint import check_decoded, features_of, joined, keep, numbers, room_beside
 from jaxgen.models.posterior import Draw, direct, not_reparametrized, one_each
 
 Normal = tuple[Array, Array]  # mean and log standard deviation
@@ -127,6 +126,7 @@ class VAE(Model):
         self.decoder = map_modules(decoder, keep_context)
         self.posterior: Any = map_modules(posterior, keep)
         self.event_shape, self.latent_shape = event, latent
+        self.latent_levels = prior.levels
         self.levels, self.discrete = decoder.levels, decoder.discrete
         self.undifferentiable = not_reparametrized(posterior)
         named = self.levels is not None and math.isfinite(self.levels)
@@ -263,13 +263,9 @@ class VAE(Model):
         """
         where = "VAE.decode"
         z = jnp.asarray(z)
-        real = jnp.issubdtype(z.dtype, jnp.floating)
-        if self.prior.levels is not None and not real:
-            check_levels(z, self.prior.levels, where)  # real ones are means of them
-        elif real == (self.vector_shape is not None):
-            what = "integer codes" if real else "real latents"
-            raise ValueError(f"{where}: expected {what} z, got {z.dtype}")
-        check_finite(z, where, "z")
+        check_decoded(z, self.latent_levels, self.vector_shape is not None, where)
+        if self.latent_levels is None:
+            z = z.astype(float_dtype(z.dtype))
         c = self._seen(self._context(context, batch_shape(z, self.latent_shape, where), where))
         return self.decoder.centre(self._decoder_context(z, c))
 

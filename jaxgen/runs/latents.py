@@ -115,7 +115,8 @@ def traverse_run(
         run: the run directory.
         out: the picture.
         example: which of the test examples.
-        num: values of a dimension, from ``-span`` to ``span``.
+        num: values of a dimension, from ``-span`` to ``span``; of discrete latents, means from the
+            first level to the last.
         span: see there; 3 standard deviations of a standard normal prior.
         dimensions: how many.
         file: the experiment file, for a model that is defined there; a path is executed.
@@ -136,7 +137,8 @@ def traverse_run(
     z = np.asarray(model.infer(jnp.asarray(x[:_EXAMPLES]), some), np.float64)
     ranked = np.argsort(-z.reshape(len(z), -1).var(axis=0))[:dimensions]
     given = None if context is None else context[example]
-    values = np.linspace(-span, span, num)
+    levels = model.latent_levels
+    values = np.linspace(-span, span, num) if levels is None else np.linspace(0, levels - 1, num)
     save_figure(traversal_grid(model, x[example], list(ranked), values, given), out)
 
 

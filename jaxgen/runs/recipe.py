@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import inspect
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
@@ -143,6 +144,11 @@ class Recipe:
         build = self.own_model(own)
         if build is None:
             model = _from_zoo(self.model, event_shape, arguments, rngs)
+            if levels is None and model.levels is not None and math.isfinite(model.levels):
+                raise ValueError(
+                    f"{self.model}: expected levels=None among model_args, as {self.data} has real "
+                    f"values, got a model of {model.levels} levels"
+                )
             if levels is not None and model.levels is not None and model.levels < levels:
                 raise ValueError(
                     f"{self.model}: expected levels={levels} among model_args, as {self.data} has "

@@ -1,5 +1,7 @@
 """What training refuses: data that do not fit the model, or each other, and the rest of it."""
 
+import functools
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,12 +63,31 @@ def check_arguments(
             f"fit: expected a function (model, batch, key) -> loss for objective, got "
             f"{described(objective)}"
         )
+    try:
+        function, args, named = objective, (), {}
+        if isinstance(objective, functools.partial):  # whose own signature says less of mistakes
+            function, args, named = objective.func, objective.args, objective.keywords
+        inspect.signature(function).bind(*args, None, None, None, **named)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"fit: expected a function (model, batch, key) -> loss for objective, got "
+            f"{_name_of(objective)}: {error}; further arguments are given by "
+            f"functools.partial(objective, name=value)"
+        ) from None
     if mesh is not None and ("data" not in mesh.shape or settings.batch_size % mesh.shape["data"]):
         raise ValueError(
             f"fit: expected a mesh with an axis 'data' that divides a batch of "
             f"{settings.batch_size}, got {dict(mesh.shape)}"
         )
     check_callbacks(callbacks)
+
+
+def _name_of(function: Any) -> str:
+    """The name of a function, also of one whose arguments are partly given."""
+    if isinstance(function, functools.partial):
+        given = ", ".join(f"{name}={value!r}" for name, value in function.keywords.items())
+        return f"{_name_of(function.func)}({given})"
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def check_data(

@@ -28,13 +28,13 @@ class ColumnWarning(UserWarning):
 def warn_of_columns(model: Model, x: np.ndarray | jax.Array, names: Sequence[str] | None) -> None:
     """Warns once of columns with a constant, with repeated values, and with outliers.
 
-    It is about exact densities of real values; columns of levels and counts have repeated values.
+    It is about densities of real values; columns of levels and counts have repeated values.
     Two rows show a constant, the rest is looked for in 16 rows or more.
     """
     if model.discrete and not jnp.issubdtype(x.dtype, jnp.floating):
         x = np.asarray(x, np.float64)  # integers, which a table may consist of
     real = jnp.issubdtype(x.dtype, jnp.floating)
-    if model.levels is not None or model.exactness != "exact" or not real or len(x) < 2:
+    if model.levels is not None or not real or len(x) < 2:
         return
     columns = numbers_of(x)
     continuous = np.ones(x.shape[1:], bool)

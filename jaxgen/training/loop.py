@@ -26,7 +26,7 @@ from jaxgen.training.columns import warn_of_columns
 from jaxgen.training.compiled import steps_for
 from jaxgen.training.inputs import Given, as_given
 from jaxgen.training.metrics import MetricsLog
-from jaxgen.training.objectives import Batch, Objective, negative_log_likelihood
+from jaxgen.training.objectives import Batch, Objective, named_objective, negative_log_likelihood
 from jaxgen.training.optimizers import Optimizer, as_transformation
 from jaxgen.training.round_trip import warn_unless_invertible
 from jaxgen.training.rows import (
@@ -88,7 +88,7 @@ def fit(
     settings: TrainSettings | None = None,
     *,
     out: Path | str | None = None,
-    objective: Objective = negative_log_likelihood,
+    objective: Objective | str = negative_log_likelihood,
     optimizer: Optimizer | None = None,
     callbacks: Sequence[Callback] = (),
     mesh: Mesh | None = None,
@@ -125,7 +125,9 @@ def fit(
         settings: see :class:`TrainSettings`.
         out: the run directory, from which :func:`jaxgen.load` gives the model back; or None to
             keep nothing. One that another training writes to, or has written, is refused.
-        objective: ``(model, batch, key) -> loss``.
+        objective: ``(model, batch, key) -> loss``, or the name of one of
+            :mod:`jaxgen.training.objectives`; with arguments of its own it is a
+            ``functools.partial(elbo, beta=4.0, warmup_steps=1000)``.
         optimizer: any optax optimizer, complete with its learning rate, or an
             ``optax.MultiSteps`` of one, which accumulates gradients over batches. It takes the
             place of the one that the settings name: their ``learning_rate``, ``schedule``,
@@ -162,6 +164,7 @@ def fit(
     2
     """
     settings = settings if settings is not None else TrainSettings()
+    objective = named_objective(objective, {}) if isinstance(objective, str) else objective
     check_arguments(model, settings, objective, mesh, callbacks)
     given = as_given(train, model, "training") or Given(Batch())
     train, valid = _splits(given.batch, valid, model, settings)
@@ -173,8 +176,7 @@ def fit(
     # Before anything is written.
     check_inputs(model, train, valid, settings, optimizer, given.columns)
     # Rows with missing values are filled with those of others, which therefore are repeated.
-    whole_rows = train.x is not None and train.observed is None
-    if whole_rows and objective is negative_log_likelihood:
+    if train.x is not None and train.observed is None:
         warn_of_columns(model, train.x, given.columns)
     count = num_examples(train, settings)
     seed = settings.seed

@@ -53,6 +53,16 @@ MEANINGS: dict[str, str] = {
     "rngs": "where the initial weights come from.",
 }
 
+# What is meant by the same names where there are latents.
+OF_LATENTS: dict[str, str] = {
+    "event_shape": "the event's shape.",
+    "levels": "of the data: 2 for binary ones (Bernoulli), more for integer levels (categorical), "
+    "None for real values (normal). Entries are independent given the latents.",
+    "components": "of a mixture for each entry, of normals for real values and of discretized "
+    "logistics for levels, 2 among them, which couples the channels of a pixel; None for no "
+    "mixture.",
+}
+
 # Arguments that mean nothing unless another one is given, in every constructor that has both.
 NEEDS: dict[str, str] = {
     "prior_args": "prior",
@@ -94,11 +104,14 @@ def explained(constructor: Callable[..., Any]) -> str:
     before, own, after = (*_ARGUMENTS.split(doc, maxsplit=1), "", "")[:3]
     entries = _ENTRY.findall(own or "")
     meanings = {name: entry for entry in entries for name in entry[0].split(", ")}
+    parameters = inspect.signature(constructor).parameters
+    latent = not {"latents", "layer_sizes", "codes"}.isdisjoint(parameters)
+    general = MEANINGS | OF_LATENTS if latent else MEANINGS
     lines: dict[str, None] = {}  # an entry that explains several arguments stands once
-    for name in inspect.signature(constructor).parameters:
-        if name not in meanings and name not in MEANINGS:
+    for name in parameters:
+        if name not in meanings and name not in general:
             raise TypeError(f"{constructor.__name__}: nothing says what {name} means")
-        names, meaning = meanings.get(name) or (name, MEANINGS[name])
+        names, meaning = meanings.get(name) or (name, general[name])
         text = " ".join(f"{names}: {meaning}".split())
         lines["\n".join(_WRAPPER.wrap(text))] = None
     section = "\n".join(["Args:", *lines])

@@ -11,7 +11,7 @@ from jaxgen.core import Shape, check_event, unknown
 from jaxgen.likelihoods import Likelihood, Normal
 from jaxgen.models import VAE, Embedded, Factorized, Flow, Model, StandardNormal
 from jaxgen.networks import MLP, ConvDecoder, ConvEncoder, Flatten, Joint
-from jaxgen.zoo.registry import build, refuse_ignored
+from jaxgen.zoo.registry import build, hyperparameters, refuse_ignored
 
 _KINDS = ("mlp", "conv")
 
@@ -171,7 +171,8 @@ def prior_of(
     """A model of the zoo by name, or a standard normal."""
     if prior is None:
         return StandardNormal((latents,))
-    return build(prior, (latents,), prior_args or {}, rngs=rngs)
+    real = {"levels": None} if "levels" in hyperparameters(prior) else {}
+    return build(prior, (latents,), {**real, **(prior_args or {})}, rngs=rngs)
 
 
 def layered(

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxgen.core import unknown
+from jaxgen.core import checked_arguments, unknown
 from jaxgen.functional import support
 from jaxgen.models import Model
 from jaxgen.models.posterior import Draw, direct, fixed, path, wake
@@ -39,13 +39,14 @@ from jaxgen.training.objectives.likelihood import (
 _GRADIENTS = ("iwae", "stl", "dreg")
 
 
+@checked_arguments
 def elbo(
     model: Model,
     batch: Batch,
     key: Array,
     *,
     beta: float = 1.0,
-    warmup_steps: int = 0,
+    warmup_steps: float = 0,
     free_bits: float = 0.0,
     step: Array | int | None = None,
 ) -> Array:
@@ -72,7 +73,7 @@ def elbo(
         ValueError: if its samples have no gradient, or for negative numbers.
     """
     for name, value in (("beta", beta), ("warmup_steps", warmup_steps), ("free_bits", free_bits)):
-        if not 0 <= value < math.inf:
+        if value < 0:
             raise ValueError(f"elbo: expected {name} >= 0, got {value}")
     require_differentiable(model, "elbo")
     _require_whole(batch, "elbo")
@@ -86,6 +87,7 @@ def elbo(
     return beta * share * jnp.sum(jnp.maximum(jnp.mean(parts, axis=0), free_bits)) - mean_fit
 
 
+@checked_arguments
 def vector_quantized(model: Model, batch: Batch, key: Array, *, commitment: float = 0.25) -> Array:
     r"""The negative bound of a VQ-VAE, and how far its features are from the vectors of its codes.
 
@@ -105,7 +107,7 @@ def vector_quantized(model: Model, batch: Batch, key: Array, *, commitment: floa
         TypeError: if the model has no codebook.
         ValueError: for a negative commitment.
     """
-    if not 0 <= commitment < math.inf:
+    if commitment < 0:
         raise ValueError(f"vector_quantized: expected commitment >= 0, got {commitment}")
     _require_whole(batch, "vector_quantized")
     noise_key, dropout_key = jax.random.split(key)
@@ -115,6 +117,7 @@ def vector_quantized(model: Model, batch: Batch, key: Array, *, commitment: floa
     return jnp.mean(weighted(distance - bound, batch.weights))
 
 
+@checked_arguments
 def importance_weighted(
     model: Model, batch: Batch, key: Array, *, num_samples: int, gradient: str = "iwae"
 ) -> Array:
@@ -127,7 +130,8 @@ def importance_weighted(
     ``log q`` has mean 0 at ``K = 1`` and a variance that does not vanish where the posterior is
     exact; ``"stl"`` leaves it out, which is biased at ``K > 1``, and ``"dreg"`` replaces it by an
     equal expectation: what goes into the posterior through ``z`` is weighted by
-    :math:`\tilde w_k^2`. Both evaluate ``log q`` at the draw anew.
+    :math:`\tilde w_k^2`. Both evaluate ``log q`` at the draw anew. Validation is by the bound of
+    one weight, whatever ``K`` is.
 
     Args:
         model, batch, key: as of any objective; any model whose weight has a gradient.
@@ -137,10 +141,6 @@ def importance_weighted(
     Raises:
         ValueError: for less than one sample, an unknown gradient, or samples without a gradient.
     """
-    if num_samples < 1:
-        raise ValueError(
-            f"importance_weighted: expected num_samples of at least 1, got {num_samples}"
-        )
     if gradient not in _GRADIENTS:
         raise unknown("gradient", gradient, _GRADIENTS)
     require_differentiable(model, "importance_weighted")
@@ -158,7 +158,8 @@ def wake_sleep(model: Model, batch: Batch, key: Array) -> Array:
 
     The wake phase ascends ``log p(x, z)`` for ``z ~ q(z | x)`` in the model's parameters, the sleep
     phase ``log q(z | x)`` for ``(z, x) ~ p`` in the posterior's. No gradient goes through a draw,
-    so latents may be discrete. The value is their sum, the negative bound less what the dreams
+    so latents may be discrete; a model without a posterior does nothing but wake, which is maximum
+    likelihood. The value is their sum, the negative bound less what the dreams
     say, and no bound itself.
 
     Args:
@@ -170,6 +171,7 @@ def wake_sleep(model: Model, batch: Batch, key: Array) -> Array:
     return -jnp.mean(weighted(log_w, batch.weights)) - _dreamt(model, batch, sleep_key)
 
 
+@checked_arguments
 def reweighted_wake_sleep(
     model: Model, batch: Batch, key: Array, *, num_samples: int, sleep: bool = False
 ) -> Array:
@@ -190,10 +192,6 @@ def reweighted_wake_sleep(
     Raises:
         ValueError: for less than one sample.
     """
-    if num_samples < 1:
-        raise ValueError(
-            f"reweighted_wake_sleep: expected num_samples of at least 1, got {num_samples}"
-        )
     _require_whole(batch, "reweighted_wake_sleep")
     wake_key, sleep_key = jax.random.split(key)
     log_w = _log_weights(model, batch, wake_key, num_samples, lambda _: wake)
