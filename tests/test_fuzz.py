@@ -140,7 +140,7 @@ NONSENSE = {
             *("num_classes", "num_orders", "num_params", "num_steps", "orders_per_batch"),
             *("marginal_bins", "out_features", "out_width", "patch", "reflections", "resolutions"),
             *("scales", "size", "skip_width", "upsampled", "width"),
-            *("latents", "pseudo_inputs", "rank"),
+            *("code_width", "codes", "latents", "pseudo_inputs", "rank"),
         ),
         (*NO_SIZES, 0),
     ),
@@ -170,7 +170,7 @@ NONSENSE = {
     "min_log_scale": (NAN, INF, "1", np.ones(2)),
     **dict.fromkeys(
         (
-            *("attention", "circular", "connectivity_agnostic", "direct", "local", "lu"),
+            *("attention", "circular", "connectivity_agnostic", "direct", "flat", "local", "lu"),
             *("order_features", "rescale", "shared", "swap", "weight_norm"),
         ),
         NO_FLAGS,
@@ -248,6 +248,13 @@ OWN = {
     "jet": {"patch": 2, "couplings": 2, "channel_couplings": 1, "width": 4, "heads": 1, "depth": 1},
     "lmconv": {"width": 4, "depth": 1},
     "multiscale_pixelrnn": {"width": 4, "depth": 1, "out_width": 4, "upsampled": 4},
+    "fvae": {"width": 4, "widths": (4,), "layer_hidden": (4,), "scales": 1, "steps": 1},
+    "vqvae": {
+        "widths": (4,),
+        "prior_args": {"width": 4, "depth": 1, "out_width": 4, "first_size": 3},
+    },
+    "Nearest": {"network": networks.MLP(4, 8, rngs=nnx.Rngs(0)), "event_shape": (4,)}
+    | {"codes": 4, "width": 2, "context_shape": (4,)},
     "Coupling": {
         "event_shape": (4,),
         "make_network": lambda n, m: networks.MLP(n, m, rngs=nnx.Rngs(0)),
