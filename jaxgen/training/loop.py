@@ -27,6 +27,7 @@ from jaxgen.training.compiled import steps_for
 from jaxgen.training.inputs import Given, as_given
 from jaxgen.training.metrics import MetricsLog
 from jaxgen.training.objectives import Batch, Objective, named_objective, negative_log_likelihood
+from jaxgen.training.objectives.names import has_name
 from jaxgen.training.optimizers import Optimizer, as_transformation
 from jaxgen.training.round_trip import warn_unless_invertible
 from jaxgen.training.rows import (
@@ -176,7 +177,8 @@ def fit(
     # Before anything is written.
     check_inputs(model, train, valid, settings, optimizer, given.columns)
     # Rows with missing values are filled with those of others, which therefore are repeated.
-    if train.x is not None and train.observed is None:
+    whole_rows = train.x is not None and train.observed is None
+    if whole_rows and has_name(objective):  # one's own may add noise
         warn_of_columns(model, train.x, given.columns)
     count = num_examples(train, settings)
     seed = settings.seed

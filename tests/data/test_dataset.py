@@ -96,7 +96,7 @@ REFUSED = {
     "infinity": ({"x": INFINITE}, ["finite", "3 of 4 rows", "row 1"]),
     "integers, no levels": ({"x": BITS}, ["floats", "uint8", "give levels"]),
     "floats with levels": ({"x": REAL, "levels": 2}, ["integers", "float32", "levels=None"]),
-    "bool with levels": ({"x": BITS.astype(bool), "levels": 2}, ["integers", "bool", "uint8"]),
+    "bool with levels": ({"x": BITS.astype(bool), "levels": 3}, ["integers", "bool", "uint8"]),
     "text": ({"x": np.array(["a"])}, ["an array of numbers", "<U1"]),
     "too high": ({"x": 3 * BITS, "levels": 3}, ["from 0 to 2", "0 to 3", "correct levels"]),
     "negative": ({"x": BITS.astype(int) - 1, "levels": 2}, ["from 0 to 1", "-1 to 0", "shift"]),

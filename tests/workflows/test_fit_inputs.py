@@ -475,7 +475,7 @@ ARGUMENTS = {
     ),
     "an objective by name": (
         lambda: trained(plain(), X, objective="likelihood"),
-        r"a function \(model, batch, key\) -> loss for objective, got 'likelihood'",
+        "unknown objective .likelihood.",
     ),
     "a loss of words": (
         lambda: trained(plain(), X, objective=lambda *_: "high"),

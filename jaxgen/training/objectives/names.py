@@ -30,6 +30,12 @@ _OBJECTIVES: dict[str, Callable[..., Array]] = {
 }
 
 
+def has_name(objective: Callable[..., Any]) -> bool:
+    """Whether an objective is one of these, with arguments or without."""
+    function = objective.func if isinstance(objective, functools.partial) else objective
+    return function in _OBJECTIVES.values()
+
+
 def named_objective(
     name: str, arguments: Mapping[str, Any], own: Mapping[str, Callable[..., Any]] | None = None
 ) -> Objective:
