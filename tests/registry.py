@@ -82,6 +82,7 @@ from jaxgen.models import (
     MultivariateNormal,
     StandardNormal,
     StudentT,
+    TopDown,
     Uniform,
     VampPrior,
     VonMises,
@@ -90,8 +91,12 @@ from jaxgen.networks import (
     MLP,
     ConvResNet,
     Embedding,
+    FeaturePyramid,
+    FirstState,
     GatedResNet,
     Periodic,
+    Readout,
+    Update,
     Upsampling,
     VisionTransformer,
 )
@@ -257,6 +262,33 @@ def iaf_posterior(rngs, entries=4):
     linear = MLP(entries, 4, hidden=(), rngs=rngs)
     base = Factorized(linear, likelihoods.Normal(), (2,), context_shape=(entries,))
     return Flow(Inverse(MaskedAutoregressive(network)), base)
+
+
+def hierarchy(rngs, layers=1, context=None):
+    """Flows as priors and posteriors of a latent each, between states of one pixel."""
+
+    def layer(seen):
+        linear = nnx.Linear(seen, 2, rngs=rngs)
+        base = Factorized(linear, likelihoods.Normal(), (1, 1), (1,), context_shape=(1, 1, seen))
+        return Flow(ActNorm((1, 1, 1)), base)
+
+    options = {"width": 4, "rngs": rngs}
+    own = {"context_features": context, "rngs": rngs}
+    state = (1, 1, 4)
+    return TopDown(
+        FirstState(state, **own),
+        FeaturePyramid((1, 1, 3), (layers,), width=4, **own),
+        [layer(4) for _ in range(layers)],
+        [layer(8) for _ in range(layers)],
+        [Update([(1, 1)], 1, num_layers=layers, **options) for _ in range(layers)],
+        Factorized(
+            Readout(state, 3, rngs=rngs),
+            likelihoods.Bernoulli(),
+            (1, 1),
+            (3,),
+            context_shape=state,
+        ),
+    )
 
 
 BIJECTORS: dict[str, Example] = {
@@ -1506,5 +1538,19 @@ MODELS: dict[str, Example] = {
         (2, 2, 1),
         # What trains it is no gradient of the bound.
         options={"unused": ("posterior.codebook",)},
+    ),
+    "top-down of flows, context": slow(lambda r: hierarchy(r, context=2), (1, 1, 3)),
+    "vdvae": slow(
+        lambda r: zoo.vdvae((2, 2, 1), blocks=(0, 1), width=4, latent_width=1, rngs=r), (2, 2, 1)
+    ),
+    "vdvae of real values": slow(
+        lambda r: zoo.vdvae((1, 1, 1), levels=None, blocks=(2,), width=4, latent_width=1, rngs=r),
+        (1, 1, 1),
+    ),
+    "vdvae context": slow(
+        lambda r: zoo.vdvae(
+            (4, 3, 1), blocks=(0, 1, 1), width=4, latent_width=2, context_features=2, rngs=r
+        ),
+        (4, 3, 1),
     ),
 }

@@ -140,7 +140,8 @@ NONSENSE = {
             *("num_classes", "num_orders", "num_params", "num_steps", "orders_per_batch"),
             *("marginal_bins", "out_features", "out_width", "patch", "reflections", "resolutions"),
             *("scales", "size", "skip_width", "upsampled", "width"),
-            *("code_width", "codes", "latents", "pseudo_inputs", "rank"),
+            *("code_width", "codes", "latent_width", "latents", "num_layers", "pseudo_inputs"),
+            "rank",
         ),
         (*NO_SIZES, 0),
     ),
@@ -255,6 +256,9 @@ OWN = {
     },
     "Nearest": {"network": networks.MLP(4, 8, rngs=nnx.Rngs(0)), "event_shape": (4,)}
     | {"codes": 4, "width": 2, "context_shape": (4,)},
+    "vdvae": {"blocks": (0, 1), "width": 4},
+    "FeaturePyramid": {"blocks": (0, 1), "width": 4},
+    "Update": {"grids": ((4, 4),), "width": 4, "num_layers": 2},
     "Coupling": {
         "event_shape": (4,),
         "make_network": lambda n, m: networks.MLP(n, m, rngs=nnx.Rngs(0)),
@@ -283,7 +287,9 @@ def nonsense_for(name, parameter):
         name = "layers of bijectors"
     values = NONSENSE.get(name, ())
     if name == "steps":
-        values = NO_SEQUENCES if "Sequence" in annotation else (*NO_SIZES, 0)
+        values = (*NO_SIZES, 0)
+    if name in {"blocks", "steps"} and "Sequence" in annotation:
+        values = NO_SEQUENCES
     return [v for v in values if v is not None or "None" not in annotation]
 
 

@@ -22,6 +22,7 @@ from jaxgen.models.mixture import Mixture
 from jaxgen.models.multi_scale import MultiScale
 from jaxgen.models.multivariate import MultivariateNormal
 from jaxgen.models.nearest import Nearest
+from jaxgen.models.top_down import TopDown
 from jaxgen.models.vae import VAE
 from jaxgen.models.vampprior import VampPrior
 
@@ -45,6 +46,7 @@ __all__ = [
     "Nearest",
     "StandardNormal",
     "StudentT",
+    "TopDown",
     "Uniform",
     "VampPrior",
     "VonMises",

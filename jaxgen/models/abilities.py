@@ -11,9 +11,9 @@ from jaxgen.models.checks import check_methods
 # Which models have what not all have.
 _ABILITIES = {
     "latent_shape": "only models with latents take data to them and back: a Flow, a VAE, a "
-    "Dequantized or Embedded one, and a Cylinder of two",
-    "has_posterior": "only latent-variable models have a posterior: a VAE, a Flow or a Dequantized "
-    "one on it, and an Embedded one",
+    "TopDown, a Dequantized or Embedded one, and a Cylinder of two",
+    "has_posterior": "only latent-variable models have a posterior: a VAE, a TopDown, a Flow or a "
+    "Dequantized one on it, and an Embedded one",
     "vector_shape": "only a VAE of which the posterior is Nearest has a codebook",
     "grid_shape": "only autoregressive models condition on a part of an event: Autoregressive, an "
     "Ensemble of its orders, and an Embedded one of these",

@@ -1,13 +1,11 @@
 """What latents are to the parts of a model with latents, and contexts beside them."""
 
 import math
-from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
 
 from jaxgen.core import (
-    Buffer,
     Context,
     Shape,
     ShapeError,
@@ -84,10 +82,3 @@ def check_decoded(z: Array, levels: float | None, named: bool, where: str) -> No
             f"{where}: expected latents z from 0 to {levels - 1}, levels or means of them, got "
             f"values from {float(jnp.min(z)):g} to {float(jnp.max(z)):g}"
         )
-
-
-def keep(module: Any) -> None:
-    """Lets a part that is about latents stay as it is at an initialisation."""
-    adapted = vars(module).get("adapted")
-    if isinstance(adapted, Buffer):
-        module.adapted = type(adapted)(jnp.ones_like(adapted[...]))

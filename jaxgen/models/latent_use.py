@@ -24,6 +24,7 @@ class LatentUse(NamedTuple):
 
     ``divergence`` is the mean Kullback-Leibler divergence of posterior and prior in nats, of each
     latent dimension ``(latents,)`` where it has a closed form, of all together ``(1,)`` otherwise;
+    of a :class:`~jaxgen.models.TopDown`, of each layer ``(layers,)``.
     ``variance`` that of the posterior's centre over the data, ``latent_shape``.
     """
 

@@ -12,15 +12,12 @@ the decoder are latent-variable models themselves, their own random weights take
 densities, and the product is as unbiased.
 """
 
-import math
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from jaxgen.bijectors.normalisation import Standardize, standardized
 from jaxgen.core import (
     Context,
     Key,
@@ -30,22 +27,18 @@ from jaxgen.core import (
     batch_shape,
     checked_arguments,
     float_dtype,
-    is_concrete,
     map_modules,
     replace,
-    split_key,
 )
-from jaxgen.functional import likelihoods, support
+from jaxgen.functional import support
 from jaxgen.models.adapting import Adapt
 from jaxgen.models.base import Model, Sampling
-from jaxgen.models.embedded import keep_context
-from jaxgen.models.joint import check_decoded, features_of, joined, keep, numbers, room_beside
+from jaxgen.models.joint import check_decoded, features_of, joined, numbers, room_beside
+from jaxgen.models.latent_variable import LatentVariable, draw_and_divergence, keep
 from jaxgen.models.posterior import Draw, direct, not_reparametrized, one_each
 
-Normal = tuple[Array, Array]  # mean and log standard deviation
 
-
-class VAE(Model):
+class VAE(LatentVariable):
     r"""``p(x) = integral of p(x | z) p(z) dz``, bounded by draws from ``q(z | x)``.
 
     Any model is a prior: a normal, a flow, an autoregressive one, a VAE (which makes two layers of
@@ -86,10 +79,6 @@ class VAE(Model):
     (5,)
     """
 
-    exactness = "lower_bound"
-    has_posterior = True
-    latent_shape: Shape
-
     @checked_arguments
     def __init__(self, prior: Model, decoder: Model, posterior: Model):
         if posterior.exactness != "exact":
@@ -121,25 +110,13 @@ class VAE(Model):
                 f"{' and '.join(map(str, sorted(sizes)))} features"
             )
         prior.bound_to(posterior)  # which refuses what does not fit it
+        super().__init__(decoder, tuple(sizes) or None)
+        self.latent_shape = latent
         # What stands between the three is in no unit, and changes while they are trained.
         self.prior = map_modules(prior, keep)
-        self.decoder = map_modules(decoder, keep_context)
         self.posterior: Any = map_modules(posterior, keep)
-        self.event_shape, self.latent_shape = event, latent
         self.latent_levels = prior.levels
-        self.levels, self.discrete = decoder.levels, decoder.discrete
         self.undifferentiable = not_reparametrized(posterior)
-        named = self.levels is not None and math.isfinite(self.levels)
-        self.units = None if named else Standardize(event, statistics_shape=event[-1:])
-        self.context_shape = tuple(sizes) or None
-        shape = self.context_shape
-        self.context_units = None if shape is None else Standardize(shape)
-
-    def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
-        raise TypeError(
-            "VAE has no exact log_prob: the latents are integrated out. Use elbo(x, key), a lower "
-            "bound, or importance_log_prob(x, key, num_samples)"
-        )
 
     def log_weight(
         self,
@@ -155,8 +132,7 @@ class VAE(Model):
         Dropout is the decoder's and the prior's.
         """
         x, inside, c, keys, drops = self._checked(x, key, context, dropout_key, "log_weight")
-        batch = x.shape[: x.ndim - len(self.event_shape)]
-        given = self._posterior_context(x, c)
+        batch, given = self._batch(x), self._posterior_context(x, c)
         z, log_q = draw(self.posterior, keys[0], batch, given)
         log_p = self._prior().log_weight(
             z, keys[1], self._prior_context(c), dropout_key=drops[1], draw=draw
@@ -165,17 +141,6 @@ class VAE(Model):
             x, keys[2], self._decoder_context(z, c, given), dropout_key=drops[2], draw=draw
         )
         return support.restrict(support.flat(log_p - log_q), inside)
-
-    def elbo(
-        self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
-    ) -> Array:
-        """The evidence lower bound, in expectation over ``key``, in nats.
-
-        One :meth:`log_weight`; or, where prior and posterior are both normals with independent
-        entries, with their Kullback-Leibler divergence in closed form, which varies less.
-        """
-        fit, divergence = self.elbo_terms(x, key, context, dropout_key=dropout_key)
-        return fit - jnp.sum(divergence, axis=-1)
 
     def elbo_terms(
         self, x: Array, key: Array, context: Context = None, *, dropout_key: Key = None
@@ -193,24 +158,11 @@ class VAE(Model):
             Arrays ``(*batch,)`` and ``(*batch, parts)``, in nats.
         """
         x, inside, c, keys, drops = self._checked(x, key, context, dropout_key, "elbo")
-        batch = x.shape[: x.ndim - len(self.event_shape)]
-        given, prior_context = self._posterior_context(x, c), self._prior_context(c)
-        posterior: Normal | None = self.posterior.as_normal(given, key=drops[0])
-        if posterior is None:
-            z, log_q = direct(self.posterior, keys[0], batch, given)
-        else:
-            noise = jax.random.normal(keys[0], posterior[0].shape, posterior[0].dtype)
-            z = likelihoods.normal_sample(*posterior, noise)
-            log_q = jnp.sum(
-                likelihoods.normal_log_prob(z, *posterior), tuple(range(len(batch), z.ndim))
-            )
-        prior = None if posterior is None else self._prior().as_normal(prior_context, key=drops[1])
-        if posterior is not None and prior is not None:
-            divergence = likelihoods.normal_kl(*posterior, *prior)
-            divergence = divergence.reshape(*batch, math.prod(self.latent_shape))
-        else:
-            log_p = self._prior().elbo(z, keys[1], prior_context, dropout_key=drops[1])
-            divergence = (log_q - log_p)[..., None]
+        batch, given = self._batch(x), self._posterior_context(x, c)
+        parts = (self.posterior, self._prior())
+        z, divergence = draw_and_divergence(
+            *parts, keys, batch, given, self._prior_context(c), drops
+        )
         seen = self._decoder_context(z, c, given)
         fit = self.decoder.elbo(x, keys[2], seen, dropout_key=drops[2])
         fit = support.restrict(fit, inside)
@@ -275,24 +227,9 @@ class VAE(Model):
         x, context = self._events(x, context, "quantization_error")
         return self.posterior.distance(self._posterior_context(x, self._seen(context)), commitment)
 
-    def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
-        decoder, units, context_units = self.decoder, self.units, self.context_units
-        if x is not None:
-            batch_shape(x, self.event_shape, "VAE.standardize")
-            decoder = decoder.standardize(x, None)
-            units = units and units.standardize(x)
-        if context is not None and context_units is not None:
-            batch_shape(context, context_units.event_shape, "VAE.standardize, context")
-            context_units = context_units.standardize(context)
-        return replace(self, decoder=decoder, units=units, context_units=context_units)
-
-    def initialize(self, x: Array, key: Array, context: Context = None) -> Self:
-        x, context = self._events(x, context, "initialize")
-        return Model.initialize(self.standardize(x, context), x, key, context)
-
     def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
         x, _, c, keys, _ = self._checked(x, key, context, None, adapt.name)
-        batch = x.shape[: x.ndim - len(self.event_shape)]
+        batch = self._batch(x)
         given = self._posterior_context(x, c)
         z, _ = direct(self.posterior, keys[0], batch, given)
         seen = self._decoder_context(z, c)
@@ -305,35 +242,8 @@ class VAE(Model):
             decoder=adapt.model(self.decoder, x, keys[2], seen),
         )
 
-    def check_data(self, x: Array | np.ndarray) -> None:
-        super().check_data(x)
-        self.decoder.check_data(x)
-
-    def _checked(
-        self, x: Array, key: Array, context: Context, dropout_key: Key, name: str
-    ) -> tuple[Array, Array, Context, Array, list[Key]]:
-        """Events inside the support, which are, the context seen, and keys for the three."""
-        x, context = self._events(x, context, name)
-        self._check_events(x)
-        inside = jnp.ones(x.shape, bool)
-        if self.levels is not None:
-            inside = support.is_level(x, self.levels)
-            x = jnp.where(inside, x, 0)
-        keys = jax.random.split(key, 3)
-        return x, inside, self._seen(context), keys, list(split_key(dropout_key, 3))
-
-    def _check_events(self, x: Array) -> None:
-        if is_concrete(x):
-            self.check_data(x)
-
-    def _seen(self, context: Context) -> Array | None:
-        return standardized(context, self.context_units)
-
     def _posterior_context(self, x: Array, c: Context) -> Array:
-        value = numbers(x, self.levels)
-        if self.units is not None:
-            value = self.units.inverse(value)
-        return joined(self.posterior, value, c, self.event_shape)
+        return joined(self.posterior, self._numbers(x), c, self.event_shape)
 
     def _decoder_context(self, z: Array, c: Context, given: Context = None) -> Array:
         """What the decoder sees of latents, which may be those of a posterior's context."""

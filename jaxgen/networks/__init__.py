@@ -9,6 +9,7 @@ from jaxgen.networks.adapters import Flatten, Joint
 from jaxgen.networks.conv_resnet import ConvResNet
 from jaxgen.networks.embedding import Embedding
 from jaxgen.networks.gated_resnet import GatedResNet
+from jaxgen.networks.hierarchy import FeaturePyramid, FirstState, Readout, Update
 from jaxgen.networks.mlp import MLP
 from jaxgen.networks.periodic import Periodic
 from jaxgen.networks.pyramid import ConvDecoder, ConvEncoder
@@ -22,11 +23,15 @@ __all__ = [
     "ConvEncoder",
     "ConvResNet",
     "Embedding",
+    "FeaturePyramid",
+    "FirstState",
     "Flatten",
     "GatedResNet",
     "Joint",
     "Periodic",
+    "Readout",
     "ResidualMLP",
+    "Update",
     "Upsampling",
     "VisionTransformer",
 ]

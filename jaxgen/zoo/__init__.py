@@ -42,6 +42,7 @@ from jaxgen.zoo.torus import torus
 from jaxgen.zoo.vae import vae
 from jaxgen.zoo.vae_iaf import vae_iaf
 from jaxgen.zoo.vampprior import vampprior
+from jaxgen.zoo.vdvae import vdvae
 from jaxgen.zoo.vqvae import vqvae
 from jaxgen.zoo.wavenet import wavenet
 
@@ -86,6 +87,7 @@ __all__ = [
     "vae",
     "vae_iaf",
     "vampprior",
+    "vdvae",
     "vqvae",
     "wavenet",
 ]

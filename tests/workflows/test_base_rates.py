@@ -52,6 +52,7 @@ LATENT = {
     "helmholtz",
     "fvae",
     "vqvae",
+    "vdvae",
 }
 NOT_HERE = {"mixture", "multiscale_pixelrnn", "glow", "nsf", *LATENT}
 

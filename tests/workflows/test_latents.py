@@ -32,7 +32,9 @@ def helmholtz():
 
 
 @pytest.mark.parametrize(
-    "objective", [objectives.negative_log_likelihood, objectives.elbo, "elbo"], ids=str
+    "objective",
+    [objectives.negative_log_likelihood, objectives.elbo, "elbo"],
+    ids=["likelihood", "elbo", "by name"],
 )
 def test_a_constant_column_is_warned_of_whatever_trains_a_density(objective):
     x = np.random.default_rng(0).normal(size=(32, 4))
@@ -106,7 +108,7 @@ def test_booleans_are_binary_data():
         ("elbow", ValueError, "'elbow'.*elbo"),
         (lambda model: 0.0, TypeError, "<lambda>: too many positional arguments"),
     ],
-    ids=str,
+    ids=["misspelled", "left out", "a word", "a fraction", "a name", "another function"],
 )
 def test_objectives_that_are_none_are_refused(objective, error, said):
     with pytest.raises(error, match=said):

@@ -48,6 +48,10 @@ LATENT: dict[str, tuple[dict[str, Any], Any]] = {
         },
         objectives.vector_quantized,
     ),
+    "vdvae": (
+        {"blocks": (0, 1, 1, 1), "width": 16, "latent_width": 2},
+        objectives.elbo,
+    ),
     "iwae": (
         {"layer_sizes": (20, 10), "hidden": ((64,), (32,))},
         partial(objectives.importance_weighted, num_samples=5, gradient="dreg"),

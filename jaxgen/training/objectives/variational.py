@@ -56,7 +56,8 @@ def elbo(
               \overline{\mathrm{KL}_j}\right)
 
     with the mean over the batch of the divergence of every latent dimension ``j``, or of all
-    together where there is no closed form (:meth:`jaxgen.models.VAE.elbo_terms`). At ``beta=1``
+    together where there is no closed form (:meth:`jaxgen.models.VAE.elbo_terms`); in a
+    :class:`~jaxgen.models.TopDown`, of every layer. At ``beta=1``
     and without free bits it is the bound itself; otherwise no likelihood, and the record, which
     is the model's own, does not depend on it.
 
