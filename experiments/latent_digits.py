@@ -91,6 +91,7 @@ pixelvae = recipe(
     "pixelvae",
     "PixelVAE",
     settings(4000, batch_size=50),
+    eval_samples=500,
     model_args={
         "latents": 10,
         "width": 32,

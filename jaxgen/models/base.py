@@ -227,7 +227,7 @@ class Model(Abilities):
         It takes no temperature, by which samples have another distribution than the model's.
         """
         if self.exactness != "exact":
-            raise TypeError(f"{type(self).__name__} has no log_prob but importance_log_prob")
+            raise TypeError(f"{type(self).__name__}: see elbo and importance_log_prob")
         x = self.sample(key, num_samples, context, method=method)
         return x, self.log_prob(x, context)
 

@@ -116,7 +116,7 @@ def test_objectives_that_are_none_are_refused(objective, error, said):
 
 
 def test_samples_without_a_density_are_not_drawn_for_one():
-    with pytest.raises(TypeError, match="VAE has no log_prob but importance_log_prob"):
+    with pytest.raises(TypeError, match="VAE: see elbo and importance_log_prob"):
         vae().sample_and_log_prob(KEY, 3)
 
 
