@@ -164,7 +164,7 @@ def latent_map(
         chosen = z[own == name]
         axes.scatter(chosen[:, 0], chosen[:, 1], s=5, alpha=0.6, linewidths=0, label=str(name))
     if labels is not None:
-        figure.legend(title="label", loc="outside right center")
+        figure.legend(title="label", loc="outside right center", markerscale=3.0)
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
     return figure
