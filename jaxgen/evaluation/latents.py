@@ -1,7 +1,7 @@
 """Looks at a latent space: traversals, directions of attributes, maps, and what is used of it."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -159,12 +159,16 @@ def latent_map(
         z, names = np.stack([z[:, 0], np.zeros(len(z))], axis=1), [names[0], ""]
     figure = new_figure(5.5, 5)
     axes = figure.add_subplot()
-    own = np.zeros(len(x)) if labels is None else _labels(labels, model, x, "latent_map")
-    for name in np.unique(own):
-        chosen = z[own == name]
-        axes.scatter(chosen[:, 0], chosen[:, 1], s=5, alpha=0.6, linewidths=0, label=str(name))
-    if labels is not None:
-        figure.legend(title="label", loc="outside right center", markerscale=3.0)
+    options: dict[str, Any] = {"s": 5, "alpha": 0.6, "linewidths": 0}
+    if labels is None:
+        axes.scatter(z[:, 0], z[:, 1], **options)
+    else:
+        classes, which = np.unique(_labels(labels, model, x, "latent_map"), return_inverse=True)
+        points = axes.scatter(z[:, 0], z[:, 1], c=which, cmap="tab10", **options)
+        handles, _ = points.legend_elements(num=list(range(len(classes))))
+        figure.legend(
+            handles, [str(each) for each in classes], title="label", loc="outside right center"
+        )
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
     return figure
