@@ -80,6 +80,7 @@ from jaxgen.models import (
     Mixture,
     MultiScale,
     MultivariateNormal,
+    Nearest,
     StandardNormal,
     StudentT,
     TopDown,
@@ -1523,6 +1524,17 @@ MODELS: dict[str, Example] = {
         (2, 2, 1),
     ),
     "fvae": slow(lambda r: zoo.fvae((2, 2, 1), levels=None, latents=2, **FVAE, rngs=r), (2, 2, 1)),
+    "vae of codes": slow(
+        lambda r: VAE(
+            zoo.mixture((2,), levels=3, components=2, rngs=r),
+            Factorized(
+                MLP(4, 3, hidden=(5,), rngs=r), likelihoods.Bernoulli(), (3,), context_shape=(4,)
+            ),
+            Nearest(MLP(3, 4, hidden=(5,), rngs=r), (2,), 3, 2, context_shape=(3,), rngs=r),
+        ),
+        (3,),
+        options={"unused": ("posterior.codebook",)},
+    ),
     "vqvae": slow(
         lambda r: zoo.vqvae(
             (2, 2, 1),

@@ -752,7 +752,10 @@ REFUSED_BEFORE_A_RUN = {
     "a batch larger than the data": (["batch_size=17"], "expected a batch size from 1 to the 16"),
     "an unknown optimizer": (["optimizer=sgdd"], "unknown optimizer"),
     "an unknown model": (["model=mad"], "unknown model 'mad': did you mean 'made'"),
-    "data that the model does not fit": (["levels=2"], "Bernoulli: expected values 0 and 1, got"),
+    "data that the model does not fit": (
+        ["levels=2"],
+        "made: expected levels=None among model_args, as npz:",
+    ),
     "data that cannot be dequantized": (["dequantize=true"], "has real values"),
     "data that are not there": (["data=npz:absent.npz"], "found none at"),
 }

@@ -189,7 +189,9 @@ def test_mistakes_are_refused(kind):
         kind((4,), (), 1, **options)
     with pytest.raises(ValueError, match=f"{name}: expected odd windows of 3 or more, got 4"):
         kind((4, 4), (), 1, first_size=4, **options)
-    with pytest.raises(ShapeError, match=r"context of the grid \(4, 4\), got \(2, 2\)"):
+    with pytest.raises(
+        ShapeError, match=r"expected context_grid=\(4, 4\), that of the data, got \(2, 2\)"
+    ):
         kind((4, 4), (), 1, context_features=1, context_grid=(2, 2), **options)
     with pytest.raises(ShapeError, match=f"{name}: its generation order is fixed"):
         kind((3, 4), (1,), 1, **options).init_cache((), order=jnp.arange(12))
