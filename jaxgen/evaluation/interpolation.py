@@ -55,7 +55,7 @@ def interpolate(
 
     Raises:
         TypeError: if the model has no latents.
-        ValueError: if ``num`` is too small.
+        ValueError: if ``num`` is too small, or latents are codes.
         ShapeError: if the two ends have different shapes, or do not fit the model.
 
     >>> from jaxgen.bijectors import ActNorm
@@ -73,11 +73,26 @@ def interpolate(
     if x0.shape != x1.shape:
         raise ShapeError(f"interpolate: expected ends of one shape, got {x0.shape} and {x1.shape}")
     # Both ends at once: the noise of one is independent of the other's.
-    z0, z1 = model.infer(jnp.stack([x0, x1]), context, key=key)
+    z0, z1 = numeric_latents(model, jnp.stack([x0, x1]), context, "interpolate", key=key)
     weights = _weights(z0.reshape(*batch, -1), z1.reshape(*batch, -1), num, spherical)
     event = tuple(range(-(z0.ndim - len(batch)), 0))
     from_first, from_second = (jnp.expand_dims(weight, event) for weight in weights)
     return model.decode(from_first * z0 + from_second * z1, context)
+
+
+def numeric_latents(
+    model: Model, x: Array, context: Context, where: str, *, key: Key = None
+) -> Array:
+    """Latents of examples, refused where they are names, between which there is nothing.
+
+    Raises:
+        TypeError: if the model has no latents.
+        ValueError: if they are codes.
+    """
+    z = model.infer(x, context, key=key)
+    if jnp.issubdtype(z.dtype, jnp.integer):
+        raise ValueError(f"{where}: the latents of {type(model).__name__} are codes, not numbers")
+    return z
 
 
 def interpolation_grid(path: Array | np.ndarray, levels: float | None = None) -> "Figure":

@@ -8,6 +8,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.core import Context, Key, ShapeError, batch_shape, check_finite
+from jaxgen.evaluation.interpolation import numeric_latents
 from jaxgen.evaluation.plots import new_figure, sample_grid
 from jaxgen.models import Model
 
@@ -75,6 +76,7 @@ def traverse(
     if values.ndim != 1 or not values.size:
         raise ShapeError(f"traverse: expected values of shape (n,), got {values.shape}")
     check_finite(values, "traverse", "values")
+    flat = flat.astype(jnp.result_type(flat, values))  # of codes, what is no code is refused
     every = jnp.broadcast_to(flat, (len(values), *flat.shape))
     moved = every.at[..., dimension].set(values.reshape(-1, *(1,) * len(batch)))
     return model.decode(moved.reshape(-1, *batch, *shape), context)
@@ -114,13 +116,13 @@ def attribute_vectors(
     Raises:
         TypeError: if the model has no latents.
         ShapeError: if there is no label for each example.
-        ValueError: if there are fewer than two classes.
+        ValueError: if there are fewer than two classes, or latents are codes.
     """
     labels = _labels(labels, model, x, "attribute_vectors")
     classes = np.unique(labels)
     if len(classes) < 2:
         raise ValueError(f"attribute_vectors: expected two classes or more, got {len(classes)}")
-    z = np.asarray(model.infer(jnp.asarray(x), context), np.float64)
+    z = np.asarray(numeric_latents(model, jnp.asarray(x), context, "attribute_vectors"), np.float64)
     return np.stack([z[labels == k].mean(0) - z[labels != k].mean(0) for k in classes])
 
 
@@ -143,11 +145,12 @@ def latent_map(
     Raises:
         TypeError: if the model has no latents.
         ShapeError: if there is no label for each example.
-        ValueError: if there is no example.
+        ValueError: if there is no example, or latents are codes.
     """
     if not len(x):
         raise ValueError("latent_map: expected at least one example, got none")
-    z = np.asarray(model.infer(jnp.asarray(x), context), np.float64).reshape(len(x), -1)
+    z = np.asarray(numeric_latents(model, jnp.asarray(x), context, "latent_map"), np.float64)
+    z = z.reshape(len(x), -1)
     names = [f"latent dimension {i}" for i in range(z.shape[1])]
     if z.shape[1] > 2:
         centred = z - z.mean(0)

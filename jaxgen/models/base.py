@@ -72,8 +72,7 @@ class Model(Abilities):
     def __repr__(self) -> str:
         return brief(self)
 
-    def __str__(self) -> str:
-        return brief(self)
+    __str__ = __repr__
 
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """``log p(x | context)`` in nats.

@@ -134,11 +134,13 @@ def traverse_run(
             f"positive span, got num={num}, dimensions={dimensions} and span={span}"
         )
     some = None if context is None else context[:_EXAMPLES]
-    z = np.asarray(model.infer(jnp.asarray(x[:_EXAMPLES]), some), np.float64)
-    ranked = np.argsort(-z.reshape(len(z), -1).var(axis=0))[:dimensions]
+    z = np.asarray(model.infer(jnp.asarray(x[:_EXAMPLES]), some))
+    ranked = np.argsort(-z.reshape(len(z), -1).var(axis=0, dtype=np.float64))[:dimensions]
     given = None if context is None else context[example]
     levels = model.latent_levels
     values = np.linspace(-span, span, num) if levels is None else np.linspace(0, levels - 1, num)
+    if z.dtype.kind in "iu":  # codes, of which there are no means
+        values = np.unique(np.round(values).astype(z.dtype))
     save_figure(traversal_grid(model, x[example], list(ranked), values, given), out)
 
 

@@ -57,7 +57,7 @@ MEANINGS: dict[str, str] = {
 OF_LATENTS: dict[str, str] = {
     "event_shape": "the event's shape.",
     "levels": "of the data: 2 for binary ones (Bernoulli), more for integer levels (categorical), "
-    "None for real values (normal). Entries are independent given the latents.",
+    "None for real values (normal).",
     "components": "of a mixture for each entry, of normals for real values and of discretized "
     "logistics for levels, 2 among them, which couples the channels of a pixel; None for no "
     "mixture.",
@@ -105,7 +105,7 @@ def explained(constructor: Callable[..., Any]) -> str:
     entries = _ENTRY.findall(own or "")
     meanings = {name: entry for entry in entries for name in entry[0].split(", ")}
     parameters = inspect.signature(constructor).parameters
-    latent = not {"latents", "layer_sizes", "codes"}.isdisjoint(parameters)
+    latent = not {"latents", "layer_sizes", "codes", "latent_width"}.isdisjoint(parameters)
     general = MEANINGS | OF_LATENTS if latent else MEANINGS
     lines: dict[str, None] = {}  # an entry that explains several arguments stands once
     for name in parameters:

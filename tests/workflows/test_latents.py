@@ -10,7 +10,8 @@ from flax import nnx
 
 from jaxgen import ShapeError, zoo
 from jaxgen.data import Dataset
-from jaxgen.evaluation.latents import latent_map, traverse
+from jaxgen.evaluation import interpolate
+from jaxgen.evaluation.latents import attribute_vectors, latent_map, traverse
 from jaxgen.models import Embedded
 from jaxgen.networks import Embedding
 from jaxgen.runs import Recipe
@@ -65,6 +66,22 @@ def test_discrete_latents_are_levels_or_means_of_them():
     with pytest.raises(ValueError, match="expected latents z from 0 to 1"):
         traverse(model, BITS[:2], 0, np.linspace(-3, 3, 5))
     assert (vae().latent_levels, model.latent_levels) == (None, 2)
+
+
+def test_codes_are_no_numbers():
+    small = {"width": 2, "depth": 1, "out_width": 2, "first_size": 3}
+    options = {"codes": 5, "code_width": 2, "widths": (2,), "blocks": 1, "prior_args": small}
+    model = zoo.vqvae((4, 4, 1), levels=2, **options, rngs=nnx.Rngs(0))
+    x = np.random.default_rng(0).integers(0, 2, (6, 4, 4, 1))
+    assert traverse(model, x[:2], 3, np.arange(5)).shape == (5, 2, 4, 4, 1)
+    with pytest.raises(ValueError, match="expected integer codes z, got float32"):
+        traverse(model, x[:2], 3, np.array([0.5, 1.5]))
+    with pytest.raises(ValueError, match="interpolate: the latents of VAE are codes"):
+        interpolate(model, x[:2], x[2:4], 3)
+    with pytest.raises(ValueError, match="latent_map: the latents of VAE are codes, not numbers"):
+        latent_map(model, x)
+    with pytest.raises(ValueError, match="attribute_vectors: the latents of VAE are codes"):
+        attribute_vectors(model, x, np.arange(6) % 2)
 
 
 def test_real_latents_may_be_written_as_integers():
@@ -152,7 +169,10 @@ def test_traversals_of_nothing_are_refused(dimension, values, said):
         traverse(vae(), BITS[:2], dimension, jnp.asarray(values))
 
 
-@pytest.mark.parametrize("name", ["vae", "iwae", "vqvae", "helmholtz"])
+LATENT = ["fvae", "helmholtz", "iwae", "pixelvae", "sylvester", "vae", "vae_iaf", "vampprior"]
+
+
+@pytest.mark.parametrize("name", [*LATENT, "vdvae", "vqvae"])
 def test_what_constructors_with_latents_say_is_about_them(name):
     said = getattr(zoo, name).__doc__
     assert "chain" not in said
