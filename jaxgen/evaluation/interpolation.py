@@ -9,6 +9,7 @@ follows the sphere (Shoemake, 1985; for generative models White, 2016), with the
 .. math:: z_t = \frac{\sin((1 - t)\Omega)}{\sin\Omega} z_0 + \frac{\sin(t\Omega)}{\sin\Omega} z_1.
 """
 
+import math
 from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
@@ -74,7 +75,9 @@ def interpolate(
         raise ShapeError(f"interpolate: expected ends of one shape, got {x0.shape} and {x1.shape}")
     # Both ends at once: the noise of one is independent of the other's.
     z0, z1 = numeric_latents(model, jnp.stack([x0, x1]), context, "interpolate", key=key)
-    weights = _weights(z0.reshape(*batch, -1), z1.reshape(*batch, -1), num, spherical)
+    entries = math.prod(z0.shape[len(batch) :])
+    first, second = (each.reshape(*batch, entries) for each in (z0, z1))
+    weights = _weights(first, second, num, spherical)
     event = tuple(range(-(z0.ndim - len(batch)), 0))
     from_first, from_second = (jnp.expand_dims(weight, event) for weight in weights)
     return model.decode(from_first * z0 + from_second * z1, context)

@@ -48,8 +48,8 @@ from jaxgen.zoo.autoencoding import (
 )
 from jaxgen.zoo.glow import multi_scale
 from jaxgen.zoo.maf import autoregressive_layers
-from jaxgen.zoo.registry import constructor
-from jaxgen.zoo.sides import fitting_levels
+from jaxgen.zoo.registry import constructor, refuse_ignored
+from jaxgen.zoo.sides import check_halvings, fitting_levels
 
 
 @constructor
@@ -87,7 +87,8 @@ def fvae(
         width: channels inside the couplings' networks.
         alpha: the margin of the logit that levels go through.
         widths, blocks, activation: of the encoder and of the network that gives the decoder's base
-            its location and scale, see :class:`~jaxgen.networks.ConvEncoder`.
+            its location and scale, see :class:`~jaxgen.networks.ConvEncoder`;
+            sides have to be halved once for each width.
 
     Raises:
         ShapeError: for events that are no images, or of sides that cannot be halved so often.
@@ -104,6 +105,12 @@ def fvae(
         Networks("conv", (), widths, blocks, activation, dropout),
         context_features or 0,
     )
+    if layers is None:
+        refuse_ignored("fvae", "without layers", layer_hidden=layer_hidden, features=features)
+    if steps is None:
+        refuse_ignored("fvae", "without steps", scales=scales, width=width)
+    if levels is None:
+        refuse_ignored("fvae", "for real values", alpha=alpha)
     posterior: Model
     if layers is not None:
         made = partial(MADE, (latents,), hidden=layer_hidden, context_features=features)
@@ -123,6 +130,7 @@ def fvae(
             context_features=latents + more,
         )
         scales = fitting_levels(event_shape) if scales is None else scales
+        check_halvings(event_shape, scales, "scales")
         glow = [
             multi_scale(event_shape, network, Affine(bound), levels=scales, steps=steps, rngs=rngs)
         ]

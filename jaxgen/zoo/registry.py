@@ -43,7 +43,7 @@ def constructor(function: C) -> C:
     @functools.wraps(function)
     def building(*args: Any, **kwargs: Any) -> Model:
         for name, needed in NEEDS.items():
-            if name in kwargs and {**defaults, **kwargs}.get(needed) is None:
+            if name in kwargs and {needed: ..., **defaults, **kwargs}[needed] is None:
                 refuse_ignored(function.__name__, f"without {needed}", **{name: kwargs[name]})
         event_shape = args[0] if args else kwargs.get("event_shape")
         if event_shape is not None and "bounds" in kwargs:  # before anything is built

@@ -42,6 +42,8 @@ def vqvae(
 ) -> VAE:
     """A VAE of images whose latents are a small image of codes.
 
+    ``fit(model, x, objective="vector_quantized")`` trains it.
+
     Args:
         event_shape: ``(height, width, channels)``.
         codes: vectors in the codebook.

@@ -84,6 +84,10 @@ def test_codes_are_no_numbers():
         attribute_vectors(model, x, np.arange(6) % 2)
 
 
+def test_a_path_between_no_examples_is_empty():
+    assert interpolate(vae(), BITS[:0], BITS[:0], 3).shape == (3, 0, 4)
+
+
 def test_real_latents_may_be_written_as_integers():
     model = vae()
     np.testing.assert_array_equal(model.decode([0, 1]), model.decode(np.array([0.0, 1.0])))

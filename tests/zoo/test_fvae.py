@@ -50,8 +50,9 @@ def test_without_flows_it_is_a_vae_of_normals():
 
 @pytest.mark.parametrize("layers", [None, 2])
 def test_where_latents_tell_nothing_every_weight_is_the_density_of_the_flow(layers, x64):
+    own = {"widths": (4,)} if layers is None else SMALL
     model = zoo.fvae(
-        (2, 2, 1), levels=None, latents=2, layers=layers, steps=2, **SMALL, **GLOW, rngs=rngs()
+        (2, 2, 1), levels=None, latents=2, layers=layers, steps=2, **own, **GLOW, rngs=rngs()
     )
     log_p = model.decoder.log_prob(X, jnp.zeros(2))
     for seed in range(3):
@@ -101,3 +102,26 @@ def test_a_further_context_reaches_all_parts():
     assert not np.allclose(model.elbo(X, KEY, one), model.elbo(X, KEY, other))
     assert isinstance(model.decoder, Flow)
     assert isinstance(model.decoder.bijector, Chain)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"layers": None, "layer_hidden": (9,)}, "layer_hidden means nothing without layers"),
+        ({"steps": None, "scales": 7}, "scales means nothing without steps"),
+        ({"levels": None, "alpha": 0.1}, "alpha means nothing for real values"),
+        ({"scales": 9}, "scales: expected sides divisible by 512"),
+    ],
+)
+def test_what_means_nothing_is_refused(options, said):
+    with pytest.raises(ValueError, match=said):
+        zoo.fvae((8, 8, 1), **options, rngs=rngs())
+
+
+def test_levels_have_a_margin():
+    arguments = {"latents": 2, "layers": 1, "steps": 1, **SMALL, **GLOW}
+    x, bounds = np.zeros((1, 4, 4, 1), int), []
+    for alpha in (0.05, 0.2):
+        model = zoo.fvae((4, 4, 1), levels=2, alpha=alpha, **arguments, rngs=rngs())
+        bounds.append(float(model.elbo(x, KEY)[0]))
+    assert bounds[0] != bounds[1]
