@@ -3,10 +3,10 @@
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, float_dtype
+from jaxgen.core import Context, Module, float_dtype
 
 
-class Amortized(nnx.Module):
+class Amortized(Module):
     """A trained array, plus what a linear layer makes of a context.
 
     The layer starts at zero, so that at first the array is the same for every context.

@@ -6,11 +6,10 @@ from typing import Any, Protocol, Self, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.checks import CHECKED, checked_adapt
-from jaxgen.core import Context, Key, Shape, ShapeError, brief
+from jaxgen.core import Context, Key, Module, Shape, ShapeError, brief
 
 B = TypeVar("B", bound="Bijector")
 
@@ -24,7 +23,7 @@ class Adapt(Protocol):
     def __call__(self, layer: B, x: Array, context: Context) -> tuple[B, Array]: ...
 
 
-class Bijector(nnx.Module):
+class Bijector(Module):
     r"""An invertible, differentiable map between a base ``z`` and data ``x``.
 
     *Forward* leads from the base to the data, ``x = f(z)``; *inverse* back. With a base density

@@ -10,7 +10,7 @@ from jax import Array
 
 from jaxgen.bijectors.base import Bijector
 from jaxgen.bijectors.rearrange import Permutation
-from jaxgen.core import Context, Key, Shape, ShapeError, checked_arguments, unknown
+from jaxgen.core import Context, Key, Module, Shape, ShapeError, checked_arguments, unknown
 from jaxgen.functional import rearrange
 from jaxgen.functional.coupling import Direction, couple
 from jaxgen.transforms import Affine, Transform
@@ -148,7 +148,7 @@ class Alternating:
         return (odd, even) if self.swap else (even, odd)
 
 
-class Random(nnx.Module):
+class Random(Module):
     """Keeps a random half of the last axis and changes the other; ``swap`` exchanges them.
 
     Two couplings that swap roles take the same ``permutation``.

@@ -16,7 +16,16 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.base import Bijector
-from jaxgen.core import Buffer, Context, Shape, ShapeError, batch_shape, check_context, is_concrete
+from jaxgen.core import (
+    Buffer,
+    Context,
+    Module,
+    Shape,
+    ShapeError,
+    batch_shape,
+    check_context,
+    is_concrete,
+)
 
 if TYPE_CHECKING:
     import distrax
@@ -155,7 +164,7 @@ def from_distrax(
     return FromDistrax(bijector, held, event_shape)
 
 
-class _Arrays(nnx.Module):
+class _Arrays(Module):
     """A pytree of arrays that is no module, with its arrays as variables.
 
     Variables hold floats only, so the others are cast when the tree is put together again.

@@ -13,11 +13,11 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.base import Bijector
-from jaxgen.core import Buffer, Context, Shape, checked_arguments
+from jaxgen.core import Buffer, Context, Module, Shape, checked_arguments
 from jaxgen.functional import linear
 
 
-class Matrix(nnx.Module):
+class Matrix(Module):
     """An invertible square matrix with parameters; a subclass defines :meth:`weight_and_log_det`.
 
     It is built as ``matrix(size, rngs=rngs)``.

@@ -3,14 +3,13 @@
 from typing import Self
 
 import numpy as np
-from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, brief
+from jaxgen.core import Context, Key, Module, brief
 from jaxgen.functional.autoregressive import Cache
 
 
-class Abilities(nnx.Module):
+class Abilities(Module):
     """Optional abilities of a :class:`~jaxgen.conditionals.Conditional`, as one that lacks them.
 
     A network that is ``order_agnostic`` defines :meth:`predict`, by which

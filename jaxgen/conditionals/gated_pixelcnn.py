@@ -26,7 +26,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Context, Key, Order, Shape, check_grid, checked_arguments
+from jaxgen.core import Context, Key, Module, Order, Shape, check_grid, checked_arguments
 from jaxgen.functional.autoregressive import Cache, Stretch
 from jaxgen.functional.windows import (
     Grid,
@@ -45,7 +45,7 @@ from jaxgen.functional.windows import (
 from jaxgen.networks.blocks import dropout, shape_of_context, spread_context, zero_linear
 
 
-class GatedLayer(nnx.Module):
+class GatedLayer(Module):
     """A layer of both stacks.
 
     Args:

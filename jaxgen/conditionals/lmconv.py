@@ -29,6 +29,7 @@ from jaxgen.conditionals.base import Conditional
 from jaxgen.core import (
     Context,
     Key,
+    Module,
     Order,
     Shape,
     check_grid,
@@ -58,7 +59,7 @@ from jaxgen.networks.blocks import (
 )
 
 
-class MaskedBlock(nnx.Module):
+class MaskedBlock(Module):
     """A gated residual block: a masked window and two maps of each position alone.
 
     Args:

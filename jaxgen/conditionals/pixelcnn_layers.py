@@ -12,12 +12,12 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key
+from jaxgen.core import Context, Key, Module
 from jaxgen.functional.windows import Grid, causal, flat
 from jaxgen.networks.blocks import dropout
 
 
-class MaskedWindow(nnx.Module):
+class MaskedWindow(Module):
     """A linear map of a causal window and then the pixel in its middle, with features in groups.
 
     The middle is left out where nothing of it may be seen: of one group under mask A.
@@ -91,7 +91,7 @@ class MaskedWindow(nnx.Module):
         return seen @ of_group(kernel) + of_group(self.bias[...])
 
 
-class PixelBlock(nnx.Module):
+class PixelBlock(Module):
     """PixelCNN's residual block, in two parts: before and after what its window sees is stored.
 
     Args:

@@ -54,6 +54,7 @@ from jaxgen.conditionals.unet import (
 from jaxgen.core import (
     Context,
     Key,
+    Module,
     Order,
     Shape,
     ShapeError,
@@ -80,7 +81,7 @@ FIRST_LEFT = rectangle((-1, 0), (-1,))
 _SMALL = nnx.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
 
 
-class GatedBlock(nnx.Module):
+class GatedBlock(Module):
     """A gated ResNet layer of one stream.
 
     Args:
@@ -139,7 +140,7 @@ class GatedBlock(nnx.Module):
         return replace(new, second=self.second.fitted(flat(see(None, inner)[0]), 0.1))
 
 
-class Layer(nnx.Module):
+class Layer(Module):
     """A layer of both streams, each a :class:`GatedBlock`.
 
     Args:

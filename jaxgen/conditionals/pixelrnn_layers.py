@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Shape
+from jaxgen.core import Context, Module, Shape
 from jaxgen.functional.rearrange import skew, unskew
 from jaxgen.functional.windows import Window, flat, rectangle
 
@@ -50,7 +50,7 @@ def lstm(gates: Array, cells: Array) -> Pair:
     return jax.nn.sigmoid(out) * jnp.tanh(cells), cells
 
 
-class LSTMLayer(nnx.Module):
+class LSTMLayer(Module):
     """What the layers share: a state half as wide as the features, and the maps around it.
 
     Args:
@@ -169,7 +169,7 @@ class RowLayer(LSTMLayer):
         return self.up(hidden), memory
 
 
-class DiagonalCell(nnx.Module):
+class DiagonalCell(Module):
     """What the gates of a pixel take from the states beside and above it, in one direction."""
 
     def __init__(self, units: int, *, rngs: nnx.Rngs):

@@ -19,7 +19,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, replace, split_key, unstack
+from jaxgen.core import Context, Key, Module, replace, split_key, unstack
 from jaxgen.functional.windows import Grid, Window, flat, rectangle, row_of
 from jaxgen.networks.blocks import WeightNorm, fold_weight_norm
 
@@ -63,7 +63,7 @@ class Kept(NamedTuple):
 NOTHING = Kept((None, None), (None, None), None)
 
 
-class Stage(nnx.Module):
+class Stage(Module):
     """One resolution of the U-net, and inside it the coarser ones.
 
     Args:
@@ -143,7 +143,7 @@ class Stage(nnx.Module):
         return down, right
 
 
-class Coarse(nnx.Module):
+class Coarse(Module):
     """The stage at half the resolution, with the maps that lead there and back."""
 
     def __init__(self, layer: MakeLayer, width: int, *, rngs: nnx.Rngs, **options: Any):

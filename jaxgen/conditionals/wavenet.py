@@ -26,12 +26,12 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Context, Key, Order, Shape, check_grid, checked_arguments
+from jaxgen.core import Context, Key, Module, Order, Shape, check_grid, checked_arguments
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.networks.blocks import dropout, shape_of_context, zero_linear
 
 
-class DilatedBlock(nnx.Module):
+class DilatedBlock(Module):
     """A gated layer that sees a position and one some steps before it.
 
     Args:

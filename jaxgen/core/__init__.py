@@ -12,6 +12,7 @@ from jaxgen.core.arguments import (
 from jaxgen.core.arrays import check_array, check_finite, check_key, spread
 from jaxgen.core.construction import constructed
 from jaxgen.core.keys import rngs_from
+from jaxgen.core.module import ConstructorSignature, Module
 from jaxgen.core.programs import program
 from jaxgen.core.shapes import (
     METHODS,
@@ -63,10 +64,12 @@ __all__ = [
     "FUNCTION",
     "METHODS",
     "Buffer",
+    "ConstructorSignature",
     "Context",
     "Key",
     "M",
     "Mask",
+    "Module",
     "Order",
     "Shape",
     "ShapeError",

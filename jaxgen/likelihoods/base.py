@@ -12,6 +12,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.core import (
+    ConstructorSignature,
     Shape,
     ShapeError,
     batch_shape,
@@ -95,6 +96,8 @@ class Likelihood(nnx.Pytree):
     has_units: bool = False  # whether values are real numbers, which a model standardises first
     discrete: tuple[int, ...] = ()  # columns of whole numbers in a row of real ones
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
+
+    __signature__: Any = ConstructorSignature()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, Mask, Shape
+from jaxgen.core import Context, Key, Mask, Module, Shape
 from jaxgen.models.checks import check_methods
 
 # Which models have what not all have.
@@ -21,7 +20,7 @@ _ABILITIES = {
 
 
 @check_methods
-class Abilities(nnx.Module):
+class Abilities(Module):
     """Optional abilities of a :class:`~jaxgen.models.Model`, as one that lacks them.
 
     They are said by attributes, which are None where it does.

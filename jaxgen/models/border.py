@@ -17,7 +17,6 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors.normalisation import Standardize, standardized
@@ -26,6 +25,7 @@ from jaxgen.core import (
     Buffer,
     Context,
     Key,
+    Module,
     Order,
     Shape,
     adapt_once,
@@ -40,7 +40,7 @@ from jaxgen.functional.elementwise import affine_forward, affine_inverse
 from jaxgen.likelihoods import Likelihood
 
 
-class Border(nnx.Module):
+class Border(Module):
     """Units of data and contexts, and the parameters that positions start from.
 
     Real values of a sequence or a table are standardised each by their own statistics, those of

@@ -4,13 +4,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from flax import nnx
 from jax import Array
 
-from jaxgen.core import Key, Shape, checked_arguments
+from jaxgen.core import Key, Module, Shape, checked_arguments
 
 
-class Flatten(nnx.Module):
+class Flatten(Module):
     """A network of vectors as one of arrays: the entries of each are put in a row first.
 
     With a :class:`~jaxgen.networks.MLP` inside it is the encoder of images that
@@ -37,7 +36,7 @@ class Flatten(nnx.Module):
         return self.network(x.reshape(*batch, math.prod(self.input_shape)), key=key)
 
 
-class Joint(nnx.Module):
+class Joint(Module):
     """A network of arrays and a context as one of vectors that hold both, one behind the other.
 
     So it reads the contexts of the parts of a conditional :class:`~jaxgen.models.VAE`: latents or

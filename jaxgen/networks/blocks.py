@@ -12,6 +12,7 @@ from jaxgen.core import (
     Buffer,
     Key,
     M,
+    Module,
     Shape,
     ShapeError,
     adapt_once,
@@ -77,7 +78,7 @@ def zero_linear(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.L
     return nnx.Linear(in_features, out_features, kernel_init=zeros, rngs=rngs)
 
 
-class WeightNorm(nnx.Module):
+class WeightNorm(Module):
     r"""A linear layer or a convolution with the kernel ``g v / ||v||`` (Salimans and Kingma, 2016).
 
     The length ``g`` of every output feature's kernel is a parameter beside its direction ``v``. At

@@ -5,7 +5,7 @@ from functools import partial
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, checked_arguments, split_key
+from jaxgen.core import Context, Key, Module, checked_arguments, split_key
 from jaxgen.networks.blocks import (
     activation,
     check_activation,
@@ -16,7 +16,7 @@ from jaxgen.networks.blocks import (
 )
 
 
-class ConvResNet(nnx.Module):
+class ConvResNet(Module):
     """A ``k x k`` convolution, residual blocks of one convolution each, and a zero convolution.
 
     Every block is ``h + conv(dropout(act(h)))`` (pre-activation, He et al. 2016). Without the sums,

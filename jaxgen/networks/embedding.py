@@ -5,10 +5,10 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape, check_labels, checked_arguments, take_class
+from jaxgen.core import Module, Shape, check_labels, checked_arguments, take_class
 
 
-class Embedding(nnx.Module):
+class Embedding(Module):
     """A table with one vector for each class: the context of a class-conditional model.
 
     It is what :class:`~jaxgen.models.Embedded` calls for labels. Labels outside the range are

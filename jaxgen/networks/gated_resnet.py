@@ -21,7 +21,16 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, ShapeError, checked_arguments, program, rngs_from, split_key
+from jaxgen.core import (
+    Context,
+    Key,
+    Module,
+    ShapeError,
+    checked_arguments,
+    program,
+    rngs_from,
+    split_key,
+)
 from jaxgen.networks.blocks import (
     concat_elu,
     conv,
@@ -39,7 +48,7 @@ def _gate(x: Array) -> Array:
     return value * jax.nn.sigmoid(gate)
 
 
-class _Block(nnx.Module):
+class _Block(Module):
     """A gated convolution and, if ``heads`` is not None, gated self-attention."""
 
     def __init__(
@@ -83,7 +92,7 @@ class _Block(nnx.Module):
         return jnp.swapaxes(attended, -2, -3).reshape(h.shape)
 
 
-class GatedResNet(nnx.Module):
+class GatedResNet(Module):
     """A 3 x 3 convolution, blocks of gated convolution and self-attention, a zero convolution.
 
     Args:

@@ -13,7 +13,16 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, Shape, ShapeError, check_event, checked_arguments, split_key
+from jaxgen.core import (
+    Context,
+    Key,
+    Module,
+    Shape,
+    ShapeError,
+    check_event,
+    checked_arguments,
+    split_key,
+)
 from jaxgen.networks.blocks import (
     activation,
     check_activation,
@@ -26,7 +35,7 @@ from jaxgen.networks.blocks import (
 Grid = tuple[int, int]
 
 
-class Bottleneck(nnx.Module):
+class Bottleneck(Module):
     """Four convolutions, each behind an activation: 1 x 1 to a quarter, twice 3 x 3, 1 x 1 to all.
 
     The last one starts at zero.
@@ -70,7 +79,7 @@ class Bottleneck(nnx.Module):
         return last(dropout(act(h), self.dropout, key))
 
 
-class FeaturePyramid(nnx.Module):
+class FeaturePyramid(Module):
     """What every layer of latents is told of an image: features at the layer's resolution.
 
     Args:
@@ -132,7 +141,7 @@ class FeaturePyramid(nnx.Module):
         return features[::-1]
 
 
-class FirstState(nnx.Module):
+class FirstState(Module):
     """A learnt state, to which a linear map of the context, if there is one, adds at every pixel.
 
     Args:
@@ -161,7 +170,7 @@ class FirstState(nnx.Module):
         return self.state[...] + self.linear(context)[..., None, None, :]
 
 
-class Update(nnx.Module):
+class Update(Module):
     """The state behind a layer of latents, from the one before it and the latents.
 
     .. math:: h' = h + W z, \\qquad h'' = h' + f(h'),
@@ -209,7 +218,7 @@ class Update(nnx.Module):
         return h
 
 
-class Readout(nnx.Module):
+class Readout(Module):
     """Features of every pixel from the last state: a residual block, and a convolution.
 
     Args:

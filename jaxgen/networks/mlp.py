@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, checked_arguments, split_key
+from jaxgen.core import Context, Key, Module, checked_arguments, split_key
 from jaxgen.networks.blocks import activation, check_activation, dropout, zero_linear
 
 
-class MLP(nnx.Module):
+class MLP(Module):
     """Linear layers with an activation in between; the last one starts at zero.
 
     Args:

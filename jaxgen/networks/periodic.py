@@ -3,13 +3,12 @@
 from collections.abc import Callable
 
 import jax.numpy as jnp
-from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, checked_arguments
+from jaxgen.core import Context, Key, Module, checked_arguments
 
 
-class Periodic(nnx.Module):
+class Periodic(Module):
     r"""``network(cos x, sin x)``: a function of angles that has the period :math:`2\pi` in each.
 
     Args:

@@ -14,7 +14,16 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, Shape, ShapeError, check_event, checked_arguments, split_key
+from jaxgen.core import (
+    Context,
+    Key,
+    Module,
+    Shape,
+    ShapeError,
+    check_event,
+    checked_arguments,
+    split_key,
+)
 from jaxgen.functional.rearrange import squeeze, unsqueeze
 from jaxgen.networks.blocks import (
     activation,
@@ -27,7 +36,7 @@ from jaxgen.networks.blocks import (
 )
 
 
-class Residual(nnx.Module):
+class Residual(Module):
     """``h + conv(dropout(act(conv(act(h)))))``, whose second convolution starts at zero.
 
     Args:
@@ -48,7 +57,7 @@ class Residual(nnx.Module):
         return h + self.second(dropout(new, self.dropout, key))
 
 
-class ConvEncoder(nnx.Module):
+class ConvEncoder(Module):
     """Images to vectors: halvings, each with residual blocks behind it, and a zero linear layer.
 
     Or to features of every pixel of the last resolution, by a convolution.
@@ -127,7 +136,7 @@ class ConvEncoder(nnx.Module):
         return self.last(h.reshape(*h.shape[:-3], math.prod(h.shape[-3:])))
 
 
-class ConvDecoder(nnx.Module):
+class ConvDecoder(Module):
     """Vectors to features of every pixel: the way back of :class:`ConvEncoder`.
 
     Args:

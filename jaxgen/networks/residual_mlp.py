@@ -5,11 +5,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, checked_arguments, split_key
+from jaxgen.core import Context, Key, Module, checked_arguments, split_key
 from jaxgen.networks.blocks import activation, check_activation, dropout, zero_linear
 
 
-class ResidualBlock(nnx.Module):
+class ResidualBlock(Module):
     """``h + gate * W_2 dropout(act(W_1 act(h)))``, where a context, if there is one, sets the gate.
 
     Args:
@@ -51,7 +51,7 @@ class ResidualBlock(nnx.Module):
         return h + change
 
 
-class ResidualMLP(nnx.Module):
+class ResidualMLP(Module):
     """A linear layer, residual blocks of two linear layers each, and a zero layer.
 
     Args:

@@ -19,6 +19,7 @@ from jax import Array
 
 from jaxgen.core import (
     Key,
+    Module,
     Shape,
     ShapeError,
     checked_arguments,
@@ -95,7 +96,7 @@ def rotate(x: Array, angles: Array) -> Array:
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
 
-class TransformerBlock(nnx.Module):
+class TransformerBlock(Module):
     """Attention and a two-layer network, each on the normalised tokens and added to them.
 
     Args:
@@ -155,7 +156,7 @@ class TransformerBlock(nnx.Module):
         return self.finish(h, attend(*self.queries_keys_values(h, angles), mask), key)
 
 
-class Transformer(nnx.Module):
+class Transformer(Module):
     """A stack of :class:`TransformerBlock` and a last normalisation.
 
     Args:

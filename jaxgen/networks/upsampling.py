@@ -4,11 +4,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape, checked_arguments
+from jaxgen.core import Module, Shape, checked_arguments
 from jaxgen.networks.conv_resnet import ConvResNet
 
 
-class Upsampling(nnx.Module):
+class Upsampling(Module):
     """A small image with every pixel repeated ``f x f`` times, through a :class:`ConvResNet`.
 
     With it :class:`~jaxgen.models.Embedded` makes a small image the context of a model of a large

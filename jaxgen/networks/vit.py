@@ -5,12 +5,12 @@ import math
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Context, Key, Shape, checked_arguments
+from jaxgen.core import Context, Key, Module, Shape, checked_arguments
 from jaxgen.networks.blocks import zero_linear
 from jaxgen.networks.transformer import Transformer
 
 
-class VisionTransformer(nnx.Module):
+class VisionTransformer(Module):
     """A transformer over the tokens of a grid, which all see each other; its last layer is zero.
 
     Every token is projected, given a learned embedding of its place, and passed through pre-norm

@@ -23,7 +23,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors import Chain, Inverse, Logit
-from jaxgen.core import Shape, check_event
+from jaxgen.core import Module, Shape, check_event
 from jaxgen.models import Embedded, Flow, Logistic
 from jaxgen.networks import MLP, ConvResNet, GatedResNet
 from jaxgen.transforms import MixtureCDF
@@ -31,7 +31,7 @@ from jaxgen.zoo.flowpp import boards, halves, pairs
 from jaxgen.zoo.registry import constructor, refuse_ignored
 
 
-class Encoder(nnx.Module):
+class Encoder(Module):
     """What the couplings see of the levels: an image or a vector of features.
 
     Args:

@@ -5,13 +5,15 @@ stand the mistakes that a user makes, with what is said about them, and argument
 are taken.
 """
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from jaxgen import zoo
+from jaxgen import bijectors, conditionals, likelihoods, models, networks, zoo
 from jaxgen.bijectors import Conv1x1, Logit, Scan, Standardize
 from jaxgen.conditionals import MADE, NADE, Recurrent
 from jaxgen.core import num_parameters
@@ -246,3 +248,25 @@ def test_the_checks_change_no_weight():
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         np.testing.assert_array_equal(a, b)
     assert jax.tree.structure(one) == jax.tree.structure(other)
+
+
+PACKAGES = (bijectors, conditionals, likelihoods, models, networks)
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_every_class_shows_its_arguments(package):
+    exported = vars(package)
+    classes = [
+        each
+        for each in exported.values()
+        if isinstance(each, type) and issubclass(each, nnx.Pytree)
+    ]
+    assert classes
+    for each in classes:
+        shown = inspect.signature(each).parameters
+        if each.__init__ is not object.__init__:
+            assert ["self", *shown] == list(inspect.signature(each.__init__).parameters)
+
+
+def test_what_is_called_shows_the_arguments_of_its_call():
+    assert next(iter(inspect.signature(MLP(2, 3, rngs=nnx.Rngs(0))).parameters)) == "x"
