@@ -1493,7 +1493,7 @@ MODELS: dict[str, Example] = {
     ),
     "iwae": slow(lambda r: zoo.iwae((3,), layer_sizes=(1, 1), hidden=((5,), (4,)), rngs=r), (3,)),
     "helmholtz": slow(
-        lambda r: zoo.helmholtz((3,), layer_sizes=(3, 2), hidden=((), ()), rngs=r),
+        lambda r: zoo.helmholtz((3,), layer_sizes=(3, 2), rngs=r),
         (3,),
         options={"unused": ("prior.prior.logits",)},  # of one component
     ),

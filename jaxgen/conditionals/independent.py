@@ -63,9 +63,9 @@ class Independent(Conditional):
         shape = jnp.shape(out)
         if shape[: len(batch)] != batch or math.prod(shape[len(batch) :]) != expected:
             raise ShapeError(
-                f"Independent: expected {type(self.network).__name__} to map contexts of shape "
-                f"{context.shape} to {expected} numbers each ({self.num_params} parameters of "
-                f"{self.num_positions} positions), got {shape}"
+                f"Factorized, Independent: expected {type(self.network).__name__} to map contexts "
+                f"of shape {context.shape} to {expected} numbers each ({self.num_params} "
+                f"parameters of {self.num_positions} positions), got {shape}"
             )
         return jnp.asarray(out).reshape(*batch, *self.grid_shape, self.num_params)
 

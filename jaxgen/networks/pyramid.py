@@ -209,7 +209,9 @@ class ConvDecoder(Module):
 def _smallest(shape: Shape, widths: Sequence[int], where: str) -> tuple[int, int]:
     """Height and width at the last resolution."""
     factor = 2 ** len(widths)
-    if not widths or shape[0] % factor or shape[1] % factor:
+    if not widths:
+        raise ShapeError(f"{where}: expected one width or more, got widths=()")
+    if shape[0] % factor or shape[1] % factor:
         raise ShapeError(
             f"{where}: expected a height and a width that can be halved once for each of widths="
             f"{tuple(widths)}, got {shape[0]} x {shape[1]}"

@@ -31,7 +31,7 @@ def helmholtz(
     levels: int | None = 2,
     components: int | None = None,
     layer_sizes: Sequence[int] = (200, 200, 10),
-    hidden: Sequence[Sequence[int]] = ((), (), ()),
+    hidden: Sequence[Sequence[int]] | None = None,
     activation: str = "tanh",
     dropout: float = 0.0,
     rngs: nnx.Rngs,
@@ -40,18 +40,20 @@ def helmholtz(
 
     Args:
         layer_sizes: latents of each layer, listed from the data.
-        hidden: widths of the hidden layers of the networks below each; none are sigmoid belief
-            networks.
+        hidden: widths of the hidden layers of the networks below each; None for sigmoid belief
+            networks, which have none.
 
     Raises:
         ValueError: if not every layer has its hidden widths, or there is none.
 
     >>> import jax, jax.numpy as jnp
-    >>> model = helmholtz((8,), layer_sizes=(4, 2), hidden=((), ()), rngs=nnx.Rngs(0))
+    >>> model = helmholtz((8,), layer_sizes=(4, 2), rngs=nnx.Rngs(0))
     >>> model.importance_log_prob(jnp.zeros((3, 8), int), jax.random.key(0), 10).shape
     (3,)
     """
     head = for_levels(levels, components)
+    if hidden is None:
+        hidden = [()] * len(layer_sizes)
     networks = (hidden, activation, dropout)
     return layered(
         "helmholtz",

@@ -31,7 +31,7 @@ def iwae(
     levels: int | None = 2,
     components: int | None = None,
     layer_sizes: Sequence[int] = (50,),
-    hidden: Sequence[Sequence[int]] = ((200, 200),),
+    hidden: Sequence[Sequence[int]] | None = None,
     activation: str = "tanh",
     dropout: float = 0.0,
     rngs: nnx.Rngs,
@@ -41,8 +41,8 @@ def iwae(
     Args:
         layer_sizes: latents of each layer, listed from the data; of the paper's two
             ``(100, 50)``.
-        hidden: widths of the hidden layers of the networks below each, of its encoder; the paper's
-            are ``((200, 200), (100, 100))``.
+        hidden: widths of the hidden layers of the networks below each, of its encoder; None for the
+            paper's, ``(200, 200)`` below the first and ``(100, 100)`` below every other.
 
     Raises:
         ValueError: if not every layer has its hidden widths, or there is none.
@@ -53,6 +53,8 @@ def iwae(
     (3,)
     """
     head = for_levels(levels, components)
+    if hidden is None:
+        hidden = [(200, 200), *[(100, 100)] * (len(layer_sizes) - 1)]
     networks = (hidden, activation, dropout)
     return layered(
         "iwae",

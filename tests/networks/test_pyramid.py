@@ -145,7 +145,7 @@ def test_dropout_needs_a_key(make, value):
     [
         ({"shape": (6, 4, 1)}, ShapeError, r"halved once for each of widths=\(3, 4\), got 6 x 4"),
         ({"shape": (4, 6, 1)}, ShapeError, r"halved once for each of widths=\(3, 4\), got 4 x 6"),
-        ({"widths": ()}, ShapeError, r"halved once for each of widths=\(\), got 8 x 4"),
+        ({"widths": ()}, ShapeError, r"one width or more, got widths=\(\)"),
         ({"shape": (8, 4)}, ShapeError, r"\(8, 4\)"),
         ({"widths": (3, 0)}, ValueError, "for widths, got"),
         ({"blocks": -1}, ValueError, "for blocks, got -1"),

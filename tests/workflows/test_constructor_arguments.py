@@ -53,6 +53,18 @@ REFUSED = {
         {"width": 10**12},
         r"glow: expected an integer from 1 to 2\*\*24 for width, got 10*$",
     ),
+    "no width of a pyramid": (
+        zoo.vae,
+        IMAGE,
+        {"network": "conv", "widths": ()},
+        "ConvEncoder: expected one width or more",
+    ),
+    "hidden widths of one layer of two": (
+        zoo.iwae,
+        (2,),
+        {"layer_sizes": (3, 2), "hidden": ((4,),)},
+        "hidden widths below each",
+    ),
     "one width for hidden": (zoo.maf, (2,), {"hidden": 8}, "a sequence, .* for hidden, got 8"),
     "a layer of none": (zoo.made, (2,), {"hidden": (8, 0)}, r"for hidden, got \(8, 0\)"),
     "layers=true": (zoo.maf, (2,), {"layers": True}, "maf: expected an integer .* got True"),
@@ -200,6 +212,8 @@ TAKEN = {
     "whole numbers for real ones": lambda rngs: zoo.maf(
         (2,), bound=3, dropout=0, **SMALL, rngs=rngs
     ),
+    "layers without widths": lambda rngs: zoo.iwae((2,), layer_sizes=(3, 2, 1), rngs=rngs),
+    "layers of bits": lambda rngs: zoo.helmholtz((2,), layer_sizes=[4], rngs=rngs),
     "no hidden layers": lambda rngs: zoo.maf((2,), layers=1, hidden=(), rngs=rngs),
     "idle arguments at their defaults": lambda rngs: zoo.maf((2,), alpha=1e-6, **SMALL, rngs=rngs),
     "bounds of numpy's": lambda rngs: zoo.maf((2,), bounds=np.array([0, 1]), **SMALL, rngs=rngs),

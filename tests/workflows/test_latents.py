@@ -29,7 +29,7 @@ def vae(**options):
 
 
 def helmholtz():
-    return zoo.helmholtz((4,), layer_sizes=(3, 2), hidden=((), ()), rngs=nnx.Rngs(0))
+    return zoo.helmholtz((4,), layer_sizes=(3, 2), rngs=nnx.Rngs(0))
 
 
 @pytest.mark.parametrize(

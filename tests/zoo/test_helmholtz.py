@@ -14,7 +14,7 @@ BITS = np.array([[0, 1, 1, 0], [1, 0, 0, 0]])
 
 
 def machine():
-    model = zoo.helmholtz((4,), layer_sizes=(3, 2), hidden=((), ()), rngs=nnx.Rngs(0))
+    model = zoo.helmholtz((4,), layer_sizes=(3, 2), rngs=nnx.Rngs(0))
     return perturb(model, KEY, 1.0)
 
 
