@@ -81,6 +81,13 @@ def completion_grid(
 
     Raises:
         ValueError: if the model is of real values, or of counts.
+
+    >>> from flax import nnx
+    >>> from jaxgen import zoo
+    >>> model = zoo.eonade((4, 4, 1), hidden=(4,), rngs=nnx.Rngs(0))
+    >>> top = observed_around("top", (4, 4))[None]
+    >>> figure = completion_grid(model, np.zeros((2, 4, 4, 1), int), top, 3, key=jax.random.key(0))
+    >>> figure.savefig("completions.png")  # doctest: +SKIP
     """
     if model.levels is None or np.isinf(model.levels):
         what = "real values" if model.levels is None else "counts"

@@ -104,6 +104,9 @@ def interpolation_grid(path: Array | np.ndarray, levels: float | None = None) ->
     Args:
         path: array ``(num, pairs, *event_shape)``, from :func:`interpolate`.
         levels: the number of levels; None for real values.
+
+    >>> figure = interpolation_grid(jnp.zeros((5, 3, 4, 4, 1), int), levels=2)
+    >>> figure.savefig("interpolations.png")  # doctest: +SKIP
     """
     rows = np.swapaxes(np.asarray(path), 0, 1)
     return sample_grid(rows.reshape(-1, *rows.shape[2:]), levels, columns=rows.shape[1])

@@ -29,6 +29,12 @@ def reconstruction_grid(
 
     Raises:
         TypeError: if the model has no latents.
+
+    >>> from flax import nnx
+    >>> from jaxgen import zoo
+    >>> model = zoo.vae((4, 4, 1), latents=3, hidden=(4,), rngs=nnx.Rngs(0))
+    >>> figure = reconstruction_grid(model, np.zeros((5, 4, 4, 1), int))
+    >>> figure.savefig("reconstructions.png")  # doctest: +SKIP
     """
     back = np.asarray(model.reconstruct(jnp.asarray(x), context, key=key))
     both = np.concatenate([np.asarray(x, back.dtype), back])
@@ -89,7 +95,14 @@ def traversal_grid(
     values: np.ndarray | Array,
     context: Context = None,
 ) -> "Figure":
-    """Traversals of one example, a dimension in each row; see :func:`traverse`."""
+    """Traversals of one example, a dimension in each row; see :func:`traverse`.
+
+    >>> from flax import nnx
+    >>> from jaxgen import zoo
+    >>> model = zoo.vae((4, 4, 1), latents=3, hidden=(4,), rngs=nnx.Rngs(0))
+    >>> figure = traversal_grid(model, np.zeros((4, 4, 1), int), [0, 2], np.linspace(-2, 2, 5))
+    >>> figure.savefig("traversals.png")  # doctest: +SKIP
+    """
     rows = [np.asarray(traverse(model, x, int(each), values, context)) for each in dimensions]
     return sample_grid(np.concatenate(rows), model.levels, columns=len(values))
 
@@ -117,6 +130,12 @@ def attribute_vectors(
         TypeError: if the model has no latents.
         ShapeError: if there is no label for each example.
         ValueError: if there are fewer than two classes, or latents are codes.
+
+    >>> from flax import nnx
+    >>> from jaxgen import zoo
+    >>> model = zoo.vae((4, 4, 1), latents=3, hidden=(4,), rngs=nnx.Rngs(0))
+    >>> attribute_vectors(model, np.zeros((6, 4, 4, 1), int), np.array([0, 0, 1, 1, 2, 2])).shape
+    (3, 3)
     """
     labels = _labels(labels, model, x, "attribute_vectors")
     classes = np.unique(labels)
@@ -146,6 +165,12 @@ def latent_map(
         TypeError: if the model has no latents.
         ShapeError: if there is no label for each example.
         ValueError: if there is no example, or latents are codes.
+
+    >>> from flax import nnx
+    >>> from jaxgen import zoo
+    >>> model = zoo.vae((4, 4, 1), latents=3, hidden=(4,), rngs=nnx.Rngs(0))
+    >>> figure = latent_map(model, np.zeros((6, 4, 4, 1), int), np.array([0, 0, 1, 1, 2, 2]))
+    >>> figure.savefig("map.png")  # doctest: +SKIP
     """
     if not len(x):
         raise ValueError("latent_map: expected at least one example, got none")
@@ -193,6 +218,9 @@ def divergence_plot(divergence: Sequence[float] | np.ndarray, active_units: int)
     Args:
         divergence, active_units: of a :class:`~jaxgen.evaluation.Record`, or of
             :func:`jaxgen.models.latent_use.latent_use`.
+
+    >>> figure = divergence_plot([0.01, 2.5, 1.2], active_units=2)
+    >>> figure.savefig("divergence.png")  # doctest: +SKIP
     """
     figure = new_figure(6, 3)
     axes = figure.add_subplot()

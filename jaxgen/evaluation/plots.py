@@ -112,6 +112,10 @@ def loss_curve(
         rows: the logged rows, with ``step``, ``loss`` and sometimes ``valid_loss`` in nats.
         nats_per_unit: what the losses are divided by.
         unit: its name.
+
+    >>> rows = [{"step": 10, "loss": 3.0}, {"step": 20, "loss": 2.0, "valid_loss": 2.2}]
+    >>> figure = loss_curve(rows)
+    >>> figure.savefig("loss.png")  # doctest: +SKIP
     """
     figure = new_figure(6, 4)
     axes = figure.add_subplot()
@@ -149,6 +153,11 @@ def density_2d(
         limits: ``(x_low, x_high, y_low, y_high)``; around the samples if None.
         resolution: grid points along an axis.
         context: one context, ``context_shape``, for a conditional model.
+
+    >>> from jaxgen.models import StandardNormal
+    >>> samples = np.random.default_rng(0).normal(size=(100, 2))
+    >>> figure = density_2d(StandardNormal((2,)), samples, resolution=20)
+    >>> figure.savefig("density.png")  # doctest: +SKIP
     """
     samples = np.asarray(samples)
     if limits is None:

@@ -37,6 +37,15 @@ def make_step(
 
     Returns:
         The step. Its metrics are ``loss`` and ``grad_norm`` (before clipping).
+
+    >>> from jaxgen import zoo
+    >>> from jaxgen.training import negative_log_likelihood
+    >>> model, optimizer = zoo.made((4,), hidden=(2,), rngs=nnx.Rngs(0)), optax.adam(1e-3)
+    >>> state = TrainState.create(model, optimizer, jax.random.key(0))
+    >>> step = jax.jit(make_step(negative_log_likelihood, optimizer))
+    >>> state, metrics = step(state, Batch(jnp.zeros((8, 4), int)))
+    >>> int(state.step), sorted(metrics)
+    (1, ['grad_norm', 'loss'])
     """
 
     counts = "step" in inspect.signature(objective).parameters

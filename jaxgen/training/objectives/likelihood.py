@@ -23,6 +23,9 @@ class Batch(NamedTuple):
     ``(batch,)``, say how much each example counts; :func:`~jaxgen.training.fit` scales them to a
     mean of 1 over the data. ``observed``, booleans ``(batch, *grid_shape)``, say which positions
     are known of examples of which some are missing; what stands at the others is not read.
+
+    >>> Batch(np.zeros((5, 3)), weights=np.ones(5)).x.shape
+    (5, 3)
     """
 
     x: Array | np.ndarray | None = None

@@ -72,6 +72,15 @@ def elbo(
     Raises:
         TypeError: if the model has no posterior.
         ValueError: if its samples have no gradient, or for negative numbers.
+
+    >>> from flax import nnx
+    >>> from jaxgen import zoo
+    >>> model = zoo.vae((4,), latents=1, hidden=(2,), rngs=nnx.Rngs(0))  # at first four fair coins
+    >>> batch, key = Batch(jnp.zeros((3, 4), int)), jax.random.key(0)
+    >>> round(float(elbo(model, batch, key)), 4)
+    2.7726
+    >>> round(float(elbo(model, batch, key, beta=2.0, free_bits=0.5)), 4)
+    3.7726
     """
     for name, value in (("beta", beta), ("warmup_steps", warmup_steps), ("free_bits", free_bits)):
         if value < 0:
@@ -107,6 +116,13 @@ def vector_quantized(model: Model, batch: Batch, key: Array, *, commitment: floa
     Raises:
         TypeError: if the model has no codebook.
         ValueError: for a negative commitment.
+
+    >>> from flax import nnx
+    >>> from jaxgen import zoo
+    >>> options = {"widths": (4,), "codes": 2, "code_width": 2, "prior": "mixture"}
+    >>> model = zoo.vqvae((2, 2, 1), **options, rngs=nnx.Rngs(0))
+    >>> vector_quantized(model, Batch(jnp.zeros((3, 2, 2, 1), int)), jax.random.key(0)).shape
+    ()
     """
     if commitment < 0:
         raise ValueError(f"vector_quantized: expected commitment >= 0, got {commitment}")
@@ -141,6 +157,13 @@ def importance_weighted(
 
     Raises:
         ValueError: for less than one sample, an unknown gradient, or samples without a gradient.
+
+    >>> from flax import nnx
+    >>> from jaxgen import zoo
+    >>> model = zoo.vae((4,), latents=1, hidden=(2,), rngs=nnx.Rngs(0))  # at first four fair coins
+    >>> batch, key = Batch(jnp.zeros((3, 4), int)), jax.random.key(0)
+    >>> round(float(importance_weighted(model, batch, key, num_samples=5, gradient="dreg")), 4)
+    2.7726
     """
     if gradient not in _GRADIENTS:
         raise unknown("gradient", gradient, _GRADIENTS)
@@ -165,6 +188,13 @@ def wake_sleep(model: Model, batch: Batch, key: Array) -> Array:
 
     Args:
         model, batch, key: as of any objective.
+
+    >>> from flax import nnx
+    >>> from jaxgen import zoo
+    >>> model = zoo.helmholtz((4,), layer_sizes=(2,), rngs=nnx.Rngs(0))
+    >>> batch, key = Batch(jnp.zeros((3, 4), int)), jax.random.key(0)
+    >>> wake_sleep(model, batch, key).shape
+    ()
     """
     _require_whole(batch, "wake_sleep")
     wake_key, sleep_key = jax.random.split(key)
@@ -192,6 +222,13 @@ def reweighted_wake_sleep(
 
     Raises:
         ValueError: for less than one sample.
+
+    >>> from flax import nnx
+    >>> from jaxgen import zoo
+    >>> model = zoo.helmholtz((4,), layer_sizes=(2,), rngs=nnx.Rngs(0))
+    >>> batch, key = Batch(jnp.zeros((3, 4), int)), jax.random.key(0)
+    >>> reweighted_wake_sleep(model, batch, key, num_samples=5).shape
+    ()
     """
     _require_whole(batch, "reweighted_wake_sleep")
     wake_key, sleep_key = jax.random.split(key)
