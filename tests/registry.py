@@ -254,6 +254,7 @@ def autoencoder(rngs, likelihood, entries=4, latent=1, context=0, prior=None, po
         factorized(entries + context, likelihoods.Normal(), latent)
         if posterior is None
         else posterior,
+        context_features=context or None,
     )
 
 

@@ -24,16 +24,6 @@ def numbers(value: Array, levels: float | None) -> Array:
     return 2.0 * value.astype(jnp.result_type(float)) / (levels - 1) - 1.0
 
 
-def features_of(shape: Shape) -> int:
-    """The size of the context vector of a prior."""
-    if len(shape) != 1:
-        raise ShapeError(
-            f"VAE: expected a prior whose context is a vector (k,), got one of {shape}; labels "
-            f"come through Embedded"
-        )
-    return shape[0]
-
-
 def joined(model: Model, value: Array, c: Context, shape: Shape) -> Array:
     """The context of a model: a value, and behind its entries ``c`` where there is room."""
     if model.context_shape == shape or c is None:
@@ -42,19 +32,42 @@ def joined(model: Model, value: Array, c: Context, shape: Shape) -> Array:
     return jnp.concatenate([flat, jnp.broadcast_to(c, (*flat.shape[:-1], c.shape[-1]))], axis=-1)
 
 
-def room_beside(model: Model, shape: Shape, part: str, what: str) -> int:
-    """How many features of a further context a part takes beside a value of this shape."""
-    own = model.context_shape
+def reads_beside(model: Model, shape: Shape, features: int | None, part: str, what: str) -> bool:
+    """Whether a part reads a further context beside a value of this shape, or the value alone.
+
+    Raises:
+        ShapeError: if it reads neither.
+    """
+    own, entries = model.context_shape, math.prod(shape)
     if own == shape:
-        return 0
-    more = 0 if own is None or len(own) != 1 else own[0] - math.prod(shape)
-    if more < 1:
+        return False
+    if features is not None and own == (entries + features,):
+        return True
+    if features is not None:
+        other = f"({entries + features},) with context_features={features}"
+    else:
+        other = f"({entries} + k,) with context_features=k"
+    raise ShapeError(
+        f"VAE: expected a {part} whose context is the {what}, of shape {shape}, or {other}, got a "
+        f"{type(model).__name__} with context_shape {described(own)}"
+    )
+
+
+def reads_alone(prior: Model, features: int | None) -> bool:
+    """Whether a prior reads a further context, or none.
+
+    Raises:
+        ShapeError: if it reads another one.
+    """
+    own = prior.context_shape
+    if own is not None and own != (features,):
+        k = "k" if features is None else features
         raise ShapeError(
-            f"VAE: expected a {part} whose context is the {what}, of shape {shape} (or, with a "
-            f"further context of k features, ({math.prod(shape)} + k,)), got a "
-            f"{type(model).__name__} with context_shape {described(own)}"
+            f"VAE: expected a prior without a context, or, with context_features={k}, of contexts "
+            f"({k},), got a {type(prior).__name__} with context_shape {described(own)}; labels "
+            f"come through Embedded"
         )
-    return more
+    return own is not None
 
 
 def check_decoded(z: Array, levels: float | None, named: bool, where: str) -> None:

@@ -33,7 +33,7 @@ from jaxgen.core import (
 from jaxgen.functional import support
 from jaxgen.models.adapting import Adapt
 from jaxgen.models.base import Model, Sampling
-from jaxgen.models.joint import check_decoded, features_of, joined, numbers, room_beside
+from jaxgen.models.joint import check_decoded, joined, numbers, reads_alone, reads_beside
 from jaxgen.models.latent_variable import LatentVariable, draw_and_divergence, keep
 from jaxgen.models.posterior import Draw, direct, not_reparametrized, one_each
 
@@ -51,7 +51,7 @@ class VAE(LatentVariable):
     posterior, each entry of a vector or channel of an image, by the location and scale of the data
     that :meth:`standardize` or :meth:`initialize` is given. Latents are in no unit.
 
-    A further context ``c``, a vector, reaches those of the three that have room for it: a prior of
+    A further context ``c``, a vector, reaches those of the three that read it: a prior of
     contexts ``c``, a decoder of contexts ``(z, c)`` and a posterior of contexts ``(x, c)``, in one
     vector each; :class:`~jaxgen.networks.Joint` takes them apart again. Labels come through
     :class:`Embedded`.
@@ -60,6 +60,7 @@ class VAE(LatentVariable):
         prior: the model of the latents.
         decoder: the model of the data given latents.
         posterior: an exact model of the latents given the data.
+        context_features: the size of a further context; None for none.
 
     Raises:
         TypeError: if the posterior has no exact likelihood.
@@ -80,7 +81,14 @@ class VAE(LatentVariable):
     """
 
     @checked_arguments
-    def __init__(self, prior: Model, decoder: Model, posterior: Model):
+    def __init__(
+        self,
+        prior: Model,
+        decoder: Model,
+        posterior: Model,
+        *,
+        context_features: int | None = None,
+    ):
         if posterior.exactness != "exact":
             raise TypeError(
                 f"VAE: expected a posterior with an exact likelihood, got a "
@@ -99,18 +107,20 @@ class VAE(LatentVariable):
                 f"{prior.discrete} and {posterior.discrete}"
             )
         self.vector_shape = posterior.vector_shape
-        sizes = {
-            room_beside(decoder, posterior.vector_shape or latent, "decoder", "latent"),
-            room_beside(posterior, event, "posterior", "event"),
-            0 if prior.context_shape is None else features_of(prior.context_shape),
-        } - {0}
-        if len(sizes) > 1:
+        given = posterior.vector_shape or latent
+        reads = (
+            reads_beside(decoder, given, context_features, "decoder", "latent"),
+            reads_beside(posterior, event, context_features, "posterior", "event"),
+            reads_alone(prior, context_features),
+        )
+        if context_features is not None and not any(reads):
             raise ShapeError(
-                f"VAE: expected one further context of prior, decoder and posterior, got room for "
-                f"{' and '.join(map(str, sorted(sizes)))} features"
+                f"VAE: expected a part that reads context_features={context_features}, got a "
+                f"decoder of the latent alone, a posterior of the event alone, and a prior of no "
+                f"context"
             )
         prior.bound_to(posterior)  # which refuses what does not fit it
-        super().__init__(decoder, tuple(sizes) or None)
+        super().__init__(decoder, None if context_features is None else (context_features,))
         self.latent_shape = latent
         # What stands between the three is in no unit, and changes while they are trained.
         self.prior = map_modules(prior, keep)

@@ -162,7 +162,7 @@ def autoencoder(
     """
     (latents,) = prior.event_shape
     decoder = factorized_decoder(networks, latents, shape, likelihood, context, rngs=rngs)
-    return VAE(prior, decoder, posterior)
+    return VAE(prior, decoder, posterior, context_features=context or None)
 
 
 def prior_of(

@@ -138,4 +138,5 @@ def fvae(
     bounds = None if levels is None else (0.0, float(levels))
     flow = flow_on(event_shape, glow, bounds, alpha, base)
     decoder = flow if levels is None else Dequantized(flow, levels)
-    return VAE(prior_of(latents, prior, prior_args, rngs=rngs), decoder, posterior)
+    start = prior_of(latents, prior, prior_args, rngs=rngs)
+    return VAE(start, decoder, posterior, context_features=context_features)

@@ -58,7 +58,7 @@ def of_bits(size, context=0):
     prior = Mixture((size,), Bernoulli(), 1, rngs=nnx.Rngs(0))
     decoder = Factorized(Shown(size), Normal(), (size,), context_shape=(size + context,))
     posterior = perturb(factorized(size + context, size, Bernoulli()), KEY, 1.0)
-    return VAE(perturb(prior, KEY, 1.0), decoder, posterior)
+    return VAE(perturb(prior, KEY, 1.0), decoder, posterior, context_features=context or None)
 
 
 def noise():
@@ -152,7 +152,8 @@ def test_what_has_latents_and_no_dream_says_so(make):
 def given():
     """Two numbers of a further context of three."""
     decoder, posterior = factorized(2 + 3, 2, Normal()), factorized(2 + 3, 2, Normal())
-    return Flow(Standardize((2,)), VAE(StandardNormal((2,)), decoder, posterior))
+    vae = VAE(StandardNormal((2,)), decoder, posterior, context_features=3)
+    return Flow(Standardize((2,)), vae)
 
 
 @pytest.mark.parametrize("make", [given, lambda: Dequantized(given(), 4)])

@@ -51,6 +51,7 @@ def vae(likelihood=None, context=0, entries=3, **options):
         StandardNormal((2,)),
         factorized(2 + context, entries, likelihood, **options),
         factorized(entries + context, 2, Normal(), **options),
+        context_features=context or None,
     )
 
 
@@ -90,7 +91,7 @@ MISTAKES = {
     "a decoder of another context": (
         lambda: VAE(StandardNormal((4,)), decoder(2), normal(4)),
         ShapeError,
-        r"a decoder whose context is the latent, of shape \(4,\) .*a Factorized with context_shape "
+        r"a decoder whose context is the latent, of shape \(4,\),.*a Factorized with context_shape "
         r"\(2,\)",
     ),
     "a decoder without a context": (
@@ -133,25 +134,49 @@ MISTAKES = {
         TypeError,
         "a posterior with an exact likelihood, got a VAE, which has a lower_bound",
     ),
-    "two sizes of a further context": (
-        lambda: VAE(StandardNormal((2,)), decoder(2 + 1), normal(context=3 + 2)),
+    "a decoder of more than the latent": (
+        lambda: VAE(StandardNormal((2,)), decoder(2 + 1), normal()),
         ShapeError,
-        "one further context of prior, decoder and posterior, got room for 1 and 2 features",
+        r"a decoder whose context is the latent, of shape \(2,\), or \(2 \+ k,\) with "
+        r"context_features=k, got a Factorized with context_shape \(3,\)",
+    ),
+    "a posterior of more than the event": (
+        lambda: VAE(StandardNormal((2,)), decoder(), normal(context=3 + 1)),
+        ShapeError,
+        "a posterior whose context is the event.*with context_features=k",
+    ),
+    "two sizes of a further context": (
+        lambda: VAE(
+            StandardNormal((2,)), decoder(2 + 1), normal(context=3 + 2), context_features=1
+        ),
+        ShapeError,
+        r"a posterior .*, or \(4,\) with context_features=1, got .*context_shape \(5,\)",
     ),
     "another size of the prior's context": (
-        lambda: VAE(normal(context=4), decoder(2 + 1), normal()),
+        lambda: VAE(normal(context=4), decoder(2 + 1), normal(), context_features=1),
         ShapeError,
-        "got room for 1 and 4 features",
+        r"a prior without a context, or, with context_features=1, of contexts \(1,\), got a "
+        r"Factorized with context_shape \(4,\)",
+    ),
+    "a prior's context unsaid": (
+        lambda: VAE(normal(context=4), decoder(), normal()),
+        ShapeError,
+        "a prior without a context, or, with context_features=k",
+    ),
+    "a further context that nothing reads": (
+        lambda: VAE(StandardNormal((2,)), decoder(), normal(), context_features=3),
+        ShapeError,
+        "a part that reads context_features=3",
     ),
     "a prior given labels": (
         lambda: VAE(ClassConditionalNormal((2,), 3), decoder(), normal()),
         ShapeError,
-        r"a prior whose context is a vector \(k,\), got one of \(\); labels come through Embedded",
+        r"a prior without a context.*context_shape \(\); labels come through Embedded",
     ),
     "a prior given matrices": (
-        lambda: VAE(of_matrices(), decoder(2 + 4), normal(context=3 + 4)),
+        lambda: VAE(of_matrices(), decoder(2 + 4), normal(context=3 + 4), context_features=4),
         ShapeError,
-        r"a prior whose context is a vector \(k,\), got one of \(2, 2\).*Embedded",
+        r"a prior without a context.*context_shape \(2, 2\)",
     ),
     "pseudo-inputs of other data": (
         lambda: VAE(vamp((4,)), decoder(), normal()),
@@ -160,7 +185,7 @@ MISTAKES = {
         r"\(3,\)",
     ),
     "pseudo-inputs without the posterior's further context": (
-        lambda: VAE(vamp((3,)), decoder(2 + 1), normal(context=3 + 1)),
+        lambda: VAE(vamp((3,)), decoder(2 + 1), normal(context=3 + 1), context_features=1),
         ShapeError,
         r"VampPrior: expected a posterior of contexts \(3,\).*got one of \(4,\)",
     ),
@@ -289,9 +314,9 @@ def test_labels_come_through_an_embedding():
         model.elbo(x, KEY)
 
 
-def test_a_context_reaches_what_has_room_for_it():
-    """The prior alone here: decoder and posterior have none."""
-    model = perturb(VAE(normal(context=4), decoder(), normal()), KEY, 1.0)
+def test_a_context_reaches_what_reads_it():
+    """The prior alone here: decoder and posterior read none."""
+    model = perturb(VAE(normal(context=4), decoder(), normal(), context_features=4), KEY, 1.0)
     assert model.context_shape == (4,)
     c = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
     x = np.repeat(BITS[:1], 2, axis=0)

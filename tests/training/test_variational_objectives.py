@@ -50,7 +50,9 @@ def of_normals(context=0, posterior=None, outer=None):
     head = Normal() if posterior is None else posterior
     prior = StandardNormal((2,)) if outer is None else outer
     decoder = factorized(2 + context, 3, Bernoulli())
-    return perturb(VAE(prior, decoder, factorized(3 + context, 2, head)), KEY, 0.7)
+    posterior = factorized(3 + context, 2, head)
+    model = VAE(prior, decoder, posterior, context_features=context or None)
+    return perturb(model, KEY, 0.7)
 
 
 def of_two_layers():
