@@ -780,6 +780,16 @@ def dequantizer(rngs):
 FLOWPP: dict[str, Any] = {"components": 2, "width": 4, "blocks": 1}
 
 
+PIXELVAE = {
+    "latents": 1,
+    "width": 4,
+    "depth": 2,
+    "first_size": 3,
+    "out_width": 3,
+    "features": 2,
+    "widths": (3,),
+}
+VQVAE = {"levels": 2, "codes": 3, "code_width": 2, "widths": (3,), "blocks": 1}
 FVAE = {
     "layers": 1,
     "layer_hidden": (3,),
@@ -1498,6 +1508,17 @@ MODELS: dict[str, Example] = {
         (3,),
         options={"unused": ("prior.prior.logits",)},  # of one component
     ),
+    "iwae of contexts": slow(
+        lambda r: zoo.iwae(
+            (3,), layer_sizes=(1, 1), hidden=((5,), (4,)), context_features=2, rngs=r
+        ),
+        (3,),
+    ),
+    "helmholtz of contexts": slow(
+        lambda r: zoo.helmholtz((3,), layer_sizes=(3, 2), context_features=2, rngs=r),
+        (3,),
+        options={"unused": ("prior.prior.logits",)},
+    ),
     "vae of real values, VampPrior": slow(
         lambda r: autoencoder(
             r,
@@ -1510,19 +1531,9 @@ MODELS: dict[str, Example] = {
     "vampprior": slow(
         lambda r: zoo.vampprior((3,), latents=2, hidden=(5,), pseudo_inputs=3, rngs=r), (3,)
     ),
-    "pixelvae": slow(
-        lambda r: zoo.pixelvae(
-            (2, 2, 1),
-            latents=1,
-            width=4,
-            depth=2,
-            first_size=3,
-            out_width=3,
-            features=2,
-            widths=(3,),
-            rngs=r,
-        ),
-        (2, 2, 1),
+    "pixelvae": slow(lambda r: zoo.pixelvae((2, 2, 1), **PIXELVAE, rngs=r), (2, 2, 1)),
+    "pixelvae of contexts": slow(
+        lambda r: zoo.pixelvae((2, 2, 1), **PIXELVAE, context_features=2, rngs=r), (2, 2, 1)
     ),
     "fvae": slow(lambda r: zoo.fvae((2, 2, 1), levels=None, latents=2, **FVAE, rngs=r), (2, 2, 1)),
     "vae of codes": slow(
@@ -1538,18 +1549,22 @@ MODELS: dict[str, Example] = {
     ),
     "vqvae": slow(
         lambda r: zoo.vqvae(
-            (2, 2, 1),
-            levels=2,
-            codes=3,
-            code_width=2,
-            widths=(3,),
-            blocks=1,
-            prior="mixture",
-            prior_args={"components": 2},
-            rngs=r,
+            (2, 2, 1), **VQVAE, prior="mixture", prior_args={"components": 2}, rngs=r
         ),
         (2, 2, 1),
         # What trains it is no gradient of the bound.
+        options={"unused": ("posterior.codebook",)},
+    ),
+    "vqvae of contexts": slow(
+        lambda r: zoo.vqvae(
+            (4, 2, 1),
+            **VQVAE,
+            prior="made",
+            prior_args={"hidden": (4,)},
+            context_features=2,
+            rngs=r,
+        ),
+        (4, 2, 1),
         options={"unused": ("posterior.codebook",)},
     ),
     "top-down of flows, context": slow(lambda r: hierarchy(r, context=2), (1, 1, 3)),

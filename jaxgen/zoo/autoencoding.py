@@ -93,9 +93,22 @@ def normal_posterior(
     networks: Networks, shape: Shape, latents: int, context: int, *, rngs: nnx.Rngs
 ) -> Factorized:
     """``q(z | x)`` with independent normal entries, from a network of the data."""
-    network = networks.encoder(shape, 2 * latents, context, rngs=rngs)
+    return factorized_posterior(networks, shape, latents, Normal(), context, rngs=rngs)
+
+
+def factorized_posterior(
+    networks: Networks,
+    shape: Shape,
+    latents: int,
+    likelihood: Likelihood,
+    context: int,
+    *,
+    rngs: nnx.Rngs,
+) -> Factorized:
+    """``q(z | x)`` with independent entries, from a network of the data."""
+    network = networks.encoder(shape, latents * likelihood.num_params(()), context, rngs=rngs)
     seen = shape if not context else (math.prod(shape) + context,)
-    return Factorized(network, Normal(), (latents,), context_shape=seen)
+    return Factorized(network, likelihood, (latents,), context_shape=seen)
 
 
 def flow_posterior(
@@ -185,6 +198,7 @@ def layered(
     hidden: Sequence[Sequence[int]],
     activation: str,
     dropout: float,
+    context_features: int | None,
     *,
     rngs: nnx.Rngs,
 ) -> VAE:
@@ -198,6 +212,7 @@ def layered(
         top: makes the prior of the last layer, of its size.
         hidden: widths of the hidden layers of the networks below each layer.
         activation, dropout: of the networks.
+        context_features: the size of a further context, which all of them see; None for none.
         rngs: where the initial weights come from.
 
     Raises:
@@ -210,12 +225,11 @@ def layered(
         )
     shapes = [event_shape, *((size,) for size in layer_sizes)]
     heads = [head, *[latent] * (len(layer_sizes) - 1)]
-    prior = top(layer_sizes[-1])
+    prior, more = top(layer_sizes[-1]), context_features or 0
     for index in reversed(range(len(layer_sizes))):
         below, size = shapes[index], layer_sizes[index]
         networks = Networks("mlp", hidden[index], (), 0, activation, dropout)
-        encoder = networks.encoder(below, size * latent.num_params(()), 0, rngs=rngs)
-        posterior = Factorized(encoder, latent, (size,), context_shape=below)
-        prior = autoencoder(networks, below, heads[index], prior, posterior, rngs=rngs)
+        posterior = factorized_posterior(networks, below, size, latent, more, rngs=rngs)
+        prior = autoencoder(networks, below, heads[index], prior, posterior, more, rngs=rngs)
     assert isinstance(prior, VAE)  # of one layer or more
     return prior

@@ -34,6 +34,7 @@ def helmholtz(
     hidden: Sequence[Sequence[int]] | None = None,
     activation: str = "tanh",
     dropout: float = 0.0,
+    context_features: int | None = None,
     rngs: nnx.Rngs,
 ) -> VAE:
     """Layers of bits, with independent ones at the top.
@@ -63,5 +64,6 @@ def helmholtz(
         Bernoulli(),
         lambda size: Mixture((size,), Bernoulli(), 1, rngs=rngs),
         *networks,
+        context_features,
         rngs=rngs,
     )

@@ -34,6 +34,7 @@ def iwae(
     hidden: Sequence[Sequence[int]] | None = None,
     activation: str = "tanh",
     dropout: float = 0.0,
+    context_features: int | None = None,
     rngs: nnx.Rngs,
 ) -> VAE:
     """Layers of normal latents between multilayer perceptrons.
@@ -64,5 +65,6 @@ def iwae(
         Normal(),
         lambda size: StandardNormal((size,)),
         *networks,
+        context_features,
         rngs=rngs,
     )

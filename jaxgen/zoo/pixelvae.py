@@ -42,6 +42,7 @@ def pixelvae(
     dropout: float = 0.0,
     prior: str | None = None,
     prior_args: dict[str, Any] | None = None,
+    context_features: int | None = None,
     rngs: nnx.Rngs,
 ) -> VAE:
     """A VAE of images with an autoregressive decoder.
@@ -63,6 +64,7 @@ def pixelvae(
     """
     event_shape = check_event(event_shape, (3,), "pixelvae")
     networks = Networks("conv", (), widths, blocks, activation, dropout)
+    more = context_features or 0
     likelihood = head_of(event_shape, levels, components, inputs)
     height, columns, channels = event_shape
     pixelcnn = GatedPixelCNN(
@@ -79,9 +81,10 @@ def pixelvae(
         dropout=dropout,
         rngs=rngs,
     )
-    maps = networks.decoder(latents, (height, columns), features, rngs=rngs)
+    maps = networks.decoder(latents + more, (height, columns), features, rngs=rngs)
     return VAE(
         prior_of(latents, prior, prior_args, rngs=rngs),
         Embedded(Autoregressive(pixelcnn, likelihood), maps),
-        normal_posterior(networks, event_shape, latents, 0, rngs=rngs),
+        normal_posterior(networks, event_shape, latents, more, rngs=rngs),
+        context_features=context_features,
     )

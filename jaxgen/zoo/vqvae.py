@@ -38,6 +38,7 @@ def vqvae(
     dropout: float = 0.0,
     prior: str = "gated_pixelcnn",
     prior_args: Mapping[str, Any] | None = None,
+    context_features: int | None = None,
     rngs: nnx.Rngs,
 ) -> VAE:
     """A VAE of images whose latents are a small image of codes.
@@ -51,6 +52,7 @@ def vqvae(
         dropout: rate in the decoder's hidden layers while training.
         prior: of the codes: a constructor of the zoo by name.
         prior_args: its hyperparameters besides ``levels``, which are the codes.
+        context_features: the size of a context vector, which the prior sees; None for none.
 
     Raises:
         ShapeError: for events that are no images, or of a height or width that cannot be halved
@@ -78,10 +80,12 @@ def vqvae(
     small = (*decoder.input_shape[:2], 1)
     # The number of a code says nothing about it.
     names = {"inputs": "one_hot"} if "inputs" in hyperparameters(prior) else {}
+    given = {} if context_features is None else {"context_features": context_features}
     return VAE(
-        build(prior, small, {"levels": codes, **names, **(prior_args or {})}, rngs=rngs),
+        build(prior, small, {"levels": codes, **names, **given, **(prior_args or {})}, rngs=rngs),
         Factorized(
             decoder, head, event_shape[:2], event_shape[2:], context_shape=decoder.input_shape
         ),
         Nearest(encoder, small, codes, code_width, context_shape=event_shape, rngs=rngs),
+        context_features=context_features,
     )
