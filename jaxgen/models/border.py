@@ -52,6 +52,7 @@ class Border(Module):
         network: the network behind it.
         likelihood: the head.
 
+    >>> from flax import nnx
     >>> from jaxgen.conditionals import MADE
     >>> from jaxgen.likelihoods import Bernoulli
     >>> made = MADE((2,), 1, hidden=(4,), rngs=nnx.Rngs(0))

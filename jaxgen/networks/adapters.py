@@ -20,6 +20,7 @@ class Flatten(Module):
         network: of vectors ``(prod(input_shape),)``, called with ``key=key`` (dropout).
 
     >>> import jax.numpy as jnp
+    >>> from flax import nnx
     >>> from jaxgen.networks import MLP
     >>> Flatten((28, 28, 1), MLP(784, 3, rngs=nnx.Rngs(0)))(jnp.ones((5, 28, 28, 1))).shape
     (5, 3)
@@ -48,6 +49,7 @@ class Joint(Module):
         network: called as ``network(array, context, key=key)``.
 
     >>> import jax.numpy as jnp
+    >>> from flax import nnx
     >>> from jaxgen.networks import ConvResNet
     >>> network = ConvResNet(1, 2, width=4, context_features=3, rngs=nnx.Rngs(0))
     >>> Joint((4, 4, 1), 3, network)(jnp.ones((5, 19))).shape

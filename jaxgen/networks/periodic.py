@@ -16,6 +16,7 @@ class Periodic(Module):
         make_network: ``(in_features, out_features) -> network``, which is made for both features
             of every angle.
 
+    >>> from flax import nnx
     >>> from jaxgen.networks import MLP
     >>> make = lambda n, m: MLP(n, m, hidden=(8,), rngs=nnx.Rngs(0))
     >>> Periodic(3, 5, make)(jnp.ones((4, 3))).shape
