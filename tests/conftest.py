@@ -6,21 +6,25 @@ import os
 import jax
 import pytest
 
-# Every compiled program holds memory maps, of which Linux gives a process 65530; a worker that
-# keeps those of a thousand tests dies inside the compiler.
-_TESTS_BETWEEN_CLEARINGS = 400
+# Every compiled program holds memory maps, of which Linux gives a process 65530; and the more JAX
+# keeps, the longer each collection and each clearing takes: a file of tests ran three times as long
+# behind 400 others.
+_FEWEST, _MOST = 20, 400  # tests between clearings
 
 
 class _ClearCaches:
-    """Forgets compiled programs now and then, in doctests too."""
+    """Forgets compiled programs at the end of a file of tests, or of several small ones."""
 
     def __init__(self):
         self.count = 0
 
-    def pytest_runtest_teardown(self):
+    def pytest_runtest_teardown(self, item, nextitem):
         self.count += 1
-        if self.count % _TESTS_BETWEEN_CLEARINGS == 0:
+        ends = nextitem is None or nextitem.path != item.path
+        if self.count >= (_FEWEST if ends else _MOST):
             jax.clear_caches()
+            gc.collect()
+            self.count = 0
 
 
 def _compile_with(flag):
