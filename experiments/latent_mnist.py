@@ -117,7 +117,6 @@ vqvae = recipe(
     "vqvae",
     "VQ-VAE, 49 codes of 64 under a gated PixelCNN,",
     settings(30_000, **OFTEN),
-    eval_samples=1,  # no more tighten the bound
     objective="vector_quantized",
     objective_args={},
     model_args={

@@ -13,7 +13,8 @@ _ABILITIES = {
     "TopDown, a Dequantized or Embedded one, and a Cylinder of two",
     "has_posterior": "only latent-variable models have a posterior: a VAE, a TopDown, a Flow or a "
     "Dequantized one on it, and an Embedded one",
-    "vector_shape": "only a VAE of which the posterior is Nearest has a codebook",
+    "vector_shape": "only a VAE of which the posterior is Nearest, or an Embedded one, has a "
+    "codebook",
     "grid_shape": "only autoregressive models condition on a part of an event: Autoregressive, an "
     "Ensemble of its orders, and an Embedded one of these",
 }

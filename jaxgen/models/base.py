@@ -59,8 +59,7 @@ class Model(Abilities):
     levels: float | None = None  # integers 0 .. levels - 1, which may be inf; None for reals
     discrete: tuple[int, ...] = ()  # columns of whole numbers in a row of real ones
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
-    # The part whose draws are not, which leaves log_weight without its gradient; None for none.
-    undifferentiable: str | None = None
+    undifferentiable: str | None = None  # the part whose draws leave log_weight a wrong gradient
     # How it was built, in JSON, if by a constructor of the zoo or a recipe. It is one string, which
     # keeps its hash: an attribute like this is looked at in every call of a compiled function.
     origin: str | None = None

@@ -81,6 +81,8 @@ class Embedded(Model):
         self.latent_levels = model.latent_levels
         self.latent_shape = model.latent_shape
         self.grid_shape, self.has_posterior = model.grid_shape, model.has_posterior
+        # Of a posterior it would promise vectors of codes, of a whole model a codebook to train.
+        self.vector_shape = model.vector_shape if model.has_posterior else None
         self.levels, self.discrete = model.levels, model.discrete
 
     def embed(self, context: Context, *, key: Key = None) -> Array:
@@ -147,6 +149,9 @@ class Embedded(Model):
     ) -> tuple[Array, Array]:
         embedded, dropout_key = self._embedded(context, dropout_key)
         return self.model.elbo_terms(x, key, embedded, dropout_key=dropout_key)
+
+    def quantization_error(self, x: Array, commitment: float, context: Context = None) -> Array:
+        return self.model.quantization_error(x, commitment, self.embed(context))
 
     def dream(self, key: Array, num_samples: int, context: Context = None) -> tuple[Array, Array]:
         return self.model.dream(key, num_samples, self.embed(context))

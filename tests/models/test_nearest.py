@@ -11,9 +11,11 @@ from flax import nnx
 
 from jaxgen import ShapeError, zoo
 from jaxgen.core import replace
+from jaxgen.data import Dataset
+from jaxgen.evaluation import evaluate
 from jaxgen.likelihoods import Bernoulli, Categorical, Normal
-from jaxgen.models import VAE, Factorized, Mixture, Nearest, StandardNormal
-from jaxgen.networks import MLP
+from jaxgen.models import VAE, Embedded, Factorized, Mixture, Nearest, StandardNormal
+from jaxgen.networks import MLP, Embedding
 from jaxgen.testing import perturb
 from jaxgen.training import Batch
 from jaxgen.training.objectives import elbo, vector_quantized
@@ -127,6 +129,25 @@ def test_the_value_is_the_bound_and_the_distance(x64):
     np.testing.assert_allclose(vae.quantization_error(X, 0.5), 1.5 * distance, rtol=1e-12)
     loss = vector_quantized(vae, Batch(X), KEY, commitment=0.5)
     np.testing.assert_allclose(loss, np.mean(1.5 * distance - vae.elbo(X, KEY)), rtol=1e-12)
+
+
+def test_labels_choose_among_priors_of_codes():
+    """In a bound that is trained as any other, and recorded as what it is."""
+    linear = nnx.Linear(2, 12, rngs=nnx.Rngs(0))
+    prior = Factorized(linear, Categorical(4), (3,), context_shape=(2,))
+    vae = VAE(prior, model().decoder, nearest(), context_features=2)
+    given = perturb(Embedded(vae, Embedding(6, 2, rngs=nnx.Rngs(4))), KEY, 1.0)
+    labels = np.arange(7) % 6
+    c = given.embed(labels)
+    distance = given.quantization_error(X, 0.25, labels)
+    np.testing.assert_allclose(distance, given.model.quantization_error(X, 0.25, c), rtol=1e-6)
+    value = vector_quantized(given, Batch(X, labels), KEY)
+    bound = given.elbo(X, KEY, labels)
+    np.testing.assert_allclose(value, np.mean(distance - bound), rtol=1e-5)
+    assert np.all(np.abs(bound - given.elbo(X, KEY, (labels + 1) % 6)) > 1e-3)
+    record = evaluate(given, Dataset("bits", "test", X, levels=2), context=labels, num_samples=9)
+    assert record.estimator == "ELBO, one sample"
+    np.testing.assert_allclose(record.value, np.mean(bound), rtol=1e-5)
 
 
 def test_codes_go_to_data_and_back():
