@@ -247,6 +247,7 @@ class Markov(Conditional):
                 f"Markov.estimate: expected examples (n, *{self.event_shape}), got {x.shape}"
             )
         check_levels(x, levels, "Markov.estimate")
+        x = x.astype(np.uint8) if x.dtype == bool else x
         flat = x.reshape(len(x), self.num_positions)
         lengths = np.full(len(x), self.num_positions) if lengths is None else np.asarray(lengths)
         if lengths.shape != (len(x),) or np.any((lengths < 0) | (lengths > self.num_positions)):

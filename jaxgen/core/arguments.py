@@ -255,7 +255,7 @@ def _tuple(name: str, parts: tuple[Any, ...]) -> Kind | None:
 
 
 def _several(one: Kind) -> Kind:
-    expected = f"a sequence, each entry {one.expected},"
+    expected = f"a sequence, each entry {one.expected.rstrip(',')},"
     return Kind(expected, lambda value: _entries(value, one, range(2**31)))
 
 

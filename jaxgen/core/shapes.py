@@ -192,10 +192,11 @@ def is_concrete(value: Array | np.ndarray) -> bool:
 
 
 def check_levels(value: Array | np.ndarray, levels: float, where: str) -> None:
-    """Refuses anything but integers from 0 to ``levels - 1``.
+    """Refuses anything but integers from 0 to ``levels - 1``; booleans are 0 and 1.
 
     Under a trace only the dtype can be seen.
     """
+    value = value.astype(np.uint8) if value.dtype == bool else value
     advice = "; quantize the data, or use a model of real values"
     _check_integers(value, levels, where, "levels", advice)
 

@@ -32,6 +32,9 @@ from jaxgen.training.saved import (
 def save(model: nnx.Module, folder: Path | str, *, overwrite: bool = False) -> None:
     """Writes a model into a folder, from which :func:`load` gives it back to the bit.
 
+    One that was put together by hand, as an :class:`~jaxgen.models.Embedded` is, is loaded with
+    ``like=`` a model of the same structure.
+
     Args:
         model: any model, or other module; a trained one, a frozen one, an ensemble.
         folder: made by this, or empty.

@@ -166,6 +166,13 @@ def _check_split(model: Model, batch: Batch, name: str, *, required: bool) -> No
     if batch.context is not None:
         if not np.isfinite(batch.context).all():
             raise ValueError(f"the contexts of the {name} data hold NaN or infinite values")
+        shape = model.context_shape
+        if shape is not None and batch.context.shape != (count, *shape):
+            expected = ", ".join(["n", *map(str, shape)])
+            raise ShapeError(
+                f"the contexts of the {name} data: expected shape ({expected}), got "
+                f"{batch.context.shape}"
+            )
         model.check_context(batch.context)
 
 

@@ -55,7 +55,7 @@ def iwae(
     """
     head = for_levels(levels, components)
     if hidden is None:
-        hidden = [(200, 200), *[(100, 100)] * (len(layer_sizes) - 1)]
+        hidden = [(200, 200), *[(100, 100)] * (len(layer_sizes) - 1)][: len(layer_sizes)]
     networks = (hidden, activation, dropout)
     return layered(
         "iwae",

@@ -50,11 +50,12 @@ def vqvae(
         codes: vectors in the codebook.
         code_width: entries of each.
         dropout: rate in the decoder's hidden layers while training.
-        prior: of the codes: a constructor of the zoo by name.
+        prior: of the codes: a constructor of the zoo by name, of one that takes levels.
         prior_args: its hyperparameters besides ``levels``, which are the codes.
         context_features: the size of a context vector, which the prior sees; None for none.
 
     Raises:
+        ValueError: for a prior of real values, or one that takes no context where there is one.
         ShapeError: for events that are no images, or of a height or width that cannot be halved
             once for each of ``widths``.
 
@@ -81,6 +82,9 @@ def vqvae(
     # The number of a code says nothing about it.
     names = {"inputs": "one_hot"} if "inputs" in hyperparameters(prior) else {}
     given = {} if context_features is None else {"context_features": context_features}
+    for name in ("levels", *given):
+        if name not in hyperparameters(prior):
+            raise ValueError(f"vqvae: expected a prior that takes {name}, got {prior!r}")
     return VAE(
         build(prior, small, {"levels": codes, **names, **given, **(prior_args or {})}, rngs=rngs),
         Factorized(

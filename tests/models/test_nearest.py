@@ -18,7 +18,12 @@ from jaxgen.models import VAE, Embedded, Factorized, Mixture, Nearest, StandardN
 from jaxgen.networks import MLP, Embedding
 from jaxgen.testing import perturb
 from jaxgen.training import Batch
-from jaxgen.training.objectives import elbo, vector_quantized
+from jaxgen.training.objectives import (
+    elbo,
+    reweighted_wake_sleep,
+    vector_quantized,
+    wake_sleep,
+)
 
 KEY = jax.random.key(0)
 X = np.random.default_rng(0).integers(0, 2, (7, 5))
@@ -182,7 +187,34 @@ class Short:
         (
             lambda: vector_quantized(zoo.vae((5,), hidden=(4,), rngs=nnx.Rngs(0)), Batch(X), KEY),
             TypeError,
+            "vector_quantized: expected a VAE of codes, .* got a VAE; elbo is for",
+        ),
+        (
+            lambda: zoo.vae((5,), hidden=(4,), rngs=nnx.Rngs(0)).quantization_error(X, 0.25),
+            TypeError,
             "VAE.quantization_error: only a VAE of which the posterior is Nearest",
+        ),
+        (
+            lambda: wake_sleep(model(), Batch(X), KEY),
+            ValueError,
+            "wake_sleep: expected a posterior that draws, .*vector_quantized",
+        ),
+        (
+            lambda: reweighted_wake_sleep(model(), Batch(X), KEY, num_samples=2),
+            ValueError,
+            "reweighted_wake_sleep: expected a posterior that draws",
+        ),
+        (
+            lambda: zoo.vqvae((4, 4, 1), prior="maf", widths=(3,), rngs=nnx.Rngs(0)),
+            ValueError,
+            "vqvae: expected a prior that takes levels, got 'maf'",
+        ),
+        (
+            lambda: zoo.vqvae(
+                (4, 4, 1), prior="mixture", widths=(3,), context_features=2, rngs=nnx.Rngs(0)
+            ),
+            ValueError,
+            "vqvae: expected a prior that takes context_features, got 'mixture'",
         ),
         (
             lambda: vector_quantized(model(), Batch(X), KEY, commitment=-1.0),

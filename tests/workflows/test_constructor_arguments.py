@@ -59,6 +59,18 @@ REFUSED = {
         {"network": "conv", "widths": ()},
         "ConvEncoder: expected one width or more",
     ),
+    "widths that are not nested": (
+        zoo.iwae,
+        (2,),
+        {"layer_sizes": (3, 2), "hidden": (4, 4)},
+        r"each entry a sequence, each entry an integer from 1 to 2\*\*24, or None, for hidden",
+    ),
+    "no layers": (
+        zoo.iwae,
+        (2,),
+        {"layer_sizes": ()},
+        r"a layer or more.*layer_sizes=\(\) and hidden=\(\)",
+    ),
     "hidden widths of one layer of two": (
         zoo.iwae,
         (2,),

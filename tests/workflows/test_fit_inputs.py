@@ -400,6 +400,10 @@ REFUSED = {
         lambda: trained(conditional(), X, (X, LABELS)),
         r"the training data hold no contexts: this is a conditional model",
     ),
+    "contexts of another size": (
+        lambda: trained(conditional(), (X, LABELS), {"x": X, "context": X}),
+        r"the contexts of the validation data: expected shape \(n, 3\), got \(20, 2\)",
+    ),
     "contexts in the place of validation data": (
         lambda: trained(conditional(), X, ONE_HOT),
         r"the validation data are of the shape of contexts, \(3,\), .* fit\(model, \(x, context\)",

@@ -12,7 +12,7 @@ from jaxgen import ShapeError, zoo
 from jaxgen.data import Dataset
 from jaxgen.evaluation import interpolate
 from jaxgen.evaluation.latents import attribute_vectors, latent_map, traverse
-from jaxgen.models import Embedded
+from jaxgen.models import Dequantized, Embedded
 from jaxgen.networks import Embedding
 from jaxgen.runs import Recipe
 from jaxgen.training import TrainSettings, fit, objectives
@@ -127,13 +127,51 @@ def test_booleans_are_binary_data():
             "importance_weighted: expected an integer .* for num_samples, got 5.0",
         ),
         ("elbow", ValueError, "'elbow'.*elbo"),
+        ("importance_weighted", ValueError, "missing a required .*functools.partial"),
         (lambda model: 0.0, TypeError, "<lambda>: too many positional arguments"),
     ],
-    ids=["misspelled", "left out", "a word", "a fraction", "a name", "another function"],
+    ids=["misspelled", "left out", "a word", "a fraction", "a name", "by name", "another function"],
 )
 def test_objectives_that_are_none_are_refused(objective, error, said):
     with pytest.raises(error, match=said):
         train(vae(), BITS, objective=objective)
+
+
+BOOLEANS = {
+    "dequantized": lambda: Dequantized(
+        zoo.realnvp((4,), steps=2, hidden=(4,), rngs=nnx.Rngs(0)), 2
+    ),
+    "levels": lambda: zoo.made((4,), levels=3, hidden=(4,), rngs=nnx.Rngs(0)),
+    "bits": lambda: zoo.made((4,), hidden=(4,), rngs=nnx.Rngs(0)),
+    "fvae": lambda: zoo.fvae(
+        (2, 2, 1), levels=2, layers=None, steps=None, latents=2, widths=(3,), rngs=nnx.Rngs(0)
+    ),
+    "vqvae": lambda: zoo.vqvae(
+        (2, 2, 1), levels=3, codes=3, widths=(3,), prior="mixture", rngs=nnx.Rngs(0)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOOLEANS)
+def test_booleans_are_levels_wherever_levels_are(name):
+    model = BOOLEANS[name]()
+    x = np.random.default_rng(0).random((8, *model.event_shape)) < 0.5
+    key = jax.random.key(0)
+    for array in (x, jnp.asarray(x)):
+        model.check_data(array)
+        other = jnp.asarray(x, jnp.int32)
+        np.testing.assert_array_equal(model.elbo(array, key), model.elbo(other, key))
+        one, two = (model.initialize(each, key).elbo(other, key) for each in (array, other))
+        np.testing.assert_array_equal(one, two)
+    objective = "vector_quantized" if name == "vqvae" else objectives.negative_log_likelihood
+    train(model, x, objective=objective)
+
+
+def test_booleans_are_counted():
+    x = np.random.default_rng(0).random((9, 4)) < 0.5
+    chain = zoo.markov((4,), levels=3, rngs=nnx.Rngs(0)).conditional
+    one, other = (chain.estimate(each, 1.0) for each in (x, x.astype(int)))
+    np.testing.assert_array_equal(one.table[...], other.table[...])
 
 
 def test_samples_without_a_density_are_not_drawn_for_one():

@@ -58,5 +58,8 @@ def named_objective(
     try:
         inspect.signature(known[name]).bind(None, None, None, **arguments)
     except TypeError as error:
-        raise ValueError(f"objective_args: {name}: {error}") from error
+        raise ValueError(
+            f"objective_args: {name}: {error}; a recipe has them by name, and fit takes "
+            f"objective=functools.partial({name}, ...)"
+        ) from error
     return functools.partial(known[name], **arguments) if arguments else known[name]

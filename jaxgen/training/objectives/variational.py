@@ -24,6 +24,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jax import Array
 
 from jaxgen.core import checked_arguments, unknown
@@ -85,6 +86,11 @@ def elbo(
     for name, value in (("beta", beta), ("warmup_steps", warmup_steps), ("free_bits", free_bits)):
         if value < 0:
             raise ValueError(f"elbo: expected {name} >= 0, got {value}")
+    if not model.has_posterior:
+        raise TypeError(
+            f"elbo: expected a model with latents and a posterior of them, got a "
+            f"{type(model).__name__}; negative_log_likelihood trains it"
+        )
     require_differentiable(model, "elbo")
     _require_whole(batch, "elbo")
     noise_key, dropout_key = jax.random.split(key)
@@ -126,6 +132,11 @@ def vector_quantized(model: Model, batch: Batch, key: Array, *, commitment: floa
     """
     if commitment < 0:
         raise ValueError(f"vector_quantized: expected commitment >= 0, got {commitment}")
+    if model.vector_shape is None:
+        raise TypeError(
+            f"vector_quantized: expected a VAE of codes, whose posterior is Nearest, got a "
+            f"{type(model).__name__}; elbo is for models with other latents"
+        )
     _require_whole(batch, "vector_quantized")
     noise_key, dropout_key = jax.random.split(key)
     x, context = jax.tree.map(jnp.asarray, (batch.x, batch.context))
@@ -189,6 +200,9 @@ def wake_sleep(model: Model, batch: Batch, key: Array) -> Array:
     Args:
         model, batch, key: as of any objective.
 
+    Raises:
+        ValueError: for a VQ-VAE, whose posterior is certain.
+
     >>> from flax import nnx
     >>> from jaxgen import zoo
     >>> model = zoo.helmholtz((4,), layer_sizes=(2,), rngs=nnx.Rngs(0))
@@ -196,6 +210,7 @@ def wake_sleep(model: Model, batch: Batch, key: Array) -> Array:
     >>> wake_sleep(model, batch, key).shape
     ()
     """
+    _require_no_codes(model, "wake_sleep")
     _require_whole(batch, "wake_sleep")
     wake_key, sleep_key = jax.random.split(key)
     log_w = _log_weights(model, batch, wake_key, 1, lambda _: fixed)[0]
@@ -221,7 +236,7 @@ def reweighted_wake_sleep(
         sleep: adds the sleep phase of :func:`wake_sleep` to the posterior's gradient.
 
     Raises:
-        ValueError: for less than one sample.
+        ValueError: for less than one sample, or a VQ-VAE.
 
     >>> from flax import nnx
     >>> from jaxgen import zoo
@@ -230,6 +245,7 @@ def reweighted_wake_sleep(
     >>> reweighted_wake_sleep(model, batch, key, num_samples=5).shape
     ()
     """
+    _require_no_codes(model, "reweighted_wake_sleep")
     _require_whole(batch, "reweighted_wake_sleep")
     wake_key, sleep_key = jax.random.split(key)
     log_w = _log_weights(model, batch, wake_key, num_samples, lambda _: wake)
@@ -237,6 +253,16 @@ def reweighted_wake_sleep(
     counted = jnp.where(shares > 0, shares * jnp.where(shares > 0, log_w, 0.0), 0.0)
     loss = -jnp.mean(weighted(jnp.sum(counted, axis=0), batch.weights))
     return loss - _dreamt(model, batch, sleep_key) if sleep else loss
+
+
+def _require_no_codes(model: Model, objective: str) -> None:
+    """Refuses a posterior that is certain, to which what a dream was made of is impossible."""
+    for _, part in nnx.iter_modules(model):
+        if getattr(part, "vector_shape", None) is not None:
+            raise ValueError(
+                f"{objective}: expected a posterior that draws, got codes of a "
+                f"{type(part).__name__}; train the model by vector_quantized"
+            )
 
 
 def _require_whole(batch: Batch, objective: str) -> None:
