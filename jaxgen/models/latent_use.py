@@ -8,6 +8,7 @@ mean the same for all data. A unit is active (Burda et al. 2016) if
 Where none is left of either, the posterior has collapsed: the decoder ignores the latents.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.models.base import Model
+from jaxgen.models.chunks import in_chunks
 
 _ACTIVE = 0.01
 
@@ -67,16 +69,8 @@ def latent_use(
     """
     if not len(x):
         raise ValueError("latent_use: expected at least one example, got none")
-    total, size = len(x), min(batch_size, len(x))
-    divergences: list[np.ndarray] = []
-    centres: list[np.ndarray] = []
-    for index, start in enumerate(range(0, total, size)):
-        rows = np.arange(start, start + size) % total  # filled up, so that nothing is recompiled
-        part = None if context is None else context[rows]
-        parts = _terms(model, x[rows], part, jax.random.fold_in(key, index))
-        for kept, values in zip((divergences, centres), parts, strict=True):
-            kept.append(np.asarray(values, np.float64)[: total - start])
-    return LatentUse(np.concatenate(divergences).mean(axis=0), np.concatenate(centres).var(axis=0))
+    divergences, centres = in_chunks(functools.partial(_terms, model), x, context, key, batch_size)
+    return LatentUse(divergences.mean(axis=0), centres.var(axis=0))
 
 
 @jax.jit

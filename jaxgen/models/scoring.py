@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Key, ShapeError, check_array, check_key, described
+from jaxgen.core import Key, ShapeError, check_key
 from jaxgen.models.base import Model
+from jaxgen.models.chunks import checked_examples, chunks
 from jaxgen.models.padding import filled
 
 # Padded events tend to be long; a chunk of them has at most so many values, unless it is of one.
@@ -72,14 +73,11 @@ def score(
         )
     if key is not None:
         check_key(key, "score")
-    total = len(x)
     if lengths is not None:
         batch_size = min(batch_size, max(1, CHUNK_VALUES // math.prod(model.event_shape)))
-    size = min(batch_size, total)
     key = jax.random.key(0) if key is None else key
     scores = []
-    for index, start in enumerate(range(0, total, size)):
-        rows = np.arange(start, start + size) % total
+    for index, rows in enumerate(chunks(len(x), batch_size)):
         part = None if context is None else context[rows]
         ends = None if lengths is None else lengths[rows]
         chunk_key = jax.random.fold_in(key, index)
@@ -90,7 +88,7 @@ def score(
         parts = (model, x[rows], part, ends, mask, there, chunk_key)
         values = _score(*parts, num_samples=num_samples)
         scores.append(np.asarray(values, np.float64))
-    return np.concatenate(scores)[:total]
+    return np.concatenate(scores)[: len(x)]
 
 
 def _hidden(model: Model, x: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -109,38 +107,17 @@ def _checked(
     model: Model, x: Any, context: Any, lengths: Any, observed: Any
 ) -> tuple[Any, Any, np.ndarray | None, np.ndarray | None]:
     """What is scored, as arrays that fit the model and each other."""
-    if not isinstance(model, Model):
-        raise TypeError(f"score: expected a model, got {described(model)}")
-    x = check_array(x, "score")
-    if x.ndim != 1 + len(model.event_shape):
-        expected = ", ".join(["n", *map(str, model.event_shape)])
-        raise ShapeError(f"score: expected x of shape ({expected}), got {x.shape}")
-    if not len(x):
-        raise ValueError("score: expected at least one example, got none")
-    parts = {"context": context, "lengths": lengths}
-    if observed is not None:
-        observed = np.asarray(observed)
-        if observed.ndim == 1 + len(model.grid_shape or ()):  # a mask of its own for every example
-            parts["a mask"] = observed
-    for name, part in parts.items():
-        if part is None:
-            continue
-        parts[name] = part = check_array(part, "score", name)
-        if part.ndim == 0 or len(part) != len(x):
-            raise ShapeError(
-                f"score: expected {name} for each of {len(x)} examples, got shape {part.shape}"
-            )
-    context, lengths = parts["context"], parts["lengths"]
+    observed = None if observed is None else np.asarray(observed)
+    grid = getattr(model, "grid_shape", None) or ()
+    own = observed is not None and observed.ndim == 1 + len(grid)  # a mask for every example
+    parts = {"lengths": lengths} | ({"a mask": observed} if own else {})
+    x, context, parts = checked_examples(model, x, context, where="score", **parts)
     if lengths is None:
         model.check_data(x)
     else:
-        lengths = np.asarray(lengths)
+        lengths = np.asarray(parts["lengths"])
         model.check_lengths(lengths)
         model.check_data(filled(x, lengths))
-    if context is not None:
-        model.check_context(context)
-        if not np.isfinite(np.asarray(context)).all():
-            raise ValueError("score: the contexts hold NaN or infinite values")
     return x, context, lengths, observed
 
 
