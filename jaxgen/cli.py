@@ -194,6 +194,38 @@ def _parser() -> argparse.ArgumentParser:
     _add_file(complete)
     complete.set_defaults(run=_complete)
 
+    score = commands.add_parser(
+        "score", help="write how strange each example of some data is to a run's model"
+    )
+    score.add_argument("run_dir", metavar="RUN", help="the run directory")
+    score.add_argument("--data", metavar="SPEC", help="the data (default: the run's own)")
+    score.add_argument("--split", choices=("train", "valid", "test"), default="test")
+    score.add_argument(
+        "--score", default="typicality", help="a score of jaxgen.evaluation.ood.named_score"
+    )
+    score.add_argument("--num", type=int, help="how many examples, the first ones (default: all)")
+    score.add_argument("--out", default="scores.csv", help="the table (default scores.csv)")
+    score.add_argument("--seed", type=int, default=0)
+    _add_file(score)
+    score.set_defaults(run=_score)
+
+    strange = commands.add_parser(
+        "ood", help="measure how well a run's model tells its own test data from others"
+    )
+    strange.add_argument("run_dir", metavar="RUN", help="the run directory")
+    strange.add_argument("--against", required=True, metavar="SPEC", help="the other data")
+    strange.add_argument(
+        "--scores", nargs="+", metavar="NAME", help="which (default: all that the model has)"
+    )
+    strange.add_argument(
+        "--alpha", type=float, default=0.05, help="the share of false alarms (default 0.05)"
+    )
+    strange.add_argument("--num", type=int, help="examples of each set (default: all)")
+    strange.add_argument("--out", default="ood", help="a folder of tables and pictures")
+    strange.add_argument("--seed", type=int, default=0)
+    _add_file(strange)
+    strange.set_defaults(run=_ood)
+
     for command in (
         train,
         evaluate,
@@ -202,6 +234,8 @@ def _parser() -> argparse.ArgumentParser:
         reconstruct,
         traverse,
         complete,
+        score,
+        strange,
     ):
         command.add_argument(
             "--no-cache",
@@ -300,6 +334,24 @@ def _complete(options: argparse.Namespace) -> int:
         file=options.file,
     )
     print(*records, options.out, sep="\n")
+    return 0
+
+
+def _score(options: argparse.Namespace) -> int:
+    from jaxgen.runs import score_run
+
+    names = ("data", "split", "score", "num", "seed", "file")
+    count = score_run(options.run_dir, options.out, **{name: vars(options)[name] for name in names})
+    print(f"{options.out}: {count} examples")
+    return 0
+
+
+def _ood(options: argparse.Namespace) -> int:
+    from jaxgen.runs import ood_run
+
+    names = ("against", "scores", "alpha", "num", "seed", "file")
+    lines = ood_run(options.run_dir, options.out, **{name: vars(options)[name] for name in names})
+    print(*lines, options.out, sep="\n")
     return 0
 
 

@@ -5,6 +5,7 @@ from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import joined, sample, sample_text
 from jaxgen.runs.files import ExperimentFile, load_recipe
 from jaxgen.runs.latents import interpolate_run, reconstruct_run, traverse_run
+from jaxgen.runs.ood import ood_run, score_run
 from jaxgen.runs.recipe import Recipe
 from jaxgen.runs.record import complete_run, evaluate_run
 from jaxgen.runs.saving import load, save
@@ -23,10 +24,12 @@ __all__ = [
     "keep_programs",
     "load",
     "load_recipe",
+    "ood_run",
     "reconstruct_run",
     "sample",
     "sample_text",
     "save",
+    "score_run",
     "train",
     "traverse_run",
 ]

@@ -1,0 +1,141 @@
+"""Scores by name: which a model has, and what each is made of."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from jax import Array
+
+from jaxgen.core import Context, Key, unknown
+from jaxgen.evaluation.ood.detector import Detector, detector
+from jaxgen.evaluation.ood.gradients import gradient_norms
+from jaxgen.evaluation.ood.regret import likelihood_regret
+from jaxgen.evaluation.ood.statistics import (
+    IMAGES_OF,
+    Statistic,
+    input_complexity,
+    latent_path,
+    negative_log_likelihood,
+)
+from jaxgen.models import Model
+
+_BYTES = 256
+
+
+class Preset(NamedTuple):
+    """A statistic of a model, how it is compared with a reference (or not), and what needs it."""
+
+    statistic: Callable[[Model], Statistic]
+    compare: str | None
+    applies: Callable[[Model], bool]
+    needs: str
+
+
+def _always(model: Model) -> bool:
+    return True
+
+
+def _has_bytes(model: Model) -> bool:
+    return model.levels is not None and model.levels <= _BYTES
+
+
+def _has_posterior(model: Model) -> bool:
+    return model.has_posterior and model.vector_shape is None
+
+
+def _has_slope(model: Model) -> bool:
+    return _has_posterior(model) and model.undifferentiable is None
+
+
+def _complexity(model: Model) -> Statistic:
+    event = model.event_shape
+    image = len(event) == 3 and event[-1] in IMAGES_OF
+    return functools.partial(input_complexity, codec="png" if image else "lzma")
+
+
+SCORES = {
+    "negative_log_likelihood": Preset(lambda _: negative_log_likelihood, None, _always, ""),
+    "typicality": Preset(lambda _: negative_log_likelihood, "typicality", _always, ""),
+    "input_complexity": Preset(
+        _complexity, None, _has_bytes, "data of 256 levels at most, of which codecs make a file"
+    ),
+    "gradient_norms": Preset(lambda _: gradient_norms, "typicality", _always, ""),
+    "latent_path": Preset(
+        lambda _: latent_path, "copod", _has_posterior, "a posterior of latents that are numbers"
+    ),
+    "likelihood_regret": Preset(
+        lambda _: likelihood_regret, None, _has_slope, "a posterior whose draws have a gradient"
+    ),
+}
+
+
+def scores_of(model: Model) -> list[str]:
+    """The names of the scores that a model has.
+
+    >>> from jaxgen.models import StandardNormal
+    >>> scores_of(StandardNormal((2,)))
+    ['negative_log_likelihood', 'typicality', 'gradient_norms']
+    """
+    return [name for name, preset in SCORES.items() if preset.applies(model)]
+
+
+def named_score(
+    model: Model,
+    name: str,
+    reference: np.ndarray | Array | None = None,
+    *,
+    context: Context = None,
+    key: Key = None,
+) -> Callable[..., np.ndarray]:
+    """The score of this name, as a function of examples and their contexts.
+
+    | name | statistic | compared with a reference by |
+    |---|---|---|
+    | ``negative_log_likelihood`` | the same | |
+    | ``typicality`` | ``negative_log_likelihood`` | its distance from the mean |
+    | ``input_complexity`` | the same, by PNG for images, else LZMA | |
+    | ``gradient_norms`` | the same | a Mahalanobis distance |
+    | ``latent_path`` | the same | COPOD |
+    | ``likelihood_regret`` | the same | |
+
+    Args:
+        model: any model.
+        name: one of :func:`scores_of` it.
+        reference: examples ``(m, *event_shape)`` that are not strange, for a score that compares;
+            the others ignore it.
+        context: the contexts of the reference, for a conditional model.
+        key: for scores that draw.
+
+    Returns:
+        A function of ``(x, context=None)`` to float64 ``(n,)``, the higher the stranger.
+
+    Raises:
+        ValueError: for an unknown name, or no reference where one is needed.
+        TypeError: if the model lacks what the score needs; it says what.
+
+    >>> from jaxgen.models import StandardNormal
+    >>> x = np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32)
+    >>> named_score(StandardNormal((2,)), "typicality", x)(x).shape
+    (100,)
+    """
+    if name not in SCORES:
+        raise unknown("score", name, SCORES)
+    preset = SCORES[name]
+    if not preset.applies(model):
+        raise TypeError(f"{name}: needs {preset.needs}, which a {type(model).__name__} has not")
+    statistic = preset.statistic(model)
+    if preset.compare is None:
+        return functools.partial(_alone, model, statistic, key)
+    if reference is None:
+        raise ValueError(f"{name}: expected a reference of examples that are not strange, got none")
+    made: Detector = detector(
+        model, reference, (statistic,), compare=preset.compare, context=context, key=key
+    )
+    return made
+
+
+def _alone(
+    model: Model, statistic: Any, key: Key, x: np.ndarray | Array, context: Context = None
+) -> np.ndarray:
+    return statistic(model, x, context, key=key)

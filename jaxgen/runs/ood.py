@@ -1,0 +1,223 @@
+"""What a run's model says of other data: scores, p-values, and how well they tell them apart."""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxgen.core import Context
+from jaxgen.data import Dataset
+from jaxgen.evaluation import ood
+from jaxgen.evaluation.records import device, git_commit, versions
+from jaxgen.models import Model
+from jaxgen.runs.directory import Run, labels_of
+from jaxgen.runs.draw import random_key, save_figure
+from jaxgen.runs.files import ExperimentFile
+from jaxgen.training.claims import writing
+
+_ROWS = 10  # of examples in the picture of extremes
+
+
+class Examples(NamedTuple):
+    """Examples and their contexts."""
+
+    x: np.ndarray
+    context: Context
+
+
+def score_run(
+    run: Path | str,
+    out: Path | str,
+    *,
+    data: str | None = None,
+    split: str = "test",
+    score: str = "typicality",
+    num: int | None = None,
+    seed: int = 0,
+    file: ExperimentFile | Path | str | None = None,
+) -> int:
+    """Writes how strange every example is to a run's model, as a table.
+
+    A row has the example's index, its score, and its p-value: the share of examples of the run's
+    validation split that are as strange (:func:`jaxgen.evaluation.ood.calibrate`). One half of that
+    split is the reference of a score that needs one, the other gives the p-values.
+
+    Args:
+        run: the run directory.
+        out: the table, comma-separated.
+        data: the data, see :func:`jaxgen.data.load`; the run's own if None.
+        split: of the data.
+        score: a name, see :func:`jaxgen.evaluation.ood.named_score`.
+        num: how many examples, the first ones; all if None.
+        seed: of what the score draws.
+        file: the experiment file, for a model that is defined there; a path is executed.
+
+    Returns:
+        How many examples were scored.
+
+    Raises:
+        RunError: if there is no run, it is damaged, or the table cannot be written.
+        ValueError: if the data do not fit the model, or it has no such score.
+    """
+    opened = Run.read(run)
+    model = opened.load(file)
+    reference, held_out = _halves(opened, model)
+    examples = _first(_examples(opened, model, data, split), num)
+    judge = _named(model, score, reference, seed)
+    threshold = ood.calibrate(judge(*held_out))
+    scores = judge(*examples)
+    p_values = threshold.p_values(scores)
+    with writing(out), Path(out).open("w", newline="") as target:
+        table = csv.writer(target)
+        table.writerow(["example", score, "p_value"])
+        table.writerows(zip(range(len(scores)), scores.tolist(), p_values.tolist(), strict=True))
+    return len(scores)
+
+
+def ood_run(
+    run: Path | str,
+    out: Path | str,
+    *,
+    against: str,
+    scores: Sequence[str] | None = None,
+    alpha: float = 0.05,
+    num: int | None = None,
+    seed: int = 0,
+    file: ExperimentFile | Path | str | None = None,
+) -> list[str]:
+    """Measures how well a run's model tells its own test data from others.
+
+    The folder gets ``ood.json`` with every number, ``roc.png``, and for every score
+    ``NAME.histogram.png``, with the threshold of a share ``alpha`` of false alarms, and
+    ``NAME.extremes.png``, the least strange and the strangest of both data sets together. Half of
+    the run's validation split is the reference of scores that need one, the other half gives the
+    threshold: nothing is chosen by the other data.
+
+    Args:
+        run: the run directory.
+        out: the folder.
+        against: the other data, see :func:`jaxgen.data.load`; their test split, in the shape of the
+            run's examples.
+        scores: names, see :func:`jaxgen.evaluation.ood.named_score`; all that the model has if
+            None.
+        alpha: the share of false alarms.
+        num: how many examples of each set, the first ones; all if None.
+        seed: of what the scores draw, and of the bootstrap.
+        file: the experiment file, for a model that is defined there; a path is executed.
+
+    Returns:
+        A line for each score.
+
+    Raises:
+        RunError: if there is no run, it is damaged, or the folder cannot be written.
+        ValueError: if the data do not fit the model, or it has no such score.
+    """
+    opened = Run.read(run)
+    model = opened.load(file)
+    reference, held_out = (_first(half, num) for half in _halves(opened, model))
+    inside = _first(_examples(opened, model, None, "test"), num)
+    outside = _first(_examples(opened, model, against, "test"), num)
+    lines: list[str] = []
+    measured: dict[str, Any] = {}
+    found: dict[str, dict[str, np.ndarray]] = {"inside": {}, "outside": {}}
+    folder = Path(out)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name in ood.scores_of(model) if scores is None else scores:
+        judge = _named(model, name, reference, seed)
+        threshold = ood.calibrate(judge(*held_out), alpha)
+        usual, strange = judge(*inside), judge(*outside)
+        result = ood.detection(usual, strange, seed=seed)
+        false, caught = (float(threshold.alarms(each).mean()) for each in (usual, strange))
+        low, high = (end / len(usual) for end in threshold.false_alarms(len(usual)))
+        lines.append(
+            f"{name}: {result}; alarms {false:.4f} of its own (expected {low:.4f} to {high:.4f}), "
+            f"{caught:.4f} of {against}"
+        )
+        measured[name] = {
+            **{measure: list(getattr(result, measure)) for measure in _MEASURES},
+            "false_alarms": false,
+            "false_alarms_expected": [low, high],
+            "alarms": caught,
+        }
+        found["inside"][name], found["outside"][name] = usual, strange
+        sets = {opened.recipe.data: usual, against: strange}
+        save_figure(
+            ood.score_histogram(sets, threshold, label=name), folder / f"{name}.histogram.png"
+        )
+        both = np.concatenate([inside.x, outside.x]), np.concatenate([usual, strange])
+        rows = min(_ROWS, len(both[0]) // 2)
+        picture = ood.extremes(*both, model.levels, num=rows)
+        save_figure(picture, folder / f"{name}.extremes.png")
+    save_figure(ood.roc_curves(found["inside"], found["outside"], seed=seed), folder / "roc.png")
+    record = {
+        "model": opened.name,
+        "data": opened.recipe.data,
+        "against": against,
+        "num_inside": len(inside.x),
+        "num_outside": len(outside.x),
+        "alpha": alpha,
+        "seed": seed,
+        "scores": measured,
+        "versions": versions(),
+        "device": device(),
+        "git_commit": git_commit(),
+    }
+    with writing(folder / "ood.json"):
+        (folder / "ood.json").write_text(json.dumps(record, indent=2) + "\n")
+    return lines
+
+
+_MEASURES = ("auroc", "aupr", "false_positive_rate")
+
+
+def _named(model: Model, name: str, reference: Examples, seed: int) -> Any:
+    options: dict[str, Any] = {"context": reference.context, "key": random_key(seed)}
+    try:
+        return ood.named_score(model, name, reference.x, **options)
+    except TypeError as error:  # of a name on the command line, and no mistake in a program
+        raise ValueError(str(error)) from None
+
+
+def _examples(opened: Run, model: Model, data: str | None, split: str) -> Examples:
+    """A split of a run's data, or of others in the shape of its examples."""
+    if data is None:
+        return _of(model, opened.load_data(split))
+    shape = list(opened.event_shape)
+    recipe = dataclasses.replace(opened.recipe, data=data, event_shape=shape)
+    return _of(model, recipe.load_data(split))
+
+
+def _of(model: Model, data: Dataset) -> Examples:
+    if data.lengths is not None:
+        raise ValueError(f"expected whole examples, got {data.name}, which have lengths")
+    labels = labels_of(model, data)
+    if model.context_shape is not None and labels is None:
+        raise ValueError(f"expected data with labels for a conditional model, got {data.name}")
+    return Examples(data.x, None if labels is None else jax.numpy.asarray(labels))
+
+
+def _halves(opened: Run, model: Model) -> tuple[Examples, Examples]:
+    """Two halves of the validation split, by turns."""
+    valid = _examples(opened, model, None, "valid")
+    if len(valid.x) < 4:
+        raise ValueError(f"expected 4 validation examples or more, got {len(valid.x)}")
+    first, second = (_rows(valid, slice(start, None, 2)) for start in (0, 1))
+    return first, second
+
+
+def _first(examples: Examples, num: int | None) -> Examples:
+    if num is None:
+        return examples
+    if num < 2:
+        raise ValueError(f"expected 2 examples or more, got {num}")
+    return _rows(examples, slice(num))
+
+
+def _rows(examples: Examples, rows: slice) -> Examples:
+    return Examples(examples.x[rows], None if examples.context is None else examples.context[rows])
