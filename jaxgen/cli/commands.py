@@ -1,0 +1,145 @@
+"""What each command does with its options. It prints, and returns the exit status.
+
+What is needed is imported where it is needed: ``jaxgen --help`` answers at once.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def train_recipe(options: argparse.Namespace) -> int:
+    from jaxgen.runs import load_recipe, train
+
+    if options.experiment is None:
+        taken = [text for text in options.assignments if "=" not in text]
+        why = f"; --set took {taken[-1]}, so give it first" if taken else ""
+        options.refuse(f"expected FILE[:NAME]{why}")
+    recipe, file = load_recipe(options.experiment)
+    assignments = list(options.assignments)
+    if options.steps is not None:
+        assignments.append(f"train.steps={options.steps}")
+    if options.seed is not None:
+        assignments.append(f"train.seed={options.seed}")
+    recipe = recipe.override(assignments, file.functions)
+    result = train(recipe, options.out, file=file, progress=not options.quiet)
+    if result.interrupted:
+        step = result.history[-1]["step"] if result.history else 0
+        print(
+            f"jaxgen: interrupted at step {step}; saved, the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    from jaxgen.runs import evaluate_run
+
+    record = evaluate_run(
+        options.run_dir, split=options.split, num_samples=options.samples, file=options.file
+    )
+    print(record)
+    return 0
+
+
+def draw_samples(options: argparse.Namespace) -> int:
+    from jaxgen.runs import Run, joined, sample, sample_text
+
+    how = _chosen(options, "seed", "temperature", "top_p", "length", "file")
+    if options.out is None and Run.read(options.run_dir).vocabulary is not None:
+        texts = sample_text(options.run_dir, num=4 if options.num is None else options.num, **how)
+        print(joined(texts), end="")
+        return 0
+    out = options.out or "samples.png"
+    sample(options.run_dir, out, num=64 if options.num is None else options.num, **how)
+    print(out)
+    return 0
+
+
+def interpolate(options: argparse.Namespace) -> int:
+    from jaxgen.runs import interpolate_run
+
+    how = _chosen(options, "num", "pairs", "seed", "file")
+    interpolate_run(options.run_dir, options.out, **how)
+    print(options.out)
+    return 0
+
+
+def reconstruct(options: argparse.Namespace) -> int:
+    from jaxgen.runs import reconstruct_run
+
+    how = _chosen(options, "num", "seed", "draw", "file")
+    reconstruct_run(options.run_dir, options.out, **how)
+    print(options.out)
+    return 0
+
+
+def traverse(options: argparse.Namespace) -> int:
+    from jaxgen.runs import traverse_run
+
+    how = _chosen(options, "example", "num", "span", "dimensions", "file")
+    traverse_run(options.run_dir, options.out, **how)
+    print(options.out)
+    return 0
+
+
+def complete(options: argparse.Namespace) -> int:
+    from jaxgen.runs import complete_run
+
+    how = _chosen(options, "holes", "num", "examples", "seed", "file")
+    records = complete_run(options.run_dir, options.out, **how)
+    print(*records, options.out, sep="\n")
+    return 0
+
+
+def score(options: argparse.Namespace) -> int:
+    from jaxgen.runs import score_run
+
+    how = _chosen(options, "data", "split", "score", "num", "seed", "file")
+    count = score_run(options.run_dir, options.out, **how)
+    print(f"{options.out}: {count} examples")
+    return 0
+
+
+def ood(options: argparse.Namespace) -> int:
+    from jaxgen.runs import ood_run
+
+    how = _chosen(options, "against", "scores", "alpha", "num", "seed", "file")
+    print(*ood_run(options.run_dir, options.out, **how), options.out, sep="\n")
+    return 0
+
+
+def list_all(options: argparse.Namespace) -> int:
+    from jaxgen import data, zoo
+    from jaxgen.zoo.registry import PARTS
+
+    paths = sorted(Path("experiments").glob("*.py"))
+    experiments = [row for path in paths for row in _recipes(path)]
+    for title, rows in (
+        ("models", [row for row in zoo.names() if row[0] not in PARTS]),
+        ("data sets", data.names()),
+        ("experiments", experiments),
+    ):
+        print(f"{title}:" if rows else f"{title}: none in {Path('experiments').absolute()}/*.py")
+        width = max((len(name) for name, _ in rows), default=0)
+        for name, text in rows:
+            print(f"  {name:{width}}  {text}")
+    return 0
+
+
+def _recipes(path: Path) -> list[tuple[str, str]]:
+    """The recipes of an experiment file, each with a line about it."""
+    from jaxgen.runs import ExperimentFile
+
+    try:
+        recipes = ExperimentFile.load(path).recipes
+    except ValueError as error:
+        return [(str(path), str(error).removeprefix(f"{path}: "))]
+    return [(f"{path}:{name}", recipe.summary) for name, recipe in recipes.items()]
+
+
+def _chosen(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """These options, by name."""
+    return {name: vars(options)[name] for name in names}

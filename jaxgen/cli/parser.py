@@ -1,0 +1,201 @@
+"""The commands of ``jaxgen`` and their options."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from jaxgen import __version__
+from jaxgen.cli import commands
+
+_SPLITS = ("train", "valid", "test")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line. Its options say as ``run`` which function takes them."""
+    whole = argparse.ArgumentParser(
+        prog="jaxgen", description="Likelihood-based deep generative models for JAX and Flax."
+    )
+    whole.add_argument("--version", action="version", version=f"jaxgen {__version__}")
+    add = whole.add_subparsers(required=True, metavar="COMMAND").add_parser
+    _train(add)
+    _evaluate(add)
+    _sample(add)
+    _interpolate(add)
+    _reconstruct(add)
+    _traverse(add)
+    _complete(add)
+    _score(add)
+    _ood(add)
+    listing = add("list", help="list models, data sets, and recipes in ./experiments")
+    listing.set_defaults(run=commands.list_all)
+    return whole
+
+
+def _train(add: Callable[..., argparse.ArgumentParser]) -> None:
+    train = add(
+        "train",
+        help="train an experiment; the same command again goes on where it stopped",
+        description="Trains an experiment into a run directory. The same command again continues.",
+    )
+    train.add_argument(
+        "experiment",
+        metavar="FILE[:NAME]",
+        nargs="?",  # missing where --set took it, which the command says
+        help="a Python file that defines a Recipe, or several by name",
+    )
+    train.add_argument("--out", required=True, metavar="RUN", help="the run directory")
+    train.add_argument("--steps", type=int, help="short for --set train.steps=STEPS")
+    train.add_argument("--seed", type=int, help="short for --set train.seed=SEED")
+    train.add_argument(
+        "--set",
+        dest="assignments",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override the configuration: learning_rate=1e-3, model_args.steps=4, ...",
+    )
+    train.add_argument("--quiet", action="store_true", help="no progress bar")
+    _add_cache(train)
+    train.set_defaults(run=commands.train_recipe, refuse=train.error)
+
+
+def _evaluate(add: Callable[..., argparse.ArgumentParser]) -> None:
+    evaluate = _of_a_run(add, "evaluate", "score the trained model of a run", commands.evaluate)
+    evaluate.add_argument("--split", choices=_SPLITS, help="default: the run's")
+    evaluate.add_argument(
+        "--samples", type=int, help="importance samples for a model without an exact likelihood"
+    )
+
+
+def _sample(add: Callable[..., argparse.ArgumentParser]) -> None:
+    about = "draw samples from a run's model, as a picture, sound or text"
+    sample = _of_a_run(add, "sample", about, commands.draw_samples)
+    sample.add_argument("--num", type=int, help="how many (default 64; 4 texts)")
+    sample.add_argument(
+        "--out",
+        help="the picture (default samples.png), for a run of sound also a .wav file; for a run of "
+        "text a .txt file (default: it is printed)",
+    )
+    _add_seed(sample)
+    sample.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        help="below 1 for likelier, less varied samples (default 1)",
+    )
+    sample.add_argument(
+        "--top-p",
+        type=float,
+        default=1.0,
+        help="draw among the likeliest levels that together have this probability (default 1)",
+    )
+    sample.add_argument(
+        "--length", type=int, help="values of a signal, for a model that fits any length"
+    )
+
+
+def _interpolate(add: Callable[..., argparse.ArgumentParser]) -> None:
+    about = "draw paths between test examples through a run's latent space"
+    interpolate = _of_a_run(add, "interpolate", about, commands.interpolate)
+    interpolate.add_argument("--num", type=int, default=8, help="points of a path (default 8)")
+    interpolate.add_argument("--pairs", type=int, default=6, help="how many paths (default 6)")
+    _add_out(interpolate, "interpolation.png", "the picture")
+    _add_seed(interpolate)
+
+
+def _reconstruct(add: Callable[..., argparse.ArgumentParser]) -> None:
+    about = "draw test examples, and what comes back from their latents"
+    reconstruct = _of_a_run(add, "reconstruct", about, commands.reconstruct)
+    reconstruct.add_argument("--num", type=int, default=10, help="how many (default 10)")
+    reconstruct.add_argument(
+        "--draw", action="store_true", help="draw the latents; otherwise the posterior's centre"
+    )
+    _add_out(reconstruct, "reconstructions.png", "the picture")
+    _add_seed(reconstruct)
+
+
+def _traverse(add: Callable[..., argparse.ArgumentParser]) -> None:
+    about = "draw a test example with single latent dimensions moved"
+    traverse = _of_a_run(add, "traverse", about, commands.traverse)
+    traverse.add_argument("--example", type=int, default=0, help="which test example (default 0)")
+    traverse.add_argument("--num", type=int, default=9, help="values of a dimension (default 9)")
+    traverse.add_argument(
+        "--span", type=float, default=3.0, help="values go so far either way (default 3)"
+    )
+    traverse.add_argument(
+        "--dimensions", type=int, default=8, help="how many, those that vary most (default 8)"
+    )
+    _add_out(traverse, "traversals.png", "the picture")
+
+
+def _complete(add: Callable[..., argparse.ArgumentParser]) -> None:
+    about = "fill in missing parts of test images, and score them given the rest"
+    complete = _of_a_run(add, "complete", about, commands.complete)
+    complete.add_argument(
+        "--holes",
+        nargs="+",
+        help="what is missing: top, left, centre, random (default: each in turn)",
+    )
+    complete.add_argument("--num", type=int, default=6, help="completions of each (default 6)")
+    complete.add_argument("--examples", type=int, default=3, help="images shown (default 3)")
+    _add_out(complete, "completion.png", "the picture")
+    _add_seed(complete)
+
+
+def _score(add: Callable[..., argparse.ArgumentParser]) -> None:
+    about = "write how strange each example of some data is to a run's model"
+    score = _of_a_run(add, "score", about, commands.score)
+    score.add_argument("--data", metavar="SPEC", help="the data (default: the run's own)")
+    score.add_argument("--split", choices=_SPLITS, default="test", help="of the data (test)")
+    score.add_argument(
+        "--score", default="typicality", help="by its name in jaxgen.evaluation.ood (typicality)"
+    )
+    score.add_argument("--num", type=int, help="how many examples, the first ones (default: all)")
+    _add_out(score, "scores.csv", "the table")
+    _add_seed(score)
+
+
+def _ood(add: Callable[..., argparse.ArgumentParser]) -> None:
+    about = "measure how well a run's model tells its own test data from others"
+    ood = _of_a_run(add, "ood", about, commands.ood)
+    ood.add_argument("--against", required=True, metavar="SPEC", help="the other data")
+    ood.add_argument(
+        "--scores", nargs="+", metavar="NAME", help="which (default: all that the model has)"
+    )
+    ood.add_argument(
+        "--alpha", type=float, default=0.05, help="the share of false alarms (default 0.05)"
+    )
+    ood.add_argument("--num", type=int, help="examples of each set, the first ones (default: all)")
+    _add_out(ood, "ood", "the folder of the numbers and pictures")
+    _add_seed(ood)
+
+
+def _of_a_run(
+    add: Callable[..., argparse.ArgumentParser], name: str, about: str, run: Callable[..., Any]
+) -> argparse.ArgumentParser:
+    """A command over a run directory."""
+    command = add(name, help=about)
+    command.add_argument("run_dir", metavar="RUN", help="the run directory")
+    command.add_argument(
+        "--file", metavar="FILE", help="the experiment file, for a run whose model is defined there"
+    )
+    _add_cache(command)
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_out(command: argparse.ArgumentParser, default: str, what: str) -> None:
+    command.add_argument("--out", default=default, help=f"{what} (default {default})")
+
+
+def _add_seed(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seed", type=int, default=0)
+
+
+def _add_cache(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="compile anew, and keep nothing of it in the cache folder (JAXGEN_CACHE)",
+    )

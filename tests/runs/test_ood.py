@@ -1,0 +1,122 @@
+"""Scores of strange examples from the command line."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from jaxgen.cli import main
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+EXPERIMENT = """from jaxgen.runs import Recipe
+from jaxgen.training import TrainSettings
+
+train = TrainSettings(steps=20, batch_size=32, learning_rate=1e-2, steps_per_dispatch=10)
+vae = Recipe(
+    model="vae",
+    data="digits",
+    model_args={"levels": 17, "latents": 3, "hidden": [8]},
+    objective="elbo",
+    train=train,
+)
+moons = Recipe("maf", "toy:two_moons", {"layers": 1, "hidden": [8]}, train=train)
+labels = Recipe(
+    "realnvp", "toy:two_moons", {"steps": 1, "hidden": [8]}, class_features=3, train=train
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ood")
+    (folder / "small.py").write_text(EXPERIMENT)
+    for name in ("vae", "moons", "labels"):
+        arguments = ["train", f"{folder}/small.py:{name}", "--out", f"{folder}/{name}"]
+        assert main([*arguments, "--quiet", "--no-cache"]) == 0
+    noise = np.random.default_rng(0).integers(0, 17, (64, 64), np.uint8)
+    np.savez(folder / "noise.npz", train=noise, valid=noise, test=noise)
+    return folder
+
+
+def table(path):
+    with path.open() as source:
+        return list(csv.DictReader(source))
+
+
+def test_scores_become_a_table_with_p_values(folder):
+    run, out = folder / "vae", folder / "scores.csv"
+    command = ["score", f"{run}", "--out", f"{out}", "--no-cache"]
+    assert main(command) == 0
+    own = table(out)
+    assert list(own[0]) == ["example", "typicality", "p_value"]
+    assert len(own) == 180
+    p_values = np.array([float(row["p_value"]) for row in own])
+    assert 0.3 < p_values.mean() < 0.7  # uniform, by 90 scores of calibration
+    other = ["--data", f"npz:{folder}/noise.npz", "--num", "10", "--score", "latent_path"]
+    assert main([*command, *other]) == 0
+    assert [row["example"] for row in table(out)] == [str(index) for index in range(10)]
+    assert np.mean([float(row["p_value"]) for row in table(out)]) < 0.2
+
+
+def test_two_data_sets_are_told_apart(folder, capsys):
+    out = folder / "vae against noise"
+    spec = f"npz:{folder}/noise.npz"
+    scores = ["negative_log_likelihood", "latent_path"]
+    command = ["ood", f"{folder}/vae", "--against", spec, "--out", f"{out}", "--num", "60"]
+    assert main([*command, "--scores", *scores, "--no-cache"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in printed] == [*scores, str(out)]
+    record = json.loads((out / "ood.json").read_text())
+    assert record["against"] == spec
+    assert record["num_inside"] == record["num_outside"] == 60
+    for name in scores:
+        assert f"AUROC {record['scores'][name]['auroc'][0]:.3f}" in printed[scores.index(name)]
+        assert record["scores"][name]["auroc"][0] > 0.8
+        low, high = record["scores"][name]["false_alarms_expected"]
+        assert 0 <= low < 0.1 < high < 0.5
+    pictures = {path.name for path in out.glob("*.png")}
+    assert pictures == {"roc.png"} | {
+        f"{name}.{kind}.png" for name in scores for kind in ("histogram", "extremes")
+    }
+    assert all((out / name).read_bytes().startswith(PNG) for name in pictures)
+
+
+def test_points_and_labels_are_scored_too(folder, capsys):
+    out = folder / "of points"
+    for run, against in (("moons", "toy:rings"), ("labels", "toy:two_moons")):
+        command = ["ood", f"{folder}/{run}", "--against", against, "--out", f"{out}"]
+        assert main([*command, "--num", "50", "--no-cache"]) == 0
+        record = json.loads((out / "ood.json").read_text())
+        assert list(record["scores"]) == [
+            "negative_log_likelihood",
+            "typicality",
+            "gradient_norms",
+        ]
+    assert main(["score", f"{folder}/moons", "--out", f"{folder}/s.csv", "--no-cache"]) == 0
+    assert capsys.readouterr().out.endswith("s.csv: 5000 examples\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["score", "moons", "--score", "latent_path"], "latent_path: needs a posterior of latents"),
+        (["score", "moons", "--score", "latent"], "unknown score 'latent'"),
+        (["score", "moons", "--data", "digits"], "digits"),
+        (["score", "moons", "--num", "1"], "expected 2 examples or more, got 1"),
+        (["score", "moons", "--seed", "-1"], "seed: expected one from 0"),
+        (["ood", "moons", "--against", "toy:ring"], "did you mean 'rings'"),
+        (["ood", "labels", "--against", "toy:rings"], "expected labels from 0 to 1"),
+        (["ood", "moons", "--against", "toy:rings", "--alpha", "2"], "0 < alpha < 1"),
+        (["ood", "nowhere", "--against", "toy:rings"], "nowhere"),
+    ],
+)
+def test_mistakes_end_in_a_line(folder, capsys, arguments, said):
+    command, run, *others = arguments
+    out = ["--out", f"{folder}/none", "--no-cache"]
+    assert main([command, f"{folder}/{run}", *others, *out]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("jaxgen: ")
+    assert error.count("\n") == 1
+    assert said in error
