@@ -44,6 +44,8 @@ MLP: dict[str, Any] = {"hidden": [200, 200], "activation": "relu"}
 # A weight costs a pass through the decoder, and an estimate 50 million of them.
 CONV: dict[str, Any] = {"network": "conv", "widths": [12, 24]}
 OFTEN: dict[str, Any] = {"eval_every": 2000, "checkpoint_every": 2000}
+# At twice this rate and without a bound of the gradient, IAF left for infinity after 49000 steps.
+FLOW: dict[str, Any] = {"learning_rate": 5e-4, "clip_norm": 250.0}
 
 vae = recipe(
     "vae", "A VAE with two layers of 200 units each way", settings(200_000), model_args=MLP
@@ -51,13 +53,13 @@ vae = recipe(
 vae_iaf = recipe(
     "vae_iaf",
     "The VAE with four inverse autoregressive layers behind its posterior",
-    settings(200_000),
+    settings(120_000, **FLOW),
     model_args=MLP,
 )
 sylvester = recipe(
     "sylvester",
     "The VAE with eight orthogonal Sylvester layers behind its posterior",
-    settings(200_000),
+    settings(120_000, **FLOW),
     model_args={"rank": 16, **MLP},
 )
 vampprior = recipe(
@@ -102,7 +104,7 @@ vae_conv = recipe(
 vae_iaf_conv = recipe(
     "vae_iaf",
     "The convolutional VAE with four inverse autoregressive layers behind its posterior",
-    settings(50_000, **OFTEN),
+    settings(50_000, **OFTEN, **FLOW),
     name="vae_iaf_conv",
     model_args=CONV,
 )
