@@ -1,5 +1,6 @@
-"""Floor 7: likelihood records, completions, importance sampling, latents, plots, sound."""
+"""Floor 7: likelihood records, completions, scores of strange examples, latents, plots, sound."""
 
+from jaxgen.evaluation import ood
 from jaxgen.evaluation.completion import HOLES, completion_grid, observed_around
 from jaxgen.evaluation.interpolation import interpolate, interpolation_grid
 from jaxgen.evaluation.latents import (
@@ -32,6 +33,7 @@ __all__ = [
     "latent_map",
     "loss_curve",
     "observed_around",
+    "ood",
     "reconstruction_grid",
     "sample_grid",
     "traversal_grid",

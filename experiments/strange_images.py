@@ -1,0 +1,88 @@
+"""Models of Fashion-MNIST and of MNIST, 28x28 images of 256 levels: to each the others are strange.
+
+Command: ``JAXGEN_DATA=DIR jaxgen train experiments/strange_images.py:vae_fashion --out
+runs/vae_fashion``, then ``jaxgen ood runs/vae_fashion --against npz:mnist.npz``; and so on, and the
+other way round. ``DIR`` holds ``fashion_mnist.npz`` and ``mnist.npz``.
+
+The models are small, and good densities are not their purpose. No result is recorded yet.
+"""
+
+from typing import Any
+
+from jaxgen.runs import Recipe
+from jaxgen.training import TrainSettings
+
+DATA = {"fashion": "npz:fashion_mnist.npz", "mnist": "npz:mnist.npz"}
+
+
+def recipe(
+    model: str, data: str, summary: str, model_args: dict[str, Any], steps: int, **others: Any
+) -> Recipe:
+    train = TrainSettings(
+        steps=steps,
+        batch_size=others.pop("batch_size", 32),
+        learning_rate=others.pop("learning_rate", 1e-3),
+        warmup_steps=200,
+        clip_norm=others.pop("clip_norm", 50.0),
+        ema_decay=0.999,
+        eval_every=2000,
+        checkpoint_every=2000,
+    )
+    return Recipe(
+        model,
+        DATA[data],
+        model_args,
+        event_shape=[28, 28, 1],
+        train=train,
+        name=f"{others.pop('name', model)}_{data}",
+        summary=summary,
+        **others,
+    )
+
+
+def glow(data: str) -> Recipe:
+    scales = {"levels": 2, "steps": 8, "width": 32, "bounds": [0, 256], "alpha": 0.05}
+    about = "A small multi-scale Glow."
+    return recipe("glow", data, about, scales, 8000, learning_rate=2e-3, dequantize=True)
+
+
+def pixelcnn(data: str) -> Recipe:
+    return recipe(
+        "gated_pixelcnn",
+        data,
+        "A small gated PixelCNN.",
+        {"components": 5, "width": 32, "depth": 4, "out_width": 32},
+        8000,
+        name="pixelcnn",
+    )
+
+
+def local(data: str) -> Recipe:
+    return recipe(
+        "pixelcnn",
+        data,
+        "A PixelCNN of the next neighbours alone, as a background.",
+        {"components": 5, "width": 32, "depth": 1, "first_size": 3, "out_width": 32},
+        4000,
+        name="local",
+    )
+
+
+def vae(data: str) -> Recipe:
+    return recipe(
+        "vae",
+        data,
+        "A VAE with two hidden layers each way.",
+        {"components": 5, "latents": 20, "hidden": [400, 400], "activation": "relu"},
+        20_000,
+        batch_size=100,
+        clip_norm=None,
+        objective="elbo",
+        eval_samples=100,
+    )
+
+
+glow_fashion, glow_mnist = map(glow, DATA)
+pixelcnn_fashion, pixelcnn_mnist = map(pixelcnn, DATA)
+local_fashion, local_mnist = map(local, DATA)
+vae_fashion, vae_mnist = map(vae, DATA)
