@@ -134,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     interpolate.add_argument("--seed", type=int, default=0)
     _add_file(interpolate)
     interpolate.set_defaults(
-        run=_latents, drawn_by=lambda runs: runs.interpolate_run, takes=("num", "pairs", "seed")
+        run=_draw, drawn_by=lambda runs: runs.interpolate_run, takes=("num", "pairs", "seed")
     )
 
     reconstruct = commands.add_parser(
@@ -151,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     reconstruct.add_argument("--seed", type=int, default=0)
     _add_file(reconstruct)
     reconstruct.set_defaults(
-        run=_latents, drawn_by=lambda runs: runs.reconstruct_run, takes=("num", "seed", "draw")
+        run=_draw, drawn_by=lambda runs: runs.reconstruct_run, takes=("num", "seed", "draw")
     )
 
     traverse = commands.add_parser(
@@ -171,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_file(traverse)
     traverse.set_defaults(
-        run=_latents,
+        run=_draw,
         drawn_by=lambda runs: runs.traverse_run,
         takes=("example", "num", "span", "dimensions"),
     )
@@ -192,7 +192,31 @@ def _parser() -> argparse.ArgumentParser:
     )
     complete.add_argument("--seed", type=int, default=0)
     _add_file(complete)
-    complete.set_defaults(run=_complete)
+    complete.set_defaults(
+        run=_draw,
+        drawn_by=lambda runs: runs.complete_run,
+        takes=("holes", "num", "examples", "seed"),
+    )
+
+    calibrate = commands.add_parser(
+        "calibrate", help="test whether held-out examples could come from a run's model"
+    )
+    calibrate.add_argument("run_dir", metavar="RUN", help="the run directory")
+    calibrate.add_argument("--split", choices=("train", "valid", "test"), help="default: the run's")
+    calibrate.add_argument("--num", type=int, help="examples (default 1000, or all of fewer)")
+    calibrate.add_argument(
+        "--samples", type=int, help="draws for each label, or of a model without for all examples"
+    )
+    calibrate.add_argument("--seed", type=int, default=0)
+    calibrate.add_argument(
+        "--out", default="calibration.png", help="the picture (default calibration.png)"
+    )
+    _add_file(calibrate)
+    calibrate.set_defaults(
+        run=_draw,
+        drawn_by=lambda runs: runs.calibrate_run,
+        takes=("split", "num", "samples", "seed"),
+    )
 
     for command in (
         train,
@@ -202,6 +226,7 @@ def _parser() -> argparse.ArgumentParser:
         reconstruct,
         traverse,
         complete,
+        calibrate,
     ):
         command.add_argument(
             "--no-cache",
@@ -277,29 +302,13 @@ def _sample(options: argparse.Namespace) -> int:
     return 0
 
 
-def _latents(options: argparse.Namespace) -> int:
+def _draw(options: argparse.Namespace) -> int:
     from jaxgen import runs
 
     draw = options.drawn_by(runs)
     own = {name: vars(options)[name] for name in options.takes}
-    draw(options.run_dir, options.out, file=options.file, **own)
-    print(options.out)
-    return 0
-
-
-def _complete(options: argparse.Namespace) -> int:
-    from jaxgen.runs import complete_run
-
-    records = complete_run(
-        options.run_dir,
-        options.out,
-        holes=options.holes,
-        num=options.num,
-        examples=options.examples,
-        seed=options.seed,
-        file=options.file,
-    )
-    print(*records, options.out, sep="\n")
+    found = draw(options.run_dir, options.out, file=options.file, **own)
+    print(*(found or ()), options.out, sep="\n")  # what was measured, if anything
     return 0
 
 

@@ -206,7 +206,7 @@ def _square(shape: tuple[int, ...]) -> bool:
 
 def _lapack(names: tuple[str, ...], x: Any) -> Any:
     """Routines of LAPACK for arrays of this dtype; SciPy is slow to import."""
-    from scipy.linalg import get_lapack_funcs  # type: ignore[import-untyped]
+    from scipy.linalg import get_lapack_funcs
 
     return get_lapack_funcs(names, (x,))
 
