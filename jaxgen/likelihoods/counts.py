@@ -77,7 +77,8 @@ class Poisson(Counts):
 
     def cdf(self, value: Array, params: Array) -> tuple[Array, Array]:
         log_rate = self.unpack(params, position_shape_of(value, params))[..., 0]
-        return f.poisson_cdf(value - 1, log_rate), f.poisson_cdf(value, log_rate)
+        count = value.astype(params.dtype)  # bytes have nothing below 0
+        return f.poisson_cdf(count - 1, log_rate), f.poisson_cdf(count, log_rate)
 
     def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
         return f.poisson_sample(self.unpack(params, position_shape)[..., 0], noise)
@@ -111,8 +112,9 @@ class NegativeBinomial(Counts):
     def cdf(self, value: Array, params: Array) -> tuple[Array, Array]:
         each = self.unpack(params, position_shape_of(value, params))
         mean, size = each[..., 0], each[..., 1]  # their logarithms
-        below = f.negative_binomial_cdf(value - 1, mean, size)
-        return below, f.negative_binomial_cdf(value, mean, size)
+        count = value.astype(params.dtype)  # as above
+        below = f.negative_binomial_cdf(count - 1, mean, size)
+        return below, f.negative_binomial_cdf(count, mean, size)
 
     def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
         each = self.unpack(params, position_shape)

@@ -280,7 +280,8 @@ class DiscretizedLogisticMixture(Levels):
             shape = (*each[0].shape, *value.shape[params.ndim - 1 :])
             return jnp.clip(jnp.stack(each, -1), 0.0, 1.0).reshape(shape)
 
-        return up_to(flat - 1), up_to(flat)
+        level = flat.astype(jnp.int32)  # bytes have nothing below 0
+        return up_to(level - 1), up_to(level)
 
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
         # Each entry gets Gumbel noise, of which a position's first is used: one choice for all.

@@ -75,6 +75,9 @@ def test_the_cdf_is_that_of_the_log_prob(name, x64):
         return below, up_to, slope
 
     below, up_to, slope = map(np.asarray, both(value, params))
+    if likelihood.levels is not None:  # of bytes, too
+        again = likelihood.cdf(value.astype(jnp.uint8), params)
+        np.testing.assert_allclose(again, (below, up_to), rtol=1e-12)
     assert below.shape == up_to.shape == value.shape
     assert np.all((below >= 0) & (up_to <= 1) & (below <= up_to))
     mass = np.where(up_to > below, up_to - below, slope)

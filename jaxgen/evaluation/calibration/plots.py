@@ -70,12 +70,12 @@ def calibration_plot(
         for column in worst:
             label = None if u.shape[1] == 1 else str(column)
             shares, edges = np.histogram(u[:, column], bins, (0.0, 1.0))
-            left.stairs(shares * bins / len(u), edges, label=label)
+            left.stairs(shares * bins / len(u), edges)
             ordered = np.concatenate([[0.0], np.sort(u[:, column]), [1.0]])
             covered = np.concatenate([np.arange(len(u) + 1) / len(u), [1.0]])
-            right.step(ordered, covered, where="post")
-        if u.shape[1] > 1:
-            left.legend(title="coordinate", fontsize="x-small", ncols=2)
+            right.step(ordered, covered, where="post", label=label)
+        if u.shape[1] > 1:  # where curves are not
+            right.legend(title="coordinate", fontsize="x-small", ncols=2, loc="lower right")
         left.set_title(f"{result.name}, p = {result.p_value:.2g}", fontsize="small")
         left.set_xlabel("u")
         left.set_ylabel("density")
