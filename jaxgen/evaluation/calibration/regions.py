@@ -74,7 +74,8 @@ def highest_density_regions(
     Raises:
         TypeError: if the model is none.
         ShapeError: if shapes do not fit, or a context is missing.
-        ValueError: if there is no example, draw or weight, or a density is NaN.
+        ValueError: if there is no example, draw or weight, an example is outside of the model's
+            support, or a density is NaN.
 
     >>> from jaxgen.models import StandardNormal
     >>> x = 0.5 * jax.random.normal(jax.random.key(0), (500, 2))
