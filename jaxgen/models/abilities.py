@@ -18,8 +18,8 @@ _ABILITIES = {
     "grid_shape": "only autoregressive models condition on a part of an event: Autoregressive, an "
     "Ensemble of its orders, and an Embedded one of these",
     "has_cdf": "only models that take data to independent uniform numbers have it: Autoregressive "
-    "with a head that has a cdf, a normal, logistic, uniform or Student's t base density, a Flow "
-    "on one of these, and an Embedded one",
+    "or a Mixture with a head that has a cdf, a normal, logistic, uniform or Student's t base "
+    "density, a Flow on one of these, and an Embedded one",
 }
 
 

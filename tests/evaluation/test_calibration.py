@@ -27,13 +27,14 @@ from jaxgen.likelihoods import Bernoulli, Categorical, GaussianMixture, Normal
 from jaxgen.models import (
     Autoregressive,
     ClassConditionalNormal,
+    Dequantized,
     Flow,
     Logistic,
     Mixture,
     Model,
     StandardNormal,
 )
-from jaxgen.testing import perturb
+from jaxgen.testing import perturb, to_float64
 
 KEY = jax.random.key(0)
 LEVELS = np.linspace(0.05, 0.95, 19)
@@ -192,6 +193,17 @@ def test_the_transform_of_a_known_mixture(x64):
     u = integral_transform(replace(model, border=border), x, key=KEY, batch_size=7).u
     expected = stats.norm.cdf((x[..., None] - means) / scales) @ weights
     np.testing.assert_allclose(u, expected, rtol=1e-12)
+
+
+def test_the_transform_of_a_mixture_weighs_its_components_by_what_came_before(x64):
+    model = to_float64(Mixture((2,), Normal(), 2, rngs=nnx.Rngs(0)))
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    means, scales = np.asarray(model.params[..., 0]), np.exp(np.asarray(model.params[..., 1]))
+    density = stats.norm.pdf(x[:, None], means, scales)  # (30, component, entry)
+    below = stats.norm.cdf(x[:, None], means, scales)
+    weights = density[..., 0] / density[..., 0].sum(1, keepdims=True)
+    expected = np.stack([below[..., 0].mean(1), np.sum(weights * below[..., 1], 1)], axis=1)
+    np.testing.assert_allclose(integral_transform(model, x, key=KEY).u, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -369,7 +381,7 @@ def test_pictures_show_the_numbers_and_their_bands():
 
 NO_CDF = {
     "a VAE": lambda: zoo.vae((3,), latents=1, hidden=(4,), rngs=nnx.Rngs(0)),
-    "a mixture": lambda: Flow(Standardize((3,)), Mixture((3,), Normal(), 2, rngs=nnx.Rngs(0))),
+    "a dequantized flow": lambda: Dequantized(Flow(Standardize((3,))), 4),
     "one's own": Posterior,
 }
 

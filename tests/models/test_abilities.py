@@ -28,7 +28,7 @@ CLASSES = {
     "Factorized": ("factorized bits", {"grid", "cdf"}),
     "Flow": ("flow on a class-conditional base", {"latents", "cdf"}),
     "Logistic": ("logistic", {"cdf"}),
-    "Mixture": ("mixture of dispersed counts", set()),
+    "Mixture": ("mixture of categoricals", {"cdf"}),
     "MultiScale": ("multiscale_pixelrnn", set()),
     "MultivariateNormal": ("multivariate normal", {"cdf"}),
     "StandardNormal": ("standard normal", {"cdf"}),
