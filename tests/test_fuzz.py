@@ -435,6 +435,8 @@ def calls_of_model(model, example):
     bad_pairs = {name: bad_here[name] for name in ("key", "num_samples", "context", "method")}
     if model.exactness == "exact":
         yield Call("sample_and_log_prob", {"key": KEY, "num_samples": 2, **one}, bad_pairs)
+    if model.has_cdf:
+        yield Call("conditional_cdf", {"x": x, **given}, bad)
     yield Call("initialize", {"x": x, "key": KEY, **given}, shapes)
     yield Call("calibrate", {"x": x, "key": KEY, **given}, shapes)
     if model.latent_shape is not None:

@@ -111,6 +111,14 @@ def ood(options: argparse.Namespace) -> int:
     return 0
 
 
+def calibrate(options: argparse.Namespace) -> int:
+    from jaxgen.runs import calibrate_run
+
+    how = _chosen(options, "split", "num", "samples", "seed", "file")
+    print(*calibrate_run(options.run_dir, options.out, **how), options.out, sep="\n")
+    return 0
+
+
 def list_all(options: argparse.Namespace) -> int:
     from jaxgen import data, zoo
     from jaxgen.zoo.registry import PARTS

@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     _complete(add)
     _score(add)
     _ood(add)
+    _calibrate(add)
     listing = add("list", help="list models, data sets, and recipes in ./experiments")
     listing.set_defaults(run=commands.list_all)
     return whole
@@ -169,6 +170,18 @@ def _ood(add: Callable[..., argparse.ArgumentParser]) -> None:
     ood.add_argument("--num", type=int, help="examples of each set, the first ones (default: all)")
     _add_out(ood, "ood", "the folder of the numbers and pictures")
     _add_seed(ood)
+
+
+def _calibrate(add: Callable[..., argparse.ArgumentParser]) -> None:
+    about = "test whether held-out examples could come from a run's model"
+    calibrate = _of_a_run(add, "calibrate", about, commands.calibrate)
+    calibrate.add_argument("--split", choices=_SPLITS, help="default: the run's")
+    calibrate.add_argument("--num", type=int, help="examples (default 1000, or all of fewer)")
+    calibrate.add_argument(
+        "--samples", type=int, help="draws for each label, or of a model without for all examples"
+    )
+    _add_out(calibrate, "calibration.png", "the picture")
+    _add_seed(calibrate)
 
 
 def _of_a_run(

@@ -1,6 +1,15 @@
-"""Floor 7: likelihood records, completions, scores of strange examples, latents, plots, sound."""
+"""Floor 7: records, calibration, completions, strange examples, latents, plots, sound."""
 
 from jaxgen.evaluation import ood
+from jaxgen.evaluation.calibration import (
+    Calibration,
+    calibration_plot,
+    coverage,
+    highest_density_regions,
+    integral_transform,
+    simulation_based_calibration,
+    tarp,
+)
 from jaxgen.evaluation.completion import HOLES, completion_grid, observed_around
 from jaxgen.evaluation.interpolation import interpolate, interpolation_grid
 from jaxgen.evaluation.latents import (
@@ -19,15 +28,20 @@ from jaxgen.evaluation.variational import NormalizerEstimate, importance_log_nor
 
 __all__ = [
     "HOLES",
+    "Calibration",
     "NormalizerEstimate",
     "Record",
     "attribute_vectors",
+    "calibration_plot",
     "completion_grid",
+    "coverage",
     "density_2d",
     "divergence_plot",
     "evaluate",
+    "highest_density_regions",
     "importance_log_normalizer",
     "in_logit_space",
+    "integral_transform",
     "interpolate",
     "interpolation_grid",
     "latent_map",
@@ -36,6 +50,8 @@ __all__ = [
     "ood",
     "reconstruction_grid",
     "sample_grid",
+    "simulation_based_calibration",
+    "tarp",
     "traversal_grid",
     "traverse",
     "waveforms",

@@ -52,6 +52,30 @@ def negative_binomial_log_prob(value: Array, log_mean: Array, log_size: Array) -
     return jnp.where(inside, jnp.where(some, errors - deviance + constant, none), -jnp.inf)
 
 
+def poisson_cdf(value: Array, log_rate: Array) -> Array:
+    """The probability of at most this count, of mean ``exp(log_rate)``.
+
+    >>> shares = poisson_cdf(jnp.array([-1, 0, 1]), jnp.array(0.0))
+    >>> [round(float(share), 4) for share in shares]  # 0, 1 / e and 2 / e
+    [0.0, 0.3679, 0.7358]
+    """
+    count = jnp.maximum(value, 0).astype(jnp.result_type(log_rate))
+    share = jax.scipy.special.gammaincc(count + 1.0, jnp.exp(log_rate))
+    return jnp.where(value < 0, 0.0, share)
+
+
+def negative_binomial_cdf(value: Array, log_mean: Array, log_size: Array) -> Array:
+    """The probability of at most this count, see :func:`negative_binomial_log_prob`.
+
+    >>> negative_binomial_cdf(jnp.array([-1, 0, 1]), jnp.array(0.0), 0.0).round(4).tolist()
+    [0.0, 0.5, 0.75]
+    """
+    count = jnp.maximum(value, 0).astype(jnp.result_type(log_mean))
+    share = jax.nn.sigmoid(log_size - log_mean)  # r / (r + m)
+    below = jax.scipy.special.betainc(jnp.exp(log_size), count + 1.0, share)
+    return jnp.where(value < 0, 0.0, below)
+
+
 def _counted(value: Array, like: Array) -> tuple[Array, Array, Array]:
     """Counts as real numbers with a 1 for what is none or not above 0, and which are above, and
     which are counts."""

@@ -102,6 +102,19 @@ def discretized_logistic_log_prob(
     return jnp.where(possible, below + above + width, -jnp.inf)
 
 
+def discretized_logistic_cdf(value: Array, mean: Array, log_scale: Array, levels: int) -> Array:
+    """The probability of this level and all below it, see :func:`discretized_logistic_log_prob`.
+
+    >>> shares = discretized_logistic_cdf(jnp.arange(-1, 3), 0.0, 0.0, 3)
+    >>> [round(float(share), 4) for share in shares]
+    [0.0, 0.3775, 0.6225, 1.0]
+    """
+    half = 1.0 / (levels - 1)
+    upper = (2.0 * half * value - 1.0 + half - mean) * jnp.exp(-log_scale)
+    inner = jnp.where(value < levels - 1, jax.nn.sigmoid(upper), 1.0)
+    return jnp.where(value < 0, 0.0, inner)
+
+
 def _log_bin(log_width: Array) -> Array:
     """``log(1 - exp(-w))`` for ``w = exp(log_width)``, which may be too small or large for a
     float."""

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 Scalar = float | Array
 
 
-def _checked_log_prob(method: Callable[..., Array]) -> Callable[..., Array]:
-    """Wraps ``log_prob`` of a subclass with the checks that all share."""
+def _checked_score(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Wraps ``log_prob`` or ``cdf`` of a subclass with the checks that all share."""
 
     @functools.wraps(method)
-    def checked(self: "Likelihood", value: Array, params: Array) -> Array:
-        where = f"{type(self).__name__}.log_prob"
+    def checked(self: "Likelihood", value: Array, params: Array) -> Any:
+        where = f"{type(self).__name__}.{method.__name__}"
         value, params = check_params(value, params, self.num_params, where)
         return method(self, jnp.asarray(value), jnp.asarray(params))
 
@@ -75,7 +75,8 @@ def _checked_check(method: Callable[..., None]) -> Callable[..., None]:
 
 
 _CHECKED: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
-    "log_prob": _checked_log_prob,
+    "log_prob": _checked_score,
+    "cdf": _checked_score,
     "sample": _checked_sample,
     "check": _checked_check,
 }
@@ -96,6 +97,7 @@ class Likelihood(nnx.Pytree):
     has_units: bool = False  # whether values are real numbers, which a model standardises first
     discrete: tuple[int, ...] = ()  # columns of whole numbers in a row of real ones
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
+    has_cdf: bool = False  # with cdf
 
     __signature__: Any = ConstructorSignature()
 
@@ -192,6 +194,20 @@ class Likelihood(nnx.Pytree):
         It is ``-inf`` outside the support, with a derivative of 0.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no log_prob")
+
+    def cdf(self, value: Array, params: Array) -> tuple[Array, Array]:
+        """The distribution function of every entry, below a value and up to it.
+
+        Of an entry that depends on others of its position it is the one given those before it.
+
+        Returns:
+            ``P(entry < value)`` and ``P(entry <= value)``, each ``(*batch, *grid, *position)``; the
+            same array twice where values are real.
+
+        Raises:
+            TypeError: if the likelihood has none: its ``has_cdf`` is False.
+        """
+        raise TypeError(f"{type(self).__name__}.cdf: this likelihood has no distribution function")
 
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
         """The noise that :meth:`sample` turns into values of this shape."""

@@ -59,6 +59,7 @@ class Columns(Likelihood):
         self.kinds = tuple(kinds.index(_kind(head)) for head in heads)
         self.reparametrized = all(head.reparametrized for head in heads)
         self.has_units = any(head.has_units for head in heads)
+        self.has_cdf = all(head.has_cdf for head in heads)
         self.discrete = tuple(i for i, head in enumerate(heads) if not head.has_units)
         self.params_per_value = max(head.num_params(()) for head in heads)
 
@@ -153,6 +154,16 @@ class Columns(Likelihood):
             axis=-1,
         )
         return support.restrict(each, inside)
+
+    def cdf(self, value: Array, params: Array) -> tuple[Array, Array]:
+        self._check_columns(value.shape, "cdf")
+
+        def both(head: Likelihood, columns: np.ndarray) -> Array:
+            own = params[..., columns, : head.num_params(())]
+            return jnp.stack(head.cdf(_as(head, value[..., columns]), own))
+
+        below, up_to = self._gather(both, axis=-1)
+        return below, up_to
 
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
         def of_column(column: Array, key: Array) -> Array:

@@ -38,6 +38,7 @@ class Normal(Real):
     """
 
     params_per_value = 2
+    has_cdf = True
 
     def as_normal(self, params: Array, position_shape: Shape) -> tuple[Array, Array]:
         params = self.unpack(params, position_shape)
@@ -55,6 +56,11 @@ class Normal(Real):
         shape = position_shape_of(value, params)
         log_prob = f.normal_log_prob(value, *self.as_normal(params, shape))
         return sum_position(log_prob, params)
+
+    def cdf(self, value: Array, params: Array) -> tuple[Array, Array]:
+        mean, log_scale = self.as_normal(params, position_shape_of(value, params))
+        share = jax.scipy.special.ndtr((value - mean) * jnp.exp(-log_scale))
+        return share, share
 
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
         return jax.random.normal(key, shape, dtype)
@@ -89,6 +95,7 @@ class GaussianMixture(Real):
     """
 
     reparametrized = False  # the choice of a component has no gradient
+    has_cdf = True
 
     @checked_arguments
     def __init__(self, components: int):
@@ -113,6 +120,12 @@ class GaussianMixture(Real):
     def log_prob(self, value: Array, params: Array) -> Array:
         mixture = self._mixture(params, position_shape_of(value, params))
         return sum_position(f.normal_mixture_log_prob(value, *mixture), params)
+
+    def cdf(self, value: Array, params: Array) -> tuple[Array, Array]:
+        logits, means, log_scales = self._mixture(params, position_shape_of(value, params))
+        each = jax.scipy.special.ndtr((value[..., None] - means) * jnp.exp(-log_scales))
+        share = jnp.clip(jnp.sum(jax.nn.softmax(logits) * each, axis=-1), 0.0, 1.0)
+        return share, share
 
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
         return f.mixture_noise(key, shape, self.components, jax.random.normal, dtype)

@@ -69,10 +69,16 @@ class Poisson(Counts):
     """
 
     params_per_value = 1
+    has_cdf = True
 
     def log_prob(self, value: Array, params: Array) -> Array:
         log_rate = self.unpack(params, position_shape_of(value, params))[..., 0]
         return sum_position(f.poisson_log_prob(value, log_rate), params)
+
+    def cdf(self, value: Array, params: Array) -> tuple[Array, Array]:
+        log_rate = self.unpack(params, position_shape_of(value, params))[..., 0]
+        count = value.astype(params.dtype)  # bytes have nothing below 0
+        return f.poisson_cdf(count - 1, log_rate), f.poisson_cdf(count, log_rate)
 
     def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
         return f.poisson_sample(self.unpack(params, position_shape)[..., 0], noise)
@@ -96,11 +102,19 @@ class NegativeBinomial(Counts):
     """
 
     params_per_value = 2
+    has_cdf = True
 
     def log_prob(self, value: Array, params: Array) -> Array:
         each = self.unpack(params, position_shape_of(value, params))
         log_prob = f.negative_binomial_log_prob(value, each[..., 0], each[..., 1])
         return sum_position(log_prob, params)
+
+    def cdf(self, value: Array, params: Array) -> tuple[Array, Array]:
+        each = self.unpack(params, position_shape_of(value, params))
+        mean, size = each[..., 0], each[..., 1]  # their logarithms
+        count = value.astype(params.dtype)  # as above
+        below = f.negative_binomial_cdf(count - 1, mean, size)
+        return below, f.negative_binomial_cdf(count, mean, size)
 
     def sample(self, params: Array, noise: Array, position_shape: Shape) -> Array:
         each = self.unpack(params, position_shape)

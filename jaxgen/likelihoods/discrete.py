@@ -19,7 +19,7 @@ from jaxgen.functional import support
 from jaxgen.functional.statistics import level_frequencies, location_and_scale
 from jaxgen.likelihoods.base import Likelihood, Scalar, position_shape_of, sum_position
 from jaxgen.likelihoods.continuous import GaussianMixture, Normal
-from jaxgen.likelihoods.levels import Levels
+from jaxgen.likelihoods.levels import Levels, level_cdf
 
 if TYPE_CHECKING:
     import distrax
@@ -39,6 +39,7 @@ class Bernoulli(Likelihood):
 
     params_per_value = 1
     levels = 2
+    has_cdf = True
 
     def numbers(self, value: Array) -> Array:
         return value.astype(jnp.result_type(float))
@@ -68,6 +69,9 @@ class Bernoulli(Likelihood):
     def log_prob(self, value: Array, params: Array) -> Array:
         logits = self.unpack(params, position_shape_of(value, params))[..., 0]
         return sum_position(f.bernoulli_log_prob(value, logits), params)
+
+    def cdf(self, value: Array, params: Array) -> tuple[Array, Array]:
+        return level_cdf(self, value, params)
 
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
         return jax.random.uniform(key, shape, dtype)
@@ -106,6 +110,8 @@ class Categorical(Levels):
     [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
 
+    has_cdf = True
+
     @checked_arguments
     def __init__(self, levels: int, inputs: str = "scalar"):
         super().__init__(levels, inputs)
@@ -125,6 +131,9 @@ class Categorical(Levels):
     def log_prob(self, value: Array, params: Array) -> Array:
         logits = self.unpack(params, position_shape_of(value, params))
         return sum_position(f.categorical_log_prob(value, logits), params)
+
+    def cdf(self, value: Array, params: Array) -> tuple[Array, Array]:
+        return level_cdf(self, value, params)
 
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
         return jax.random.gumbel(key, (*shape, self.levels), dtype)
@@ -178,6 +187,8 @@ class DiscretizedLogisticMixture(Levels):
     (15, 50)
     """
 
+    has_cdf = True
+
     @checked_arguments
     def __init__(
         self,
@@ -226,23 +237,51 @@ class DiscretizedLogisticMixture(Levels):
             jnp.moveaxis(jnp.tanh(raw), -2, 0),
         )
 
-    def log_prob(self, value: Array, params: Array) -> Array:
-        entries = math.prod(value.shape[params.ndim - 1 :])
-        value, inside = self.restricted(value)
-        shape = (*value.shape[: params.ndim - 1], entries)
-        flat, inside = value.reshape(shape), inside.reshape(shape)
+    def _chain(self, flat: Array, params: Array) -> tuple[list[tuple[Array, Array, Array]], Array]:
+        """Of each entry, in turn, the components' log-weights given the entries before it, their
+        means and log-scales, ``(..., K)``; and the log-weights after the last."""
+        entries = flat.shape[-1]
         logits, means, log_scales, coefficients = self._mixture(params, entries)
         x = self.numbers(flat)
         total = jax.nn.log_softmax(logits)
-        coefficient = iter(coefficients)
+        coefficient, chain = iter(coefficients), []
         for c in range(entries):
-            mean = means[..., c, :]
+            mean, log_scale = means[..., c, :], log_scales[..., c, :]
             for b in range(c):
                 mean = mean + next(coefficient) * x[..., b, None]
+            chain.append((total, mean, log_scale))
             total = total + f.discretized_logistic_log_prob(
-                flat[..., c, None], mean, log_scales[..., c, :], self.levels
+                flat[..., c, None], mean, log_scale, self.levels
             )
-        return support.restrict(support.logsumexp(total, -1), inside)
+        return chain, total
+
+    def _flat(self, value: Array, params: Array) -> Array:
+        """Values with their entries on one axis."""
+        return value.reshape(*value.shape[: params.ndim - 1], -1)
+
+    def log_prob(self, value: Array, params: Array) -> Array:
+        value, inside = self.restricted(value)
+        _, total = self._chain(self._flat(value, params), params)
+        return support.restrict(support.logsumexp(total, -1), self._flat(inside, params))
+
+    def cdf(self, value: Array, params: Array) -> tuple[Array, Array]:
+        flat = self._flat(value, params)
+        chain, _ = self._chain(flat, params)
+
+        def up_to(levels: Array) -> Array:
+            each = [
+                jnp.sum(
+                    jax.nn.softmax(logits)
+                    * f.discretized_logistic_cdf(levels[..., c, None], mean, scale, self.levels),
+                    axis=-1,
+                )
+                for c, (logits, mean, scale) in enumerate(chain)
+            ]
+            shape = (*each[0].shape, *value.shape[params.ndim - 1 :])
+            return jnp.clip(jnp.stack(each, -1), 0.0, 1.0).reshape(shape)
+
+        level = flat.astype(jnp.int32)  # bytes have nothing below 0
+        return up_to(level - 1), up_to(level)
 
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
         # Each entry gets Gumbel noise, of which a position's first is used: one choice for all.

@@ -7,7 +7,30 @@ from jax import Array
 
 from jaxgen.core import Shape, ShapeError, check_levels, checked_arguments, unknown
 from jaxgen.functional import support
-from jaxgen.likelihoods.base import Likelihood
+from jaxgen.likelihoods.base import Likelihood, position_shape_of
+
+
+def level_cdf(likelihood: Likelihood, value: Array, params: Array) -> tuple[Array, Array]:
+    """:meth:`Likelihood.cdf` of entries that are levels, and independent: sums of probabilities.
+
+    >>> from jaxgen.likelihoods import Bernoulli
+    >>> below, up_to = level_cdf(Bernoulli(), jnp.array([0, 1]), jnp.zeros((2, 1)))
+    >>> below.tolist(), up_to.tolist()
+    ([0.0, 0.5], [0.5, 1.0])
+    """
+    each = likelihood.unpack(params, position_shape_of(value, params))
+    every = jnp.arange(int(likelihood.levels or 0))
+
+    def mass(level: Array) -> Array:
+        return jnp.exp(likelihood.log_prob(jnp.broadcast_to(level, each.shape[:-1]), each))
+
+    # The sum over all is 1 but for rounding, by which no value is beyond the last level.
+    total = jnp.clip(jnp.cumsum(jax.vmap(mass)(every), axis=0), 0.0, 1.0).at[-1].set(1.0)
+    bounds = jnp.concatenate([jnp.zeros_like(total[:1]), total])
+    index = jnp.broadcast_to(value, each.shape[:-1]).astype(jnp.int32)[None]
+    below, up_to = (jnp.take_along_axis(bounds, index + up, 0)[0] for up in (0, 1))
+    return below, up_to
+
 
 _INPUTS = ("scalar", "one_hot", "both")
 

@@ -10,7 +10,7 @@ from jax import Array
 from jaxgen.core import Shape
 from jaxgen.functional import ordinal as f
 from jaxgen.likelihoods.base import position_shape_of, sum_position
-from jaxgen.likelihoods.levels import Levels
+from jaxgen.likelihoods.levels import Levels, level_cdf
 
 if TYPE_CHECKING:
     import distrax
@@ -38,9 +38,14 @@ class Ordinal(Levels):
     -1.3863
     """
 
+    has_cdf = True
+
     def __init__(self, levels: int):
         super().__init__(levels)
         self.params_per_value = levels - 1
+
+    def cdf(self, value: Array, params: Array) -> tuple[Array, Array]:
+        return level_cdf(self, value, params)
 
     def log_prob(self, value: Array, params: Array) -> Array:
         each = self.unpack(params, position_shape_of(value, params))

@@ -17,6 +17,9 @@ _ABILITIES = {
     "codebook",
     "grid_shape": "only autoregressive models condition on a part of an event: Autoregressive, an "
     "Ensemble of its orders, and an Embedded one of these",
+    "has_cdf": "only models that take data to independent uniform numbers have it: Autoregressive "
+    "or a Mixture with a head that has a cdf, a normal, logistic, uniform or Student's t base "
+    "density, a Flow on one of these, and an Embedded one",
 }
 
 
@@ -32,6 +35,7 @@ class Abilities(Module):
     has_posterior: bool = False  # with elbo_terms
     vector_shape: Shape | None = None  # of what stands for codes, with quantization_error
     grid_shape: Shape | None = None  # of positions, with complete and conditional_log_prob
+    has_cdf: bool = False  # with conditional_cdf
 
     def complete(
         self, key: Array, x: Array, observed: Mask, num_samples: int, context: Context = None
@@ -72,6 +76,27 @@ class Abilities(Module):
     def conditions_exactly(self, observed: Mask) -> bool:
         """Whether these are exact for a mask of ``grid_shape``, or for many."""
         raise self._lacks("conditions_exactly", "grid_shape")
+
+    def conditional_cdf(self, x: Array, context: Context = None) -> tuple[Array, Array]:
+        r"""Where every entry stands in its distribution given those before it (Rosenblatt, 1952).
+
+        .. math:: F(x_i^- \mid x_{<i}, c) \quad\text{and}\quad F(x_i \mid x_{<i}, c),
+
+        the same number twice where entries are real. Of data from the model, numbers drawn
+        uniformly between the two are independent and uniform on ``[0, 1]``. An autoregressive model
+        has them in the order of its generation, a flow at its base, of the latents.
+
+        Args:
+            x: array ``(*batch, *event_shape)``.
+            context: array ``(*batch, *context_shape)`` for a conditional model.
+
+        Returns:
+            Two arrays of the shape of ``x``, for a flow ``(*batch, *base.event_shape)``.
+
+        Raises:
+            TypeError: if the model has none: its ``has_cdf`` is False.
+        """
+        raise self._lacks("conditional_cdf", "has_cdf")
 
     def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """The latent of data, array ``(*batch, *latent_shape)``.

@@ -15,6 +15,7 @@ from jaxgen.core import (
     Shape,
     ShapeError,
     checked_arguments,
+    float_dtype,
     is_concrete,
     program,
     replace,
@@ -69,6 +70,7 @@ class Autoregressive(Model):
         self.grid_shape = conditional.grid_shape
         self.context_shape = conditional.context_shape
         self.levels, self.discrete = likelihood.levels, likelihood.discrete
+        self.has_cdf = likelihood.has_cdf
 
     @property
     def network(self) -> Bordered:
@@ -114,6 +116,19 @@ class Autoregressive(Model):
         params = self.network(self.likelihood.encode(u), context, order, key=key)
         total = self.border.total(self.likelihood, u, params, within)
         return support.restrict(total, inside)
+
+    def conditional_cdf(self, x: Array, context: Context = None) -> tuple[Array, Array]:
+        if not self.has_cdf:
+            raise self._lacks("conditional_cdf", "has_cdf")
+        x, context = self._events(x, context, "conditional_cdf")
+        self.likelihood.check(x)
+        return self._cdf(x, context)
+
+    @program()
+    def _cdf(self, x: Array, context: Context) -> tuple[Array, Array]:
+        u = self.border.inwards(x)
+        params = self.network(self.likelihood.encode(u), context)
+        return self.likelihood.cdf(u, params.astype(float_dtype(params.dtype)))
 
     def sample(
         self,

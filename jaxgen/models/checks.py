@@ -40,6 +40,7 @@ _METHODS = (
     "observed_log_prob",
     "observed_elbo",
     "conditions_exactly",
+    "conditional_cdf",
     "infer",
     "decode",
     "reconstruct",

@@ -30,10 +30,8 @@ from jaxgen.core import (
     Key,
     Shape,
     adapt_once,
-    check_finite,
     check_labels,
     checked_arguments,
-    float_dtype,
     is_concrete,
     program,
     spread,
@@ -41,30 +39,8 @@ from jaxgen.core import (
 )
 from jaxgen.functional import circle, likelihoods
 from jaxgen.functional.statistics import location_and_scale
-from jaxgen.models.base import Model, Sampling
-
-
-class Density(Model):
-    """What the base densities share: a subclass defines ``_score`` and ``_draw``."""
-
-    @partial(checked_arguments, least_axes=0)
-    def __init__(self, event_shape: Shape):
-        self.event_shape = tuple(event_shape)
-
-    def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
-        x, context = self._events(x, context, "log_prob")
-        check_finite(x, f"{type(self).__name__}.log_prob", infinite=True)
-        return self._score(x.astype(float_dtype(x.dtype)), context)
-
-    def initialize(self, x: Array, key: Array, context: Context = None) -> Self:
-        return self.standardize(*self._events(x, context, "initialize"))
-
-    def _score(self, x: Array, context: Context) -> Array:
-        """``log p(x | context)``, with arguments of one batch shape that have been checked."""
-        raise NotImplementedError(f"{type(self).__name__} defines no _score")
-
-    def _sum_event(self, log_prob: Array) -> Array:
-        return jnp.sum(log_prob, tuple(range(-len(self.event_shape), 0)))
+from jaxgen.models.base import Sampling
+from jaxgen.models.density import Density
 
 
 class Uniform(Density):
@@ -83,6 +59,8 @@ class Uniform(Density):
     [-2.772599935531616, -inf]
     """
 
+    has_cdf = True
+
     @partial(checked_arguments, least_axes=0)
     def __init__(self, event_shape: Shape, low: Array | float = 0.0, high: Array | float = 1.0):
         super().__init__(event_shape)
@@ -97,6 +75,10 @@ class Uniform(Density):
         inside = jnp.all((x >= low) & (x <= high), tuple(range(-len(self.event_shape), 0)))
         density = -jnp.sum(jnp.log(high - low)).astype(x.dtype)
         return jnp.where(inside, density, -jnp.inf)
+
+    def _cdf(self, x: Array, context: Context) -> Array:
+        low, high = self.low[...], self.high[...]
+        return jnp.clip((x - low) / (high - low), 0.0, 1.0)
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         low, high = self.low[...], self.high[...]
@@ -125,6 +107,8 @@ class StandardNormal(Density):
     (3,)
     """
 
+    has_cdf = True
+
     def _score(self, x: Array, context: Context) -> Array:
         return self._sum_event(jax.scipy.stats.norm.logpdf(x))
 
@@ -144,8 +128,13 @@ class Logistic(Density):
     -1.3863
     """
 
+    has_cdf = True
+
     def _score(self, x: Array, context: Context) -> Array:
         return self._sum_event(-jax.nn.softplus(x) - jax.nn.softplus(-x))
+
+    def _cdf(self, x: Array, context: Context) -> Array:
+        return jax.nn.sigmoid(x)
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         return how.temperature * jax.random.logistic(key, (*batch, *self.event_shape))
@@ -159,6 +148,8 @@ class DiagonalNormal(Density):
     >>> DiagonalNormal((2,)).log_prob(jnp.zeros((3, 2))).shape
     (3,)
     """
+
+    has_cdf = True
 
     @partial(checked_arguments, least_axes=0)
     def __init__(self, event_shape: Shape):
@@ -258,6 +249,8 @@ class StudentT(Density):
     -1.1447
     """
 
+    has_cdf = True
+
     @partial(checked_arguments, least_axes=0)
     def __init__(self, event_shape: Shape, df: float = 5.0):
         super().__init__(event_shape)
@@ -265,6 +258,11 @@ class StudentT(Density):
 
     def _score(self, x: Array, context: Context) -> Array:
         return self._sum_event(likelihoods.student_t_log_prob(x, jnp.exp(self.log_df[...])))
+
+    def _cdf(self, x: Array, context: Context) -> Array:
+        df = jnp.exp(self.log_df[...])
+        beyond = jax.scipy.special.betainc(df / 2.0, 0.5, df / (df + x**2))  # on both sides
+        return jnp.where(x < 0, beyond / 2.0, 1.0 - beyond / 2.0)
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         df = jnp.exp(self.log_df[...])
@@ -294,6 +292,7 @@ class ClassConditionalNormal(Density):
     """
 
     context_shape: Shape = ()
+    has_cdf = True
 
     @partial(checked_arguments, least_axes=0)
     def __init__(self, event_shape: Shape, num_classes: int):

@@ -84,6 +84,7 @@ class Embedded(Model):
         # Of a posterior it would promise vectors of codes, of a whole model a codebook to train.
         self.vector_shape = model.vector_shape if model.has_posterior else None
         self.levels, self.discrete = model.levels, model.discrete
+        self.has_cdf = model.has_cdf
 
     def embed(self, context: Context, *, key: Key = None) -> Array:
         """The context that the model sees, ``(*batch, *model.context_shape)``.
@@ -218,6 +219,9 @@ class Embedded(Model):
 
     def conditions_exactly(self, observed: Mask, **options: Any) -> bool:
         return self.model.conditions_exactly(observed, **options)
+
+    def conditional_cdf(self, x: Array, context: Context = None) -> tuple[Array, Array]:
+        return self.model.conditional_cdf(x, self.embed(context))
 
     def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         return self.model.infer(x, self.embed(context), key=key)

@@ -97,6 +97,7 @@ class Flow(Model):
         self.bijector = bijector
         self.base = base
         self.exactness, self.has_posterior = base.exactness, base.has_posterior
+        self.has_cdf = base.has_cdf
         self.event_shape = bijector.side_shape("data") or base.event_shape
         inner = base.latent_shape
         self.latent_levels = base.latent_levels
@@ -197,6 +198,12 @@ class Flow(Model):
         if method == "auto":  # which leaves every layer its own
             return self.bijector
         return map_modules(self.bijector, _use(method))
+
+    def conditional_cdf(self, x: Array, context: Context = None) -> tuple[Array, Array]:
+        if not self.has_cdf:
+            raise self._lacks("conditional_cdf", "has_cdf")
+        z, _, base_context = self._pulled_back(x, context, None, "conditional_cdf")
+        return self.base.conditional_cdf(z, base_context)
 
     def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """The latent ``z = f^{-1}(x)`` of data, or that of ``z`` where the base has latents itself.

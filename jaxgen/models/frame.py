@@ -77,6 +77,7 @@ class Frame(Likelihood):
         self.levels = likelihood.levels
         self.has_units = likelihood.has_units
         self.reparametrized = likelihood.reparametrized
+        self.has_cdf = likelihood.has_cdf
 
     def num_params(self, position_shape: Shape) -> int:
         """How many numbers a network has to give for a frame.
@@ -134,13 +135,20 @@ class Frame(Likelihood):
 
     def log_prob(self, value: Array, params: Array) -> Array:
         value, inside = self.restricted(value)
+        value, of_entries = self._run(value, params)
+        each = self.likelihood.log_prob(value, of_entries)
+        total = jnp.sum(each, tuple(range(params.ndim - 1, each.ndim)))
+        return support.restrict(total, inside)
+
+    def cdf(self, value: Array, params: Array) -> tuple[Array, Array]:
+        return self.likelihood.cdf(*self._run(value, params))
+
+    def _run(self, value: Array, params: Array) -> tuple[Array, Array]:
+        """Frames of the grid, and the parameters of each entry given those before it."""
         grid = jnp.broadcast_shapes(value.shape[: params.ndim - 1], params.shape[:-1])
         value = jnp.broadcast_to(value, (*grid, *self.conditional.grid_shape))
         first, features = self._split(params)
-        each = self.conditional(self.likelihood.encode(value), features)
-        each = self.likelihood.log_prob(value, first + each)
-        total = jnp.sum(each, tuple(range(len(grid), each.ndim)))
-        return support.restrict(total, inside)
+        return value, first + self.conditional(self.likelihood.encode(value), features)
 
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
         return self.likelihood.noise(key, shape, dtype)

@@ -60,6 +60,7 @@ class Mixture(Model):
         self.event_shape = tuple(event_shape)
         self.likelihood = likelihood
         self.levels, self.discrete = likelihood.levels, likelihood.discrete
+        self.has_cdf = likelihood.has_cdf
         shape = (components, *self.event_shape, likelihood.num_params(()))
         self.params = nnx.Param(0.5 * jax.random.normal(rngs.params(), shape))
         self.logits = nnx.Param(jnp.zeros(components))
@@ -88,6 +89,29 @@ class Mixture(Model):
         # One component after the other: their parameters are spread over all events.
         scores = jax.lax.map(component, self.params[...])
         return support.logsumexp(jnp.moveaxis(scores, 0, -1) + weights, -1)
+
+    def conditional_cdf(self, x: Array, context: Context = None) -> tuple[Array, Array]:
+        if not self.has_cdf:
+            raise self._lacks("conditional_cdf", "has_cdf")
+        x, _ = self._events(x, context, "conditional_cdf")
+        self.likelihood.check(x)
+        return self._cdf(x if self.units is None else self.units.inverse(x))
+
+    @program()
+    def _cdf(self, x: Array) -> tuple[Array, Array]:
+        """The components' distribution functions, by their weights given the entries before."""
+        batch = x.shape[: x.ndim - len(self.event_shape)]
+
+        def component(params: Array) -> tuple[Array, Array, Array]:
+            params = jnp.broadcast_to(params, (*x.shape, params.shape[-1]))
+            each = self.likelihood.log_prob(x, params).reshape(*batch, -1)
+            before = jnp.cumsum(jnp.roll(each, 1, -1).at[..., 0].set(0.0), -1)
+            return before.reshape(x.shape), *self.likelihood.cdf(x, params)
+
+        before, low, high = jax.lax.map(component, self.params[...])
+        logits = self.logits[...].reshape(-1, *(1,) * x.ndim)
+        weights = jax.nn.softmax(before + logits, axis=0)
+        return jnp.sum(weights * low, 0).clip(0.0, 1.0), jnp.sum(weights * high, 0).clip(0.0, 1.0)
 
     def standardize(self, x: Array | np.ndarray | None, context: Context | np.ndarray) -> Self:
         if x is None or self.units is None:

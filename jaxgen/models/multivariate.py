@@ -50,6 +50,8 @@ class MultivariateNormal(Density):
     -1.8379
     """
 
+    has_cdf = True
+
     @partial(checked_arguments, least_axes=0)
     def __init__(
         self,
@@ -119,12 +121,18 @@ class MultivariateNormal(Density):
         return adapt_once(self, mean=mean, log_diagonal=jnp.log(scale).reshape(-1))
 
     def _score(self, x: Array, context: Context) -> Array:
+        each = self._sum_event(jax.scipy.stats.norm.logpdf(self._whitened(x)))
+        return each - jnp.sum(self.log_diagonal[...])
+
+    def _cdf(self, x: Array, context: Context) -> Array:
+        return jax.scipy.special.ndtr(self._whitened(x))
+
+    def _whitened(self, x: Array) -> Array:
+        """``z``, of which every entry is the standardised one of ``x`` given those before it."""
         tril = self.scale_tril()
-        batch = x.shape[: x.ndim - len(self.event_shape)]
         away = (x - self.mean[...]).reshape(-1, len(tril))
         z = jax.scipy.linalg.solve_triangular(tril.astype(away.dtype), away.T, lower=True)
-        each = jnp.sum(jax.scipy.stats.norm.logpdf(z), 0).reshape(batch)
-        return each - jnp.sum(self.log_diagonal[...])
+        return z.T.reshape(x.shape)
 
     def _draw(self, key: Array, batch: Shape, context: Context, how: Sampling) -> Array:
         mean, tril = self.mean[...], self.scale_tril()

@@ -29,7 +29,7 @@ def example(likelihood, grid=(3,), seed=0):
     shape = (*grid, *position)
     if likelihood.levels is None:
         return jnp.asarray(rng.normal(size=shape)), params
-    return jnp.asarray(rng.integers(0, likelihood.levels, shape)), params
+    return jnp.asarray(rng.integers(0, int(min(likelihood.levels, 8)), shape)), params
 
 
 # Those that distrax has; counts are beside SciPy's in test_counts.py, columns in test_columns.py.
@@ -51,6 +51,38 @@ def test_log_prob_is_distrax_summed_over_the_position(name, x64):
 
     ours = jax.jit(likelihood.log_prob)(value, params)
     np.testing.assert_allclose(ours, theirs(value, params), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", registry.LIKELIHOODS)
+def test_the_cdf_is_that_of_the_log_prob(name, x64):
+    """Its jumps, or where values are real its slopes, make the probability of a position."""
+    likelihood = registry.LIKELIHOODS[name]()
+    assert likelihood.has_cdf
+    rng = np.random.default_rng(1)
+    if name == "columns":
+        params = jnp.asarray(rng.normal(size=(6, 3, likelihood.num_params(()))))
+        value = jnp.asarray(np.stack([rng.normal(size=6), np.arange(6) % 2, np.arange(6) % 3], -1))
+    else:
+        value, params = example(likelihood)
+    tangent = jnp.ones_like(value) if jnp.issubdtype(value.dtype, jnp.floating) else None
+
+    @jax.jit
+    def both(value, params):
+        below, up_to = likelihood.cdf(value, params)
+        slope = jnp.zeros_like(up_to)
+        if tangent is not None:
+            slope = jax.jvp(lambda v: likelihood.cdf(v, params)[1], (value,), (tangent,))[1]
+        return below, up_to, slope
+
+    below, up_to, slope = map(np.asarray, both(value, params))
+    if likelihood.levels is not None:  # of bytes, too
+        again = likelihood.cdf(value.astype(jnp.uint8), params)
+        np.testing.assert_allclose(again, (below, up_to), rtol=1e-12)
+    assert below.shape == up_to.shape == value.shape
+    assert np.all((below >= 0) & (up_to <= 1) & (below <= up_to))
+    mass = np.where(up_to > below, up_to - below, slope)
+    mass = mass.reshape(*params.shape[:-1], -1).prod(-1)
+    np.testing.assert_allclose(mass, np.exp(likelihood.log_prob(value, params)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", IN_DISTRAX)

@@ -18,23 +18,23 @@ KEY = jax.random.key(0)
 
 # Of every class of models an example of the registry, and the abilities that the class has.
 CLASSES = {
-    "Autoregressive": ("attention binary", {"grid"}),
-    "ClassConditionalNormal": ("class-conditional normal", set()),
+    "Autoregressive": ("attention binary", {"grid", "cdf"}),
+    "ClassConditionalNormal": ("class-conditional normal", {"cdf"}),
     "Cylinder": ("cylinder", {"latents"}),
     "Dequantized": ("dequantized", {"latents"}),
-    "DiagonalNormal": ("diagonal normal", set()),
-    "Embedded": ("embedded labels", {"latents"}),
+    "DiagonalNormal": ("diagonal normal", {"cdf"}),
+    "Embedded": ("embedded labels", {"latents", "cdf"}),
     "Ensemble": ("eonade", {"grid"}),
-    "Factorized": ("factorized bits", {"grid"}),
-    "Flow": ("flow on a class-conditional base", {"latents"}),
-    "Logistic": ("logistic", set()),
-    "Mixture": ("mixture of dispersed counts", set()),
+    "Factorized": ("factorized bits", {"grid", "cdf"}),
+    "Flow": ("flow on a class-conditional base", {"latents", "cdf"}),
+    "Logistic": ("logistic", {"cdf"}),
+    "Mixture": ("mixture of categoricals", {"cdf"}),
     "MultiScale": ("multiscale_pixelrnn", set()),
-    "MultivariateNormal": ("multivariate normal", set()),
-    "StandardNormal": ("standard normal", set()),
-    "StudentT": ("student t", set()),
+    "MultivariateNormal": ("multivariate normal", {"cdf"}),
+    "StandardNormal": ("standard normal", {"cdf"}),
+    "StudentT": ("student t", {"cdf"}),
     "TopDown": ("top-down of flows, context", {"latents"}),
-    "Uniform": ("uniform", set()),
+    "Uniform": ("uniform", {"cdf"}),
     "VAE": ("vae", {"latents"}),
     "VonMises": ("von mises", set()),
 }
@@ -99,6 +99,36 @@ def test_completion_goes_with_grid_shape(name, x64):
     assert model.complete(KEY, x, observed, 2, context).shape == (2, *x.shape)
     scores = model.conditional_log_prob(x, observed, context)  # of all, given nothing
     np.testing.assert_allclose(scores, model.log_prob(x, context), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_cdf_goes_with_has_cdf(name, x64):
+    """It is that of the density: the map to uniform numbers has the density as its Jacobian."""
+    model, example = member(name)
+    x, context = example.data(model.levels), example.context(model)
+    assert model.has_cdf == ("cdf" in CLASSES[name][1])
+    if not model.has_cdf:
+        said = rf"{name}\.conditional_cdf: only models that take data to independent uniform"
+        with pytest.raises(TypeError, match=said):
+            model.conditional_cdf(x, context)
+        return
+    below, up_to = model.conditional_cdf(x, context)
+    log_prob = model.log_prob(x, context)
+    if model.levels is not None:
+        each = jnp.sum(jnp.log(up_to - below).reshape(len(x), -1), axis=-1)
+        np.testing.assert_allclose(each, log_prob, rtol=1e-9)
+        return
+    np.testing.assert_array_equal(below, up_to)
+    contexts = jnp.zeros((len(x), 1)) if context is None else jnp.asarray(context)
+
+    @jax.jit
+    @jax.vmap
+    def volume(x, c):
+        given = None if context is None else c
+        jacobian = jax.jacobian(lambda x: model.conditional_cdf(x, given)[1])(x)
+        return jnp.linalg.slogdet(jacobian.reshape(x.size, x.size))[1]
+
+    np.testing.assert_allclose(volume(jnp.asarray(x), contexts), log_prob, rtol=1e-7)
 
 
 def test_the_latents_of_a_flow_on_a_flow_are_the_innermost(x64):
