@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from scipy.stats import betabinom, norm
+from scipy.stats import betabinom, kstest, norm
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from sklearn.mixture import GaussianMixture
@@ -194,6 +194,25 @@ def test_the_path_is_that_of_the_posterior_and_the_decoder():
     np.testing.assert_allclose(path[:, 2], np.linalg.norm(lost, axis=-1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["flow", "dequantized", "bits"])
+def test_goodness_of_fit_is_the_statistic_of_one_example(kind):
+    base = StandardNormal((50,))
+    if kind == "flow":
+        model, x = Flow(ActNorm((50,)), base), RNG.normal(size=(7, 50)).astype(np.float32)
+        expected = [kstest(row, norm.cdf).statistic for row in x]
+        np.testing.assert_allclose(ood.goodness_of_fit(model, x), expected, atol=1e-6)
+        return
+    if kind == "dequantized":  # of a wide normal in a single level: uniform noise, and its density
+        model, x = Dequantized(Uniform((500,), 0.0, 4.0), 4), RNG.integers(0, 4, (7, 500))
+        strange = np.full((7, 500), 2)
+    else:
+        model, x = zoo.made((500,), hidden=(4,), rngs=nnx.Rngs(0)), RNG.integers(0, 2, (7, 500))
+        strange = np.ones((7, 500), int)
+    # A statistic above 1.95 / sqrt(500) has a probability of 0.001.
+    assert ood.goodness_of_fit(model, x, key=KEY, batch_size=3).max() < 1.95 / math.sqrt(500)
+    assert ood.goodness_of_fit(model, strange, key=KEY).min() > 0.4
+
+
 # --- detectors ---
 
 
@@ -265,6 +284,7 @@ def test_statistics_that_are_always_the_same_are_left_out():
 def test_every_score_works_with_a_users_own_model():
     names = ood.scores_of(Own())
     assert names == ["negative_log_likelihood", "typicality", "gradient_norms"]
+    assert ood.scores_of(StandardNormal((2,)))[2] == "goodness_of_fit"
     for name in names:
         judge = ood.named_score(Own(), name, X)
         assert judge(FAR).mean() > judge(X).mean()
@@ -333,6 +353,16 @@ REFUSED = {
         lambda: ood.gradient_norms(helmholtz(), BITS),
         ValueError,
         "VAE has a random bound, so a key is needed",
+    ),
+    "no distribution function": (
+        lambda: ood.goodness_of_fit(Own(), X),
+        TypeError,
+        "goodness_of_fit: only models that take data to .*conditional_cdf.* got Own",
+    ),
+    "no key for levels": (
+        lambda: ood.goodness_of_fit(zoo.made((6,), hidden=(3,), rngs=nnx.Rngs(0)), BITS),
+        ValueError,
+        "a key is needed",
     ),
     "no key of draws": (
         lambda: ood.latent_path(linear_vae()[0], X),

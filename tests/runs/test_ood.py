@@ -92,6 +92,7 @@ def test_points_and_labels_are_scored_too(folder, capsys):
         assert list(record["scores"]) == [
             "negative_log_likelihood",
             "typicality",
+            "goodness_of_fit",
             "gradient_norms",
         ]
     assert main(["score", f"{folder}/moons", "--out", f"{folder}/s.csv", "--no-cache"]) == 0

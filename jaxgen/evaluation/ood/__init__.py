@@ -18,6 +18,7 @@ from jaxgen.evaluation.ood.conformal import Threshold, calibrate
 from jaxgen.evaluation.ood.detection import Detection, Interval, detection, roc
 from jaxgen.evaluation.ood.detector import Detector, detector
 from jaxgen.evaluation.ood.figures import extremes, roc_curves, score_histogram
+from jaxgen.evaluation.ood.goodness import goodness_of_fit
 from jaxgen.evaluation.ood.gradients import gradient_norms
 from jaxgen.evaluation.ood.presets import named_score, scores_of
 from jaxgen.evaluation.ood.regret import likelihood_regret
@@ -42,6 +43,7 @@ __all__ = [
     "detection",
     "detector",
     "extremes",
+    "goodness_of_fit",
     "gradient_norms",
     "input_complexity",
     "latent_path",

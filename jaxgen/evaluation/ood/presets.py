@@ -9,6 +9,7 @@ from jax import Array
 
 from jaxgen.core import Context, Key, unknown
 from jaxgen.evaluation.ood.detector import Detector, detector
+from jaxgen.evaluation.ood.goodness import goodness_of_fit, has_fit
 from jaxgen.evaluation.ood.gradients import gradient_norms
 from jaxgen.evaluation.ood.regret import likelihood_regret
 from jaxgen.evaluation.ood.statistics import (
@@ -60,6 +61,9 @@ SCORES = {
     "input_complexity": Preset(
         _complexity, None, _has_bytes, "data of 256 levels at most, of which codecs make a file"
     ),
+    "goodness_of_fit": Preset(
+        lambda _: goodness_of_fit, None, has_fit, "a distribution function of its entries"
+    ),
     "gradient_norms": Preset(lambda _: gradient_norms, "typicality", _always, ""),
     "latent_path": Preset(
         lambda _: latent_path, "copod", _has_posterior, "a posterior of latents that are numbers"
@@ -75,7 +79,7 @@ def scores_of(model: Model) -> list[str]:
 
     >>> from jaxgen.models import StandardNormal
     >>> scores_of(StandardNormal((2,)))
-    ['negative_log_likelihood', 'typicality', 'gradient_norms']
+    ['negative_log_likelihood', 'typicality', 'goodness_of_fit', 'gradient_norms']
     """
     return [name for name, preset in SCORES.items() if preset.applies(model)]
 
@@ -95,6 +99,7 @@ def named_score(
     | ``negative_log_likelihood`` | the same | |
     | ``typicality`` | ``negative_log_likelihood`` | its distance from the mean |
     | ``input_complexity`` | the same, by PNG for images, else LZMA | |
+    | ``goodness_of_fit`` | the same | |
     | ``gradient_norms`` | the same | a Mahalanobis distance |
     | ``latent_path`` | the same | COPOD |
     | ``likelihood_regret`` | the same | |
