@@ -1,7 +1,7 @@
 """Binary values and integer levels; and the usual head of any data."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -213,13 +213,11 @@ class DiscretizedLogisticMixture(Levels):
         params = jnp.concatenate([logits, means, log_scales, coefficients], axis=-2)
         return params.reshape(*grid, self.num_params(position_shape))
 
-    def _mixture(self, params: Array, entries: int) -> tuple[Array, Array, Array, Array]:
-        """Logits ``(..., K)``, means and log-scales ``(..., C, K)``, coefficients ``(..., K)``
-        on a leading axis, row by row of their triangle."""
+    def _mixture(self, params: Array, entries: int) -> "_Mixture":
         params = unpack_params(params, (params.shape[-1] // self.components,), self.components)
         logits = params[..., 0, :]
         means, log_scales, raw = jnp.split(params[..., 1:, :], [entries, 2 * entries], axis=-2)
-        return (
+        return _Mixture(
             logits,
             f.spread_out(means),
             jnp.maximum(log_scales, self.min_log_scale),
@@ -231,18 +229,34 @@ class DiscretizedLogisticMixture(Levels):
         value, inside = self.restricted(value)
         shape = (*value.shape[: params.ndim - 1], entries)
         flat, inside = value.reshape(shape), inside.reshape(shape)
-        logits, means, log_scales, coefficients = self._mixture(params, entries)
-        x = self.numbers(flat)
-        total = jax.nn.log_softmax(logits)
-        coefficient = iter(coefficients)
-        for c in range(entries):
-            mean = means[..., c, :]
-            for b in range(c):
-                mean = mean + next(coefficient) * x[..., b, None]
-            total = total + f.discretized_logistic_log_prob(
-                flat[..., c, None], mean, log_scales[..., c, :], self.levels
-            )
+        total = self._of_components(entries, flat, self._mixture(params, entries))
         return support.restrict(support.logsumexp(total, -1), inside)
+
+    def entry_log_probs(self, entry: int, value: Array, params: Array) -> Array:
+        entries = math.prod(value.shape[params.ndim - 1 :])
+        flat = value.reshape(*value.shape[: params.ndim - 1], entries)
+        mixture = self._mixture(params, entries)
+        # How likely the components are by what is known of the entries before.
+        total = jax.nn.log_softmax(self._of_components(entry, flat, mixture))
+        mean = _moved(entry, mixture, self.numbers(flat))
+        each = f.discretized_logistic_log_prob(
+            jnp.arange(self.levels)[:, None],
+            mean[..., None, :],
+            mixture.log_scales[..., None, entry, :],
+            self.levels,
+        )
+        return support.logsumexp(total[..., None, :] + each, -1)
+
+    def _of_components(self, entries: int, flat: Array, mixture: "_Mixture") -> Array:
+        """``log p(component, the first entries)`` of each component, ``(..., K)``."""
+        x = self.numbers(flat)
+        total = jax.nn.log_softmax(mixture.logits)
+        for c in range(entries):
+            mean, log_scale = _moved(c, mixture, x), mixture.log_scales[..., c, :]
+            total = total + f.discretized_logistic_log_prob(
+                flat[..., c, None], mean, log_scale, self.levels
+            )
+        return total
 
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
         # Each entry gets Gumbel noise, of which a position's first is used: one choice for all.
@@ -286,6 +300,23 @@ class DiscretizedLogisticMixture(Levels):
         each = jnp.broadcast_to(jnp.arange(self.levels), (*shape, self.levels))
         logits = jax.vmap(self.log_prob, (-1, None), -1)(each, params)
         return distrax.Categorical(logits=logits.reshape(*shape, self.levels))
+
+
+class _Mixture(NamedTuple):
+    """What the parameters of a mixture of logistics stand for."""
+
+    logits: Array  # (..., K)
+    means: Array  # (..., C, K)
+    log_scales: Array  # (..., C, K)
+    coefficients: Array  # (..., K) on a leading axis, row by row of their triangle
+
+
+def _moved(entry: int, mixture: _Mixture, x: Array) -> Array:
+    """The means of an entry's components, moved by the entries before it, ``(..., K)``."""
+    mean, first = mixture.means[..., entry, :], entry * (entry - 1) // 2
+    for b in range(entry):
+        mean = mean + mixture.coefficients[first + b] * x[..., b, None]
+    return mean
 
 
 def for_levels(

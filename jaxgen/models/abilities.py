@@ -6,6 +6,7 @@ from jax import Array
 
 from jaxgen.core import Context, Key, Mask, Module, Shape
 from jaxgen.models.checks import check_methods
+from jaxgen.models.coding import LatentParts, Steps
 
 # Which models have what not all have.
 _ABILITIES = {
@@ -17,6 +18,9 @@ _ABILITIES = {
     "codebook",
     "grid_shape": "only autoregressive models condition on a part of an event: Autoregressive, an "
     "Ensemble of its orders, and an Embedded one of these",
+    "levels": "only models of a known number of levels can be coded, and of these Autoregressive, "
+    "Factorized, a VAE of such a decoder whose prior and posterior are normals with independent "
+    "entries or are of levels, and an Embedded one of these",
 }
 
 
@@ -72,6 +76,34 @@ class Abilities(Module):
     def conditions_exactly(self, observed: Mask) -> bool:
         """Whether these are exact for a mask of ``grid_shape``, or for many."""
         raise self._lacks("conditions_exactly", "grid_shape")
+
+    def steps(self, context: Context = None) -> Steps:
+        """The distributions of levels that an event is coded by, one position after another.
+
+        A model that has a ``grid_shape`` and a known number of ``levels``, and defines this, can be
+        coded (:mod:`jaxgen.compression`).
+
+        Args:
+            context: array ``(*batch, *context_shape)`` for a conditional model.
+
+        Raises:
+            TypeError: if the model has none.
+        """
+        raise self._lacks("steps", "levels")
+
+    def latent_parts(self, context: Context = None) -> LatentParts:
+        """The models that events are coded by, together with latents.
+
+        A model that has a posterior and a known number of ``levels``, and defines this, can be
+        coded (:mod:`jaxgen.compression`).
+
+        Args:
+            context: array ``(*batch, *context_shape)`` for a conditional model.
+
+        Raises:
+            TypeError: if the model has none.
+        """
+        raise self._lacks("latent_parts", "levels")
 
     def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """The latent of data, array ``(*batch, *latent_shape)``.

@@ -24,6 +24,7 @@ from jaxgen.likelihoods import Likelihood
 from jaxgen.models import completion, padding
 from jaxgen.models.base import Model
 from jaxgen.models.border import Border, Bordered
+from jaxgen.models.coding import Steps
 from jaxgen.models.completion import Check
 from jaxgen.models.drawing import Tempering, drawing, tempering_of
 from jaxgen.models.filling import filled, num_leading
@@ -283,6 +284,9 @@ class Autoregressive(Model):
             order: as there.
         """
         return completion.is_exact(self.conditional, observed, order)
+
+    def steps(self, context: Context = None) -> Steps:
+        return Steps(self.network, self.likelihood, context)
 
     def _checked_order(self, order: Order) -> Array | None:
         return None if order is None else self.conditional.resolve_order(order)

@@ -25,6 +25,7 @@ from jaxgen.core import (
 )
 from jaxgen.models.adapting import Adapt
 from jaxgen.models.base import Model
+from jaxgen.models.coding import LatentParts, Steps
 from jaxgen.models.posterior import Draw, direct
 
 
@@ -218,6 +219,12 @@ class Embedded(Model):
 
     def conditions_exactly(self, observed: Mask, **options: Any) -> bool:
         return self.model.conditions_exactly(observed, **options)
+
+    def steps(self, context: Context = None) -> Steps:
+        return self.model.steps(self.embed(context))
+
+    def latent_parts(self, context: Context = None) -> LatentParts:
+        return self.model.latent_parts(self.embed(context))
 
     def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         return self.model.infer(x, self.embed(context), key=key)
