@@ -2,5 +2,6 @@
 
 from jaxgen.compression.coding import decode, encode
 from jaxgen.compression.errors import CompressionError
+from jaxgen.compression.measure import Measurement, measure
 
-__all__ = ["CompressionError", "decode", "encode"]
+__all__ = ["CompressionError", "Measurement", "decode", "encode", "measure"]

@@ -6,38 +6,27 @@ file.
 """
 
 import math
-import time
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.compression.chain import Chain
+from jaxgen.compression.choice import coder_of, require_codable
+from jaxgen.compression.coder import Coder
 from jaxgen.compression.errors import CompressionError
 from jaxgen.compression.header import DTYPES, Header, checksum
-from jaxgen.compression.stack import Stack
+from jaxgen.compression.stack import STATE, WORD, Stack
 from jaxgen.core import Context, ShapeError, check_array, check_context, described
 from jaxgen.models import Model
 
 # Events in a batch, at most: enough to be quick, and few enough for any network's cache.
 _BATCH = 256
-
-
-class Coder(Protocol):
-    """How events of a model are pushed on a stack and popped from it, see :class:`Chain`."""
-
-    pops: int
-
-    @property
-    def most_rows(self) -> int:
-        """Events in a batch, at most."""
-
-    def push(self, stack: Stack, x: np.ndarray, context: Context, rows: int) -> None:
-        """Puts the first ``rows`` of events ``(batch, *event_shape)`` on the stack."""
-
-    def pop(self, stack: Stack, batch: int, context: Context, rows: int) -> np.ndarray:
-        """Takes ``rows`` events off the stack, as an array of ``batch``, the others of zeros."""
+_OTHERWISE = (
+    "decoding has come to other events than were encoded: this machine computes the model's "
+    "numbers otherwise in the last bit"
+)
+# With latents, where the first batches are small, as there are few bits yet to draw latents from.
+_POPPING = 64
 
 
 class Encoded(NamedTuple):
@@ -48,13 +37,11 @@ class Encoded(NamedTuple):
         initial_bits: bits that are there to begin with and come back at the end, of a model with
             latents.
         coder_seconds: spent on the stack.
-        seconds: spent in all.
     """
 
     data: bytes
     initial_bits: int
     coder_seconds: float
-    seconds: float
 
 
 def encode(model: Model, x: np.ndarray | Any, context: np.ndarray | Any = None) -> bytes:
@@ -84,7 +71,7 @@ def encode(model: Model, x: np.ndarray | Any, context: np.ndarray | Any = None) 
     >>> len(data) - 34, bool((decode(model, data) == x).all())
     (78, True)
     """
-    return encode_and_measure(model, x, context).data
+    return encoded(model, x, context).data
 
 
 def decode(model: Model, data: bytes, context: np.ndarray | Any = None) -> np.ndarray:
@@ -108,96 +95,106 @@ def decode(model: Model, data: bytes, context: np.ndarray | Any = None) -> np.nd
             contexts, on another device or by other versions; it is a ValueError.
         TypeError: as there, and for data that are no bytes.
     """
+    return popped(model, data, context)[0]
+
+
+def popped(model: Model, data: bytes, context: Any = None) -> tuple[np.ndarray, float]:
+    """As :func:`decode`, with the seconds that were spent on the stack."""
     if not isinstance(data, bytes | bytearray | memoryview):
         raise TypeError(f"decode: expected bytes, got {described(data)}")
     require_codable(model)
     header, bits = Header.read(bytes(data))
     given = _context(model, context, header.number, "decode")
     header.check(model, given)
-    x = np.zeros((header.number, *model.event_shape), header.dtype)
-    if header.number:
-        _pop_all(model, x, given, bits)
+    x, seconds = np.zeros((header.number, *model.event_shape), header.dtype), 0.0
+    if len(x):
+        seconds = _pop_all(model, x, given, bits)
     if checksum(x) != header.events:
-        raise CompressionError(
-            "decoding has come to other events than were encoded: this machine computes the "
-            "model's numbers otherwise in the last bit"
-        )
-    return x
+        raise CompressionError(_OTHERWISE)
+    return x, seconds
 
 
-def encode_and_measure(model: Model, x: Any, context: Any = None) -> Encoded:
+def encoded(model: Model, x: Any, context: Any = None) -> Encoded:
     """As :func:`encode`, with what it took."""
-    begin = time.perf_counter()
     require_codable(model)
     x = _events(model, x)
     given = _context(model, context, len(x), "encode")
     header, bits, seconds, initial = Header.of(model, x, given), b"", 0.0, 0
     if len(x):
-        stack, initial = _push_all(model, x, given)
+        coder = coder_of(model, None if given is None else jnp.asarray(given[:1]))
+        # For one event; the top bit says where the stack ends.
+        words = math.ceil((coder.pops + STATE + 1) / WORD) if coder.pops else 0
+        stack, initial = pushed(coder, x, given, words)
         bits, seconds = _to_bytes(stack.words()), stack.seconds
-    return Encoded(header.before(bits), initial, seconds, time.perf_counter() - begin)
+    return Encoded(header.before(bits), initial, seconds)
 
 
-def require_codable(model: Model) -> None:
-    """Refuses a model that has no distributions over a known number of levels.
-
-    Raises:
-        TypeError: naming the models that have.
-    """
-    if not isinstance(model, Model):
-        raise TypeError(f"expected a model, got {described(model)}")
-    if model.levels is None or not math.isfinite(model.levels):
-        what = "counts without an end" if model.levels else "real values"
-        raise TypeError(
-            f"{type(model).__name__}: a model of {what} cannot be coded, only one of a known "
-            f"number of levels; quantize the data, and train an autoregressive model or a VAE"
-        )
-
-
-def coder_of(model: Model, context: Any) -> Coder:
-    """How a model codes, by what it can do.
+def pushed(
+    coder: Coder, x: np.ndarray, context: np.ndarray | None, words: int
+) -> tuple[Stack, int]:
+    """A stack with all events on it, and how many bits were there to begin with.
 
     Args:
-        model: the model.
-        context: some contexts, or None, to ask it by.
-
-    Raises:
-        TypeError: if it cannot.
+        coder: of the model.
+        x, context: events and contexts, checked.
+        words: of the stack to begin with, doubled until they suffice.
     """
-    require_codable(model)
-    return Chain(model, context)
+    while True:
+        stack, size, done = Stack(_initial(words)), _batch_size(coder, len(x)), 0
+        while done < len(x):
+            rows = _rows(coder, stack, min(size, len(x) - done))
+            if not rows:
+                break
+            given = _given(context, done, rows, size)
+            coder.push(stack, _padded(x, done, rows, size), given, rows)
+            if coder.pops and size > 1:
+                stack.push_number(rows - 1, size)
+            done += rows
+        if done == len(x):
+            return stack, WORD * words
+        words = max(1, 2 * words)  # events before have left too little for the next one
 
 
-def _batches(coder: Coder, number: int) -> Iterator[tuple[int, int]]:
-    """Where batches begin, and how many events are in each; all of them are of one size but for
-    what fills them up."""
-    size = min(_BATCH, coder.most_rows)
-    size = math.ceil(number / math.ceil(number / size))
-    for begin in range(0, number, size):
-        yield begin, min(size, number - begin)
+def _pop_all(model: Model, x: np.ndarray, context: np.ndarray | None, bits: bytes) -> float:
+    """Fills an array with the events that are in some bits, the last first.
+
+    Returns the seconds that were spent on the stack.
+    """
+    coder = coder_of(model, None if context is None else jnp.asarray(context[:1]))
+    stack, size, left = Stack(_from_bytes(bits)), _batch_size(coder, len(x)), len(x)
+    while left:
+        rows = (left - 1) % size + 1
+        if coder.pops:
+            rows = stack.pop_number(size) + 1 if size > 1 else 1
+        if rows > left:
+            break
+        left -= rows
+        x[left : left + rows] = coder.pop(stack, size, _given(context, left, rows, size), rows)[
+            :rows
+        ]
+    rest = stack.words()
+    if left or not np.array_equal(rest, _initial(len(rest) if coder.pops else 0)):
+        raise CompressionError(_OTHERWISE)
+    return stack.seconds
 
 
-def _push_all(model: Model, x: np.ndarray, context: np.ndarray | None) -> tuple[Stack, int]:
-    coder = coder_of(model, None if context is None else context[:1])
-    stack = Stack()
-    parts = list(_batches(coder, len(x)))
-    size = parts[0][1]
-    for begin, rows in parts:
-        coder.push(stack, _padded(x, begin, rows, size), _given(context, begin, rows, size), rows)
-    return stack, 0
+def _batch_size(coder: Coder, number: int) -> int:
+    """How many events go through the programs at once."""
+    size = min(_POPPING if coder.pops else _BATCH, coder.most_rows)
+    return math.ceil(number / math.ceil(number / size))
 
 
-def _pop_all(model: Model, x: np.ndarray, context: np.ndarray | None, bits: bytes) -> None:
-    """Fills an array with the events that are in some bits."""
-    coder = coder_of(model, None if context is None else context[:1])
-    stack = Stack(_from_bytes(bits))
-    parts = list(_batches(coder, len(x)))
-    size = parts[0][1]
-    for begin, rows in reversed(parts):  # a stack gives back the last first
-        found = coder.pop(stack, size, _given(context, begin, rows, size), rows)
-        x[begin : begin + rows] = found[:rows]
-    if not stack.is_empty:
-        raise CompressionError("the compressed data hold more than the events that they should")
+def _rows(coder: Coder, stack: Stack, most: int) -> int:
+    """How many events may be pushed together: there must be bits to pop for all of them."""
+    return min(most, max(stack.bits - STATE, 0) // coder.pops) if coder.pops else most
+
+
+def _initial(words: int) -> np.ndarray:
+    """Bits to begin with, as good as random, and always the same."""
+    found = np.random.default_rng(0).integers(0, 2**32, words, np.uint32)
+    if words:
+        found[-1] |= 1 << 31  # the top of a stack is not 0
+    return found
 
 
 def _padded(x: np.ndarray, begin: int, rows: int, size: int) -> np.ndarray:
