@@ -194,6 +194,34 @@ def _parser() -> argparse.ArgumentParser:
     _add_file(complete)
     complete.set_defaults(run=_complete)
 
+    compress = commands.add_parser(
+        "compress", help="write examples into a small file, without loss, by a run's model"
+    )
+    decompress = commands.add_parser(
+        "decompress", help="read the examples back from a file that compress wrote"
+    )
+    for command in (compress, decompress):
+        command.add_argument("run_dir", metavar="RUN", help="the run directory")
+        command.add_argument("path", metavar="FILE", help="the file of compressed examples")
+        command.add_argument(
+            "--split",
+            choices=("train", "valid", "test"),
+            help="whose examples, or labels of them, are taken (default: the run's)",
+        )
+        command.add_argument("--labels", metavar="PATH", help="a file of contexts, if it takes any")
+        _add_file(command)
+    compress.add_argument("--num", type=int, help="the first so many examples (default: all)")
+    compress.add_argument("--data", metavar="PATH", help="an .npy or .npz file of examples instead")
+    compress.set_defaults(
+        run=_coded,
+        coded_by=lambda runs: runs.compress_run,
+        takes=("split", "labels", "num", "data"),
+    )
+    decompress.add_argument("--out", required=True, metavar="X.npy", help="the array to write")
+    decompress.set_defaults(
+        run=_coded, coded_by=lambda runs: runs.decompress_run, takes=("split", "labels", "out")
+    )
+
     for command in (
         train,
         evaluate,
@@ -202,6 +230,8 @@ def _parser() -> argparse.ArgumentParser:
         reconstruct,
         traverse,
         complete,
+        compress,
+        decompress,
     ):
         command.add_argument(
             "--no-cache",
@@ -303,30 +333,17 @@ def _complete(options: argparse.Namespace) -> int:
     return 0
 
 
-def _list(options: argparse.Namespace) -> int:
-    from jaxgen import data, zoo
-    from jaxgen.zoo.registry import PARTS
+def _coded(options: argparse.Namespace) -> int:
+    from jaxgen import runs
 
-    paths = sorted(Path("experiments").glob("*.py"))
-    experiments = [row for path in paths for row in _recipes(path)]
-    for title, rows in (
-        ("models", [row for row in zoo.names() if row[0] not in PARTS]),
-        ("data sets", data.names()),
-        ("experiments", experiments),
-    ):
-        print(f"{title}:" if rows else f"{title}: none in {Path('experiments').absolute()}/*.py")
-        width = max((len(name) for name, _ in rows), default=0)
-        for name, text in rows:
-            print(f"  {name:{width}}  {text}")
+    code = options.coded_by(runs)
+    own = {name: vars(options)[name] for name in options.takes}
+    print(code(options.run_dir, options.path, file=options.file, **own))
     return 0
 
 
-def _recipes(path: Path) -> list[tuple[str, str]]:
-    """The recipes of an experiment file, each with a line about it."""
-    from jaxgen.runs import ExperimentFile
+def _list(options: argparse.Namespace) -> int:
+    from jaxgen.runs.listing import listing
 
-    try:
-        recipes = ExperimentFile.load(path).recipes
-    except ValueError as error:
-        return [(str(path), str(error).removeprefix(f"{path}: "))]
-    return [(f"{path}:{name}", recipe.summary) for name, recipe in recipes.items()]
+    print(listing(Path("experiments")))
+    return 0

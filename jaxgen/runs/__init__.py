@@ -1,6 +1,7 @@
 """Floor 8: recipes, experiment files and run directories."""
 
 from jaxgen.runs.cache import keep_programs
+from jaxgen.runs.compress import compress_run, decompress_run
 from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import joined, sample, sample_text
 from jaxgen.runs.files import ExperimentFile, load_recipe
@@ -17,6 +18,8 @@ __all__ = [
     "Run",
     "RunError",
     "complete_run",
+    "compress_run",
+    "decompress_run",
     "evaluate_run",
     "interpolate_run",
     "joined",
