@@ -125,7 +125,7 @@ def _start(model: Model, context: Context, batch: int) -> Cache:
     return Cache(*steps.network.init_cache((batch,), steps.context))
 
 
-@exact_program("entry")
+@exact_program("entry", replaced=("state",))
 def _first(
     model: Model,
     context: Context,

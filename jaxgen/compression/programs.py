@@ -7,7 +7,9 @@ from typing import Any
 import jax
 
 
-def exact_program(*static: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def exact_program(
+    *static: str, replaced: tuple[str, ...] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compiles a function so that, on one machine, compiling it again gives the same numbers.
 
     Products of float32 are computed in float32, as where models are scored. On a GPU kernels are
@@ -15,6 +17,7 @@ def exact_program(*static: str) -> Callable[[Callable[..., Any]], Callable[..., 
 
     Args:
         static: the names of the arguments that are no arrays, which must be hashable.
+        replaced: those of which the result has a new one, in the same memory.
     """
 
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,7 +32,10 @@ def exact_program(*static: str) -> Callable[[Callable[..., Any]], Callable[..., 
             gpu = jax.default_backend() == "gpu"
             options = {"xla_gpu_autotune_level": 0, "xla_gpu_deterministic_ops": True}
             return jax.jit(
-                precise, static_argnames=static, compiler_options=options if gpu else None
+                precise,
+                static_argnames=static,
+                donate_argnames=replaced,
+                compiler_options=options if gpu else None,
             )
 
         @functools.wraps(function)
