@@ -24,17 +24,20 @@ from jax import Array
 
 from jaxgen.compression.programs import exact_program
 from jaxgen.compression.stack import MOST_LEVELS, PRECISION, Stack
-from jaxgen.core import Context, Shape, float_dtype
+from jaxgen.core import Context, Order, Shape, float_dtype
 from jaxgen.functional import support
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.likelihoods import Likelihood
 from jaxgen.models import Model
+from jaxgen.models.coding import Steps
 
 # (position, entry, probabilities (batch, levels)) -> the levels chosen, (batch,)
 _Choose = Callable[[int, int, np.ndarray], np.ndarray]
 
 # Levels in the tables of a batch, at most: 32 MiB of float64.
 _TABLE = 2**22
+# Events in a batch, at most: enough to be quick, and few enough for any network's cache.
+_BATCH = 256
 
 
 class Chain:
@@ -52,7 +55,7 @@ class Chain:
     pops = 0  # bits that a push takes off the stack first, at most, for each event
 
     def __init__(self, model: Model, context: Context = None):
-        network, likelihood, _ = model.steps(context)
+        network, likelihood, *_ = model.steps(context)
         self.model = model
         self.levels = int(model.levels or 0)
         if self.levels > MOST_LEVELS:
@@ -61,23 +64,33 @@ class Chain:
                 f"probabilities of {PRECISION} bits, got {self.levels}"
             )
         position = likelihood.position_shape(network.position_shape)
-        self.order = np.asarray(network.own_order())
+        self.own_order = np.asarray(network.own_order())
         self.entries = np.asarray(likelihood.entry_order(position))
         self.position_shape: Shape = position
 
     @property
     def most_bits(self) -> int:
         """Bits that an event takes off the stack when it is popped, at most."""
-        return PRECISION * len(self.order) * len(self.entries)
+        return PRECISION * len(self.own_order) * len(self.entries)
 
     @property
     def most_rows(self) -> int:
-        """Events in a batch, at most, so that the tables keep to some memory."""
-        return max(1, _TABLE // self.levels)
+        """Events in a batch, at most."""
+        return max(1, min(_BATCH, _TABLE // self.levels))
 
-    def push(self, stack: Stack, x: np.ndarray, context: Context, rows: int) -> None:
-        """Puts the first ``rows`` of events ``(batch, *event_shape)`` on the stack."""
-        values = x.reshape(len(x), len(self.order), len(self.entries)).astype(np.int32)
+    def push(
+        self,
+        stack: Stack,
+        x: np.ndarray,
+        context: Context,
+        rows: int,
+        member: int | None = None,
+    ) -> None:
+        """Puts the first ``rows`` of events ``(batch, *event_shape)`` on the stack.
+
+        ``member`` is the one that they are coded by, of a model that has any.
+        """
+        values = x.reshape(len(x), len(self.own_order), len(self.entries)).astype(np.int32)
         found: list[tuple[np.ndarray, np.ndarray]] = []
 
         def choose(position: int, entry: int, table: np.ndarray) -> np.ndarray:
@@ -85,50 +98,70 @@ class Chain:
             found.append(stack.intervals(levels, table[:rows]))
             return levels
 
-        self._walk(choose, len(x), context, rows)
+        self._walk(choose, len(x), context, rows, member)
         begins, lengths = (np.concatenate(each) for each in zip(*found, strict=True))
         stack.push(begins, lengths)
 
-    def pop(self, stack: Stack, batch: int, context: Context, rows: int) -> np.ndarray:
+    def pop(
+        self,
+        stack: Stack,
+        batch: int,
+        context: Context,
+        rows: int,
+        member: int | None = None,
+    ) -> np.ndarray:
         """Takes ``rows`` events off the stack, as an array of ``batch``, the others of zeros."""
 
         def choose(position: int, entry: int, table: np.ndarray) -> np.ndarray:
             return stack.pop(table[:rows])
 
-        return self._walk(choose, batch, context, rows)
+        return self._walk(choose, batch, context, rows, member)
 
-    def _walk(self, choose: _Choose, batch: int, context: Context, rows: int) -> np.ndarray:
+    def _walk(
+        self, choose: _Choose, batch: int, context: Context, rows: int, member: int | None
+    ) -> np.ndarray:
         """The events that choices make, each asked for with the probabilities of its levels."""
-        values = np.zeros((batch, len(self.order), len(self.entries)), np.int32)
+        values = np.zeros((batch, len(self.own_order), len(self.entries)), np.int32)
         before = np.zeros((batch, *self.position_shape), np.int32)
-        fixed, state = _start(self.model, context, batch)
-        last = self.order[0]
-        for t, position in enumerate(self.order):
+        which = None if member is None else np.int32(member)
+        fixed, state, order = _start(self.model, context, which, batch)
+        order = self.own_order if order is None else np.asarray(order)
+        last = order[0]
+        for t, position in enumerate(order):
             value = np.zeros((batch, len(self.entries)), np.int32)
             for number, entry in enumerate(self.entries):
                 if number == 0:
                     given = (fixed, state, np.int32(t), np.int32(last), before)
-                    table, params, state = _first(self.model, context, *given, int(entry))
+                    table, params, state = _first(self.model, context, which, *given, int(entry))
                 else:
                     now = value.reshape(before.shape)
-                    table = _later(self.model, context, params, now, int(entry))
+                    table = _later(self.model, context, which, params, now, int(entry))
                 value[:rows, entry] = choose(position, entry, np.asarray(table))
             values[:, position] = value
             before, last = value.reshape(before.shape), position
         return values.reshape(batch, *self.model.event_shape)
 
 
+def _steps(model: Model, context: Context, member: Array | None) -> Steps:
+    return model.steps(context) if member is None else model.steps(context, member)
+
+
 @exact_program("batch")
-def _start(model: Model, context: Context, batch: int) -> Cache:
-    """The cache before any position, of which a step replaces the second part alone."""
-    steps = model.steps(context)
-    return Cache(*steps.network.init_cache((batch,), steps.context))
+def _start(
+    model: Model, context: Context, member: Array | None, batch: int
+) -> tuple[Any, Any, Order]:
+    """The two parts of the cache before any position, of which a step replaces the second alone,
+    and the order, unless it is the network's own."""
+    steps = _steps(model, context, member)
+    cache = steps.network.init_cache((batch,), steps.context, steps.order)
+    return cache.fixed, cache.state, steps.order
 
 
 @exact_program("entry", replaced=("state",))
 def _first(
     model: Model,
     context: Context,
+    member: Array | None,
     fixed: Any,
     state: Any,
     t: Array,
@@ -140,7 +173,7 @@ def _first(
 
     ``before`` is the value of the position of number ``last``, which came before it.
     """
-    network, likelihood, _ = model.steps(context)
+    network, likelihood, *_ = _steps(model, context, member)
     read = likelihood.at(last).encode(before)
     read = jnp.where(t > 0, read, jnp.zeros_like(read))
     params, cache = network.step(Cache(fixed, state), t, read)
@@ -148,9 +181,11 @@ def _first(
 
 
 @exact_program("entry")
-def _later(model: Model, context: Context, params: Array, value: Array, entry: int) -> Array:
+def _later(
+    model: Model, context: Context, member: Array | None, params: Array, value: Array, entry: int
+) -> Array:
     """The probabilities of the levels of a later entry, given the parameters and those before."""
-    return _table(model.steps(context).likelihood, entry, value, params)
+    return _table(_steps(model, context, member).likelihood, entry, value, params)
 
 
 def _table(likelihood: Likelihood, entry: int, value: Array, params: Array) -> Array:

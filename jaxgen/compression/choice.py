@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxgen.compression.chain import Chain
 from jaxgen.compression.coder import Coder
 from jaxgen.compression.latents import BitsBack, Grid
+from jaxgen.compression.members import Members
 from jaxgen.core import Context, described
 from jaxgen.models import Model
 
@@ -29,7 +30,7 @@ def require_codable(model: Model) -> None:
 
 
 def coder_of(model: Model, context: Context) -> Coder:
-    """How a model of levels codes: by the chain rule, or by latents.
+    """How a model of levels codes: by the chain rule, by a member of its, or by latents.
 
     Args:
         model: the model.
@@ -44,6 +45,8 @@ def coder_of(model: Model, context: Context) -> Coder:
 
 def _coder(model: Model, context: Context) -> Coder:
     levels = model.levels is not None and math.isfinite(model.levels)
+    if levels and model.num_members is not None:
+        return Members(model, context)
     if levels and model.grid_shape is not None:
         return Chain(model, context)
     if not levels and _is_normal(model, context):

@@ -19,14 +19,10 @@ from jaxgen.compression.stack import STATE, WORD, Stack
 from jaxgen.core import Context, ShapeError, check_array, check_context, described
 from jaxgen.models import Model
 
-# Events in a batch, at most: enough to be quick, and few enough for any network's cache.
-_BATCH = 256
 _OTHERWISE = (
     "decoding has come to other events than were encoded: this machine computes the model's "
     "numbers otherwise in the last bit"
 )
-# With latents, where the first batches are small, as there are few bits yet to draw latents from.
-_POPPING = 64
 
 
 class Encoded(NamedTuple):
@@ -49,9 +45,10 @@ def encode(model: Model, x: np.ndarray | Any, context: np.ndarray | Any = None) 
 
     Args:
         model: one of a known number of levels: an :class:`~jaxgen.models.Autoregressive` model or a
-            :class:`~jaxgen.models.Factorized` one, a :class:`~jaxgen.models.VAE` whose decoder is
-            one, an :class:`~jaxgen.models.Embedded` one of these; or your own, which defines
-            ``steps`` or ``latent_parts`` (:class:`~jaxgen.models.Model`).
+            :class:`~jaxgen.models.Factorized` one, an :class:`~jaxgen.models.Ensemble`, a
+            :class:`~jaxgen.models.VAE` whose decoder is one, an :class:`~jaxgen.models.Embedded`
+            one of these; or your own, which defines ``steps`` or ``latent_parts``
+            (:class:`~jaxgen.models.Model`).
         x: integers ``(n, *event_shape)``; ``n`` may be 0.
         context: array ``(n, *context_shape)`` for a conditional model; the decoder needs the same.
 
@@ -180,8 +177,7 @@ def _pop_all(model: Model, x: np.ndarray, context: np.ndarray | None, bits: byte
 
 def _batch_size(coder: Coder, number: int) -> int:
     """How many events go through the programs at once."""
-    size = min(_POPPING if coder.pops else _BATCH, coder.most_rows)
-    return math.ceil(number / math.ceil(number / size))
+    return math.ceil(number / math.ceil(number / coder.most_rows))
 
 
 def _rows(coder: Coder, stack: Stack, most: int) -> int:

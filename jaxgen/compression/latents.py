@@ -27,6 +27,8 @@ from jaxgen.models import Model
 
 _STEP = 2.0**-8
 _END = 2**13  # in steps from 0
+# The first batches are small, as there are few bits yet to draw latents from.
+_BATCH = 64
 # Where numbers that a network may give are cut, in steps.
 _FAR, _NARROW = 2.0**40, 2.0**-20
 
@@ -83,7 +85,7 @@ class BitsBack:
         self.prior, self.posterior, self.decoder = prior, posterior, decoder
         self.pops = posterior.most_bits + decoder.pops + prior.pops
         self.most_bits = prior.most_bits + decoder.most_bits
-        self.most_rows = min(part.most_rows for part in (prior, posterior, decoder))
+        self.most_rows = min(_BATCH, *(part.most_rows for part in (prior, posterior, decoder)))
 
     def push(self, stack: Stack, x: np.ndarray, context: Context, rows: int) -> None:
         """Puts the first ``rows`` of events on the stack, on which some bits must be."""

@@ -18,9 +18,10 @@ _ABILITIES = {
     "codebook",
     "grid_shape": "only autoregressive models condition on a part of an event: Autoregressive, an "
     "Ensemble of its orders, and an Embedded one of these",
+    "num_members": "only an Ensemble, or an Embedded one, has members in equal parts",
     "levels": "only models of a known number of levels can be coded, and of these Autoregressive, "
-    "Factorized, a VAE of such a decoder whose prior and posterior are normals with independent "
-    "entries or are of levels, and an Embedded one of these",
+    "Factorized, an Ensemble, a VAE of such a decoder whose prior and posterior are normals with "
+    "independent entries or are of levels, and an Embedded one of these",
 }
 
 
@@ -36,6 +37,7 @@ class Abilities(Module):
     has_posterior: bool = False  # with elbo_terms
     vector_shape: Shape | None = None  # of what stands for codes, with quantization_error
     grid_shape: Shape | None = None  # of positions, with complete and conditional_log_prob
+    num_members: int | None = None  # of a mixture in equal parts, with member_log_probs
 
     def complete(
         self, key: Array, x: Array, observed: Mask, num_samples: int, context: Context = None
@@ -77,7 +79,7 @@ class Abilities(Module):
         """Whether these are exact for a mask of ``grid_shape``, or for many."""
         raise self._lacks("conditions_exactly", "grid_shape")
 
-    def steps(self, context: Context = None) -> Steps:
+    def steps(self, context: Context = None, member: Array | None = None) -> Steps:
         """The distributions of levels that an event is coded by, one position after another.
 
         A model that has a ``grid_shape`` and a known number of ``levels``, and defines this, can be
@@ -85,11 +87,24 @@ class Abilities(Module):
 
         Args:
             context: array ``(*batch, *context_shape)`` for a conditional model.
+            member: the number of one, which may be traced, for a model that has ``num_members``;
+                others need no such argument.
 
         Raises:
             TypeError: if the model has none.
         """
         raise self._lacks("steps", "levels")
+
+    def member_log_probs(self, x: Array, context: Context = None, key: Key = None) -> Array:
+        """``log p_k(x | context)`` of every member, in nats, ``(num_members, *batch)``.
+
+        Args:
+            x, context, key: as in :meth:`Model.log_prob`, checked.
+
+        Raises:
+            TypeError: if the model has none.
+        """
+        raise self._lacks("member_log_probs", "num_members")
 
     def latent_parts(self, context: Context = None) -> LatentParts:
         """The models that events are coded by, together with latents.

@@ -285,7 +285,7 @@ class Autoregressive(Model):
         """
         return completion.is_exact(self.conditional, observed, order)
 
-    def steps(self, context: Context = None) -> Steps:
+    def steps(self, context: Context = None, member: Array | None = None) -> Steps:
         return Steps(self.network, self.likelihood, context)
 
     def _checked_order(self, order: Order) -> Array | None:

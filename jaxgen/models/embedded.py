@@ -85,6 +85,7 @@ class Embedded(Model):
         # Of a posterior it would promise vectors of codes, of a whole model a codebook to train.
         self.vector_shape = model.vector_shape if model.has_posterior else None
         self.levels, self.discrete = model.levels, model.discrete
+        self.num_members = model.num_members
 
     def embed(self, context: Context, *, key: Key = None) -> Array:
         """The context that the model sees, ``(*batch, *model.context_shape)``.
@@ -220,8 +221,13 @@ class Embedded(Model):
     def conditions_exactly(self, observed: Mask, **options: Any) -> bool:
         return self.model.conditions_exactly(observed, **options)
 
-    def steps(self, context: Context = None) -> Steps:
-        return self.model.steps(self.embed(context))
+    def steps(self, context: Context = None, member: Array | None = None) -> Steps:
+        which = {} if member is None else {"member": member}
+        return self.model.steps(self.embed(context), **which)
+
+    def member_log_probs(self, x: Array, context: Context = None, key: Key = None) -> Array:
+        embedded, key = self._embedded(context, key)
+        return self.model.member_log_probs(x, embedded, key)
 
     def latent_parts(self, context: Context = None) -> LatentParts:
         return self.model.latent_parts(self.embed(context))

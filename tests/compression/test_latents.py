@@ -78,7 +78,6 @@ REFUSED = {
     "vampprior": "normals with independent entries",
     "vqvae": "can be coded",
     "vdvae": "can be coded",
-    "eonade": "can be coded",
     "mixture of bernoullis": "can be coded",
     "dequantized": "can be coded",
 }
