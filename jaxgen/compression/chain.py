@@ -36,6 +36,8 @@ _Choose = Callable[[int, int, np.ndarray], np.ndarray]
 
 # Levels in the tables of a batch, at most: 32 MiB of float64.
 _TABLE = 2**22
+# Levels in the tables that an encoder looks at together.
+_COLLECTED = 2**16
 # Events in a batch, at most: enough to be quick, and few enough for any network's cache.
 _BATCH = 256
 
@@ -92,13 +94,24 @@ class Chain:
         """
         values = x.reshape(len(x), len(self.own_order), len(self.entries)).astype(np.int32)
         found: list[tuple[np.ndarray, np.ndarray]] = []
+        chosen: list[tuple[np.ndarray, np.ndarray]] = []
+
+        def collect() -> None:
+            """Many choices together, as a decoder cannot make them."""
+            levels, tables = (np.concatenate(each) for each in zip(*chosen, strict=True))
+            found.append(stack.intervals(levels, tables))
+            chosen.clear()
 
         def choose(position: int, entry: int, table: np.ndarray) -> np.ndarray:
             levels = values[:rows, position, entry]
-            found.append(stack.intervals(levels, table[:rows]))
+            chosen.append((levels, table[:rows]))
+            if len(chosen) * table[:rows].size >= _COLLECTED:
+                collect()
             return levels
 
         self._walk(choose, len(x), context, rows, member)
+        if chosen:
+            collect()
         begins, lengths = (np.concatenate(each) for each in zip(*found, strict=True))
         stack.push(begins, lengths)
 
@@ -176,6 +189,7 @@ def _first(
     network, likelihood, *_ = _steps(model, context, member)
     read = likelihood.at(last).encode(before)
     read = jnp.where(t > 0, read, jnp.zeros_like(read))
+    t = t.astype(jnp.result_type(int))  # as the numbers of steps are in a loop
     params, cache = network.step(Cache(fixed, state), t, read)
     return _table(likelihood, entry, jnp.zeros_like(before), params), params, cache.state
 

@@ -24,7 +24,7 @@ from jaxgen.models import Autoregressive, Embedded, Frame, Model
 from jaxgen.models.coding import Steps
 from jaxgen.models.scoring import score
 from jaxgen.networks import Embedding
-from jaxgen.testing import perturb
+from jaxgen.testing import perturb, to_float64
 
 KEY = jax.random.key(0)
 
@@ -63,7 +63,6 @@ KINDS = (
     "attention binary",
     "lmconv of channels",
     "factorized pixels",
-    "pixelcnnpp of channels",
     "recurrent of frames of levels, context",
     "wavenet of logistics, global context",
 )
@@ -74,6 +73,12 @@ def test_every_kind_of_network_and_head(name):
     example = registry.MODELS[name]
     model = perturb(example.make(nnx.Rngs(0)), KEY)
     assert_as_stated(model, example.data(model.levels), example.context(model))
+
+
+def test_in_double_precision(x64):
+    example = registry.MODELS["pixelcnnpp of channels"]
+    model = to_float64(perturb(example.make(nnx.Rngs(0)), KEY))
+    assert_as_stated(model, example.data(model.levels))
 
 
 HEADS = {

@@ -1,10 +1,14 @@
 """Files of a run's data, written and read by the command line."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from jaxgen import data
 from jaxgen.cli import main
+from jaxgen.models import Autoregressive
+from jaxgen.models.abilities import Abilities
 
 RECIPE = """
 from jaxgen.runs import Recipe
@@ -15,7 +19,6 @@ made = dict(model="made", data="digits", model_args={"levels": 17, "hidden": [8]
 recipes = {
     "made": Recipe(**made),
     "labels": Recipe(**made, class_features=4),
-    "maf": Recipe(model="maf", data="toy:rings", model_args={"layers": 1}, train=train),
 }
 """
 
@@ -24,7 +27,7 @@ recipes = {
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     (folder / "few.py").write_text(RECIPE)
-    for name in ("made", "labels", "maf"):
+    for name in ("made", "labels"):
         experiment, out = f"{folder}/few.py:{name}", str(folder / name)
         assert main(["train", experiment, "--out", out, "--quiet"]) == 0
     return folder
@@ -88,9 +91,16 @@ def test_labels_are_those_of_the_split_or_of_a_file(runs, capsys):
     assert "other contexts" in refused(capsys, *to)
 
 
+def test_what_cannot_be_done_at_all_ends_in_a_line(runs, capsys, monkeypatch):
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "constriction", None)
+        assert "pip install" in refused(capsys, "compress", runs / "made", "x.jxg")
+    monkeypatch.setattr(Autoregressive, "steps", Abilities.steps)
+    assert "can be coded" in refused(capsys, "compress", runs / "made", "x.jxg")
+
+
 def test_mistakes_end_in_a_line(runs, capsys, tmp_path):
     made = runs / "made"
-    assert "a model of real values" in refused(capsys, "compress", runs / "maf", "x.jxg")
     assert "not a run directory" in refused(capsys, "compress", tmp_path / "none", "x.jxg")
     assert "No such file" in refused(capsys, "compress", made, "x.jxg", "--data", "none.npy")
     (tmp_path / "text.npy").write_text("no array")
