@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 # Loaded when first used, so that `import jaxgen` stays as light as JAX and Flax themselves.
 _SUBMODULES = (
     "bijectors",
+    "compression",
     "conditionals",
     "data",
     "evaluation",

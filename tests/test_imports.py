@@ -13,6 +13,7 @@ HEAVY = (
     "matplotlib",
     "orbax",
     "array_record",
+    "constriction",
 )
 
 
@@ -34,6 +35,7 @@ def test_importing_jaxgen_costs_little_more_than_its_foundations():
             "import jaxgen\n"
             "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
             "import jaxgen.zoo, jaxgen.training, jaxgen.evaluation, jaxgen.data, jaxgen.cli\n"
+            "import jaxgen.compression\n"
             "print(json.dumps([sorted(new), sorted(sys.modules)]))"
         )
     )

@@ -119,33 +119,27 @@ def calibrate(options: argparse.Namespace) -> int:
     return 0
 
 
-def list_all(options: argparse.Namespace) -> int:
-    from jaxgen import data, zoo
-    from jaxgen.zoo.registry import PARTS
+def compress(options: argparse.Namespace) -> int:
+    from jaxgen.runs import compress_run
 
-    paths = sorted(Path("experiments").glob("*.py"))
-    experiments = [row for path in paths for row in _recipes(path)]
-    for title, rows in (
-        ("models", [row for row in zoo.names() if row[0] not in PARTS]),
-        ("data sets", data.names()),
-        ("experiments", experiments),
-    ):
-        print(f"{title}:" if rows else f"{title}: none in {Path('experiments').absolute()}/*.py")
-        width = max((len(name) for name, _ in rows), default=0)
-        for name, text in rows:
-            print(f"  {name:{width}}  {text}")
+    how = _chosen(options, "split", "labels", "num", "data", "file")
+    print(compress_run(options.run_dir, options.path, **how))
     return 0
 
 
-def _recipes(path: Path) -> list[tuple[str, str]]:
-    """The recipes of an experiment file, each with a line about it."""
-    from jaxgen.runs import ExperimentFile
+def decompress(options: argparse.Namespace) -> int:
+    from jaxgen.runs import decompress_run
 
-    try:
-        recipes = ExperimentFile.load(path).recipes
-    except ValueError as error:
-        return [(str(path), str(error).removeprefix(f"{path}: "))]
-    return [(f"{path}:{name}", recipe.summary) for name, recipe in recipes.items()]
+    how = _chosen(options, "split", "labels", "out", "file")
+    print(decompress_run(options.run_dir, options.path, **how))
+    return 0
+
+
+def list_all(options: argparse.Namespace) -> int:
+    from jaxgen.runs.listing import listing
+
+    print(listing(Path("experiments")))
+    return 0
 
 
 def _chosen(options: argparse.Namespace, *names: str) -> dict[str, Any]:

@@ -27,6 +27,8 @@ def parser() -> argparse.ArgumentParser:
     _score(add)
     _ood(add)
     _calibrate(add)
+    _compress(add)
+    _decompress(add)
     listing = add("list", help="list models, data sets, and recipes in ./experiments")
     listing.set_defaults(run=commands.list_all)
     return whole
@@ -182,6 +184,31 @@ def _calibrate(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     _add_out(calibrate, "calibration.png", "the picture")
     _add_seed(calibrate)
+
+
+def _compress(add: Callable[..., argparse.ArgumentParser]) -> None:
+    about = "write examples into a small file, without loss, by a run's model"
+    compress = _of_a_run(add, "compress", about, commands.compress)
+    _add_coded(compress)
+    compress.add_argument("--num", type=int, help="the first so many examples (default: all)")
+    compress.add_argument("--data", metavar="PATH", help="an .npy or .npz file of examples instead")
+
+
+def _decompress(add: Callable[..., argparse.ArgumentParser]) -> None:
+    about = "read the examples back from a file that compress wrote"
+    decompress = _of_a_run(add, "decompress", about, commands.decompress)
+    _add_coded(decompress)
+    decompress.add_argument("--out", required=True, metavar="X.npy", help="the array to write")
+
+
+def _add_coded(command: argparse.ArgumentParser) -> None:
+    command.add_argument("path", metavar="FILE", help="the file of compressed examples")
+    command.add_argument(
+        "--split",
+        choices=_SPLITS,
+        help="whose examples, or labels of them, are taken (default: the run's)",
+    )
+    command.add_argument("--labels", metavar="PATH", help="a file of contexts, if it takes any")
 
 
 def _of_a_run(

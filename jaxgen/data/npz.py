@@ -95,6 +95,25 @@ def find(given: str) -> Path:
     )
 
 
+def load_array(path: Path) -> np.ndarray:
+    """The array of an ``.npy`` file; of an ``.npz`` archive ``x``, or the only one, as it is.
+
+    Raises:
+        OSError: no such file.
+        ValueError: it is damaged, pickled, or has several arrays.
+    """
+    with path.open("rb") as stream:
+        is_archive = stream.read(2) == b"PK"
+        stream.seek(0)
+        if not is_archive:
+            try:
+                return np.load(stream, allow_pickle=False)
+            except _DAMAGE as error:
+                raise _damaged(path, error, ".npy file or .npz archive") from error
+    with open_archive(path) as file:
+        return read_array(file, path, _only_key(file, path))
+
+
 @contextlib.contextmanager
 def open_archive(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
     """An archive, open while the context lasts.
@@ -144,9 +163,9 @@ _DAMAGE = (
 )
 
 
-def _damaged(path: Path, error: Exception) -> ValueError:
+def _damaged(path: Path, error: Exception, what: str = ".npz archive") -> ValueError:
     return ValueError(
-        f"{path}: expected an .npz archive of plain arrays (no pickled objects), got a file that "
+        f"{path}: expected an {what} of plain arrays (no pickled objects), got a file that "
         f"numpy cannot read ({error}); fetch or store it again"
     )
 

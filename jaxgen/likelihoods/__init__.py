@@ -11,12 +11,8 @@ from jaxgen.likelihoods.base import Likelihood
 from jaxgen.likelihoods.columns import Columns
 from jaxgen.likelihoods.continuous import GaussianMixture, Normal
 from jaxgen.likelihoods.counts import NegativeBinomial, Poisson
-from jaxgen.likelihoods.discrete import (
-    Bernoulli,
-    Categorical,
-    DiscretizedLogisticMixture,
-    for_levels,
-)
+from jaxgen.likelihoods.discrete import Bernoulli, Categorical, for_levels
+from jaxgen.likelihoods.discretized import DiscretizedLogisticMixture
 from jaxgen.likelihoods.ordinal import Ordinal
 
 __all__ = [

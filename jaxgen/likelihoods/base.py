@@ -209,6 +209,44 @@ class Likelihood(nnx.Pytree):
         """
         raise TypeError(f"{type(self).__name__}.cdf: this likelihood has no distribution function")
 
+    def entry_order(self, position_shape: Shape) -> np.ndarray:
+        """The entries of a position, numbered in raster order, as one is modelled given another."""
+        return np.arange(math.prod(position_shape))
+
+    def entry_log_probs(self, entry: int, value: Array, params: Array) -> Array:
+        """``log p(x_entry = v | the entries before it, params)`` of every level ``v``, in nats.
+
+        Their sum over the entries, at the levels of a value, is its :meth:`log_prob`. Entries are
+        independent unless a subclass says otherwise.
+
+        Args:
+            entry: its number, in raster order.
+            value: levels ``(*grid, *position)``, which are 0 at this entry and at all that come
+                later in :meth:`entry_order`.
+            params: parameters ``(*grid, num_params)``.
+
+        Returns:
+            Array ``(*grid, levels)``.
+
+        Raises:
+            TypeError: if the likelihood is not one of a known number of levels.
+        """
+        entries = math.prod(position_shape_of(value, params))
+        each = self.unpack(params, (entries,))[..., entry, :]
+        return self.level_log_probs(each)
+
+    def level_log_probs(self, params: Array) -> Array:
+        """The log-probabilities of all levels of single values, ``(*grid, levels)``."""
+        if self.levels is None or not math.isfinite(self.levels):
+            raise TypeError(
+                f"{type(self).__name__}: expected a likelihood of a known number of levels"
+            )
+
+        def of(level: Array) -> Array:
+            return self.log_prob(jnp.full(params.shape[:-1], level), params)
+
+        return jax.vmap(of, out_axes=-1)(jnp.arange(int(self.levels)))
+
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
         """The noise that :meth:`sample` turns into values of this shape."""
         raise NotImplementedError(f"{type(self).__name__} defines no noise")

@@ -7,7 +7,7 @@ from jax import Array
 
 from jaxgen.core import Shape, ShapeError, check_levels, checked_arguments, unknown
 from jaxgen.functional import support
-from jaxgen.likelihoods.base import Likelihood, position_shape_of
+from jaxgen.likelihoods.base import Likelihood, Scalar, position_shape_of
 
 
 def level_cdf(likelihood: Likelihood, value: Array, params: Array) -> tuple[Array, Array]:
@@ -97,3 +97,8 @@ class Levels(Likelihood):
 
     def contains(self, value: Array) -> Array:
         return support.is_level(value, self.levels)
+
+
+def cooled(logits: Array, temperature: Scalar) -> Array:
+    """Logits at a temperature, with 0 for the most likely: at a low one they must not overflow."""
+    return (logits - jnp.max(logits, axis=-1, keepdims=True)) / temperature

@@ -6,6 +6,7 @@ from jax import Array
 
 from jaxgen.core import Context, Key, Mask, Module, Shape
 from jaxgen.models.checks import check_methods
+from jaxgen.models.coding import LatentParts, Steps
 
 # Which models have what not all have.
 _ABILITIES = {
@@ -20,6 +21,10 @@ _ABILITIES = {
     "has_cdf": "only models that take data to independent uniform numbers have it: Autoregressive "
     "or a Mixture with a head that has a cdf, a normal, logistic, uniform or Student's t base "
     "density, a Flow on one of these, and an Embedded one",
+    "num_members": "only an Ensemble, or an Embedded one, has members in equal parts",
+    "levels": "only models of a known number of levels can be coded, and of these Autoregressive, "
+    "Factorized, an Ensemble, a VAE of such a decoder whose prior and posterior are normals with "
+    "independent entries or are of levels, and an Embedded one of these",
 }
 
 
@@ -36,6 +41,7 @@ class Abilities(Module):
     vector_shape: Shape | None = None  # of what stands for codes, with quantization_error
     grid_shape: Shape | None = None  # of positions, with complete and conditional_log_prob
     has_cdf: bool = False  # with conditional_cdf
+    num_members: int | None = None  # of a mixture in equal parts, with member_log_probs
 
     def complete(
         self, key: Array, x: Array, observed: Mask, num_samples: int, context: Context = None
@@ -97,6 +103,47 @@ class Abilities(Module):
             TypeError: if the model has none: its ``has_cdf`` is False.
         """
         raise self._lacks("conditional_cdf", "has_cdf")
+
+    def steps(self, context: Context = None, member: Array | None = None) -> Steps:
+        """The distributions of levels that an event is coded by, one position after another.
+
+        A model that has a ``grid_shape`` and a known number of ``levels``, and defines this, can be
+        coded (:mod:`jaxgen.compression`).
+
+        Args:
+            context: array ``(*batch, *context_shape)`` for a conditional model.
+            member: the number of one, which may be traced, for a model that has ``num_members``;
+                others need no such argument.
+
+        Raises:
+            TypeError: if the model has none.
+        """
+        raise self._lacks("steps", "levels")
+
+    def member_log_probs(self, x: Array, context: Context = None, key: Key = None) -> Array:
+        """``log p_k(x | context)`` of every member, in nats, ``(num_members, *batch)``.
+
+        Args:
+            x, context, key: as in :meth:`Model.log_prob`, checked.
+
+        Raises:
+            TypeError: if the model has none.
+        """
+        raise self._lacks("member_log_probs", "num_members")
+
+    def latent_parts(self, context: Context = None) -> LatentParts:
+        """The models that events are coded by, together with latents.
+
+        A model that has a posterior and a known number of ``levels``, and defines this, can be
+        coded (:mod:`jaxgen.compression`).
+
+        Args:
+            context: array ``(*batch, *context_shape)`` for a conditional model.
+
+        Raises:
+            TypeError: if the model has none.
+        """
+        raise self._lacks("latent_parts", "levels")
 
     def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         """The latent of data, array ``(*batch, *latent_shape)``.

@@ -25,6 +25,7 @@ from jaxgen.likelihoods import Likelihood
 from jaxgen.models import completion, padding
 from jaxgen.models.base import Model
 from jaxgen.models.border import Border, Bordered
+from jaxgen.models.coding import Steps
 from jaxgen.models.completion import Check
 from jaxgen.models.drawing import Tempering, drawing, tempering_of
 from jaxgen.models.filling import filled, num_leading
@@ -67,8 +68,7 @@ class Autoregressive(Model):
         self.likelihood = likelihood
         self.border = Border(conditional, likelihood)
         self.event_shape = conditional.grid_shape + position
-        self.grid_shape = conditional.grid_shape
-        self.context_shape = conditional.context_shape
+        self.grid_shape, self.context_shape = conditional.grid_shape, conditional.context_shape
         self.levels, self.discrete = likelihood.levels, likelihood.discrete
         self.has_cdf = likelihood.has_cdf
 
@@ -298,6 +298,9 @@ class Autoregressive(Model):
             order: as there.
         """
         return completion.is_exact(self.conditional, observed, order)
+
+    def steps(self, context: Context = None, member: Array | None = None) -> Steps:
+        return Steps(self.network, self.likelihood, context)
 
     def _checked_order(self, order: Order) -> Array | None:
         return None if order is None else self.conditional.resolve_order(order)

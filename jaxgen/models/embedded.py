@@ -25,6 +25,7 @@ from jaxgen.core import (
 )
 from jaxgen.models.adapting import Adapt
 from jaxgen.models.base import Model
+from jaxgen.models.coding import LatentParts, Steps
 from jaxgen.models.posterior import Draw, direct
 
 
@@ -85,6 +86,7 @@ class Embedded(Model):
         self.vector_shape = model.vector_shape if model.has_posterior else None
         self.levels, self.discrete = model.levels, model.discrete
         self.has_cdf = model.has_cdf
+        self.num_members = model.num_members
 
     def embed(self, context: Context, *, key: Key = None) -> Array:
         """The context that the model sees, ``(*batch, *model.context_shape)``.
@@ -222,6 +224,17 @@ class Embedded(Model):
 
     def conditional_cdf(self, x: Array, context: Context = None) -> tuple[Array, Array]:
         return self.model.conditional_cdf(x, self.embed(context))
+
+    def steps(self, context: Context = None, member: Array | None = None) -> Steps:
+        which = {} if member is None else {"member": member}
+        return self.model.steps(self.embed(context), **which)
+
+    def member_log_probs(self, x: Array, context: Context = None, key: Key = None) -> Array:
+        embedded, key = self._embedded(context, key)
+        return self.model.member_log_probs(x, embedded, key)
+
+    def latent_parts(self, context: Context = None) -> LatentParts:
+        return self.model.latent_parts(self.embed(context))
 
     def infer(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         return self.model.infer(x, self.embed(context), key=key)

@@ -25,6 +25,7 @@ from jaxgen.models import completion
 from jaxgen.models.adapting import Adapt
 from jaxgen.models.autoregressive import Autoregressive
 from jaxgen.models.base import Model
+from jaxgen.models.coding import Steps
 from jaxgen.models.drawing import Tempering, tempering_of
 from jaxgen.models.filling import filled_by_members, mapped, num_leading
 from jaxgen.models.order_agnostic import in_groups, one_step
@@ -68,6 +69,8 @@ class Ensemble(Model):
     -2.0794
     """
 
+    num_members: int
+
     @checked_arguments
     def __init__(
         self,
@@ -106,18 +109,21 @@ class Ensemble(Model):
     def log_prob(self, x: Array, context: Context = None, *, key: Key = None) -> Array:
         x, context = self._events(x, context, "log_prob")
         self.model.check_data(x)
-        return self._score(x, context, key)
+        return self._averaged(self.member_log_probs(x, context, key))
+
+    def steps(self, context: Context = None, member: Array | None = None) -> Steps:
+        model, order = self._member(0 if member is None else member)
+        return model.steps(context)._replace(order=order)
 
     @program()
-    def _score(self, x: Array, context: Context, key: Key) -> Array:
+    def member_log_probs(self, x: Array, context: Context = None, key: Key = None) -> Array:
         def score(index: Array) -> Array:
             model, order = self._member(index)
             return model.log_prob(x, context, order=order, key=key)
 
-        return self._averaged(jax.lax.map(score, jnp.arange(self.num_members)))
+        return jax.lax.map(score, jnp.arange(self.num_members))
 
     def _averaged(self, scores: Array) -> Array:
-        """The mean in probability of what the members score, ``(K, *batch)``."""
         return support.logsumexp(scores, 0) - math.log(self.num_members)
 
     def elbo(
@@ -286,10 +292,7 @@ class Ensemble(Model):
 
     @program()
     def _parts(self, x: Array, mask: Mask, context: Context) -> tuple[Array, Array]:
-        """What every member scores of the observed part, and of the missing one given it.
-
-        Both are ``(K, *batch)``; the mask is one of positions, and goes first in every order.
-        """
+        """What members score of the part observed first, and the rest given it, ``(K, *batch)``."""
 
         def score(index: Array) -> tuple[Array, Array]:
             model, order = self._member(index)
@@ -298,8 +301,7 @@ class Ensemble(Model):
         return jax.lax.map(score, jnp.arange(self.num_members))
 
     def conditions_exactly(self, observed: Mask) -> bool:
-        """True: exact for each member, which may put what is observed first. Their equal mean is
-        not Bayes' rule on :meth:`log_prob`, see :meth:`conditional_log_prob`."""
+        """True: exact for each member; of their mean see :meth:`conditional_log_prob`."""
         return True
 
     def sample(
@@ -312,10 +314,7 @@ class Ensemble(Model):
         temperature: float | Array = 1.0,
         top_p: float | Array = 1.0,
     ) -> Array:
-        """As :meth:`Autoregressive.sample`, each sample in an order of its own.
-
-        ``temperature`` and ``top_p`` are as there.
-        """
+        """As :meth:`Autoregressive.sample`, each sample in an order of its own."""
         batch = self._sample_batch(num_samples, context)
         context = self._context(context, batch, "Ensemble.sample")
         tempering = tempering_of(temperature, top_p, model=self)

@@ -150,6 +150,16 @@ class Frame(Likelihood):
         first, features = self._split(params)
         return value, first + self.conditional(self.likelihood.encode(value), features)
 
+    def entry_order(self, position_shape: Shape) -> np.ndarray:
+        return np.asarray(self.conditional.own_order())
+
+    def entry_log_probs(self, entry: int, value: Array, params: Array) -> Array:
+        first, features = self._split(params)
+        each = first + self.conditional(self.likelihood.encode(value), features)
+        entries = self.conditional.num_positions
+        flat = each.reshape(*params.shape[:-1], entries, self.conditional.num_params)
+        return self.likelihood.level_log_probs(flat[..., entry, :])
+
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:
         return self.likelihood.noise(key, shape, dtype)
 

@@ -33,6 +33,7 @@ from jaxgen.core import (
 from jaxgen.functional import support
 from jaxgen.models.adapting import Adapt
 from jaxgen.models.base import Model, Sampling
+from jaxgen.models.coding import LatentParts
 from jaxgen.models.joint import check_decoded, joined, numbers, reads_alone, reads_beside
 from jaxgen.models.latent_variable import LatentVariable, draw_and_divergence, keep
 from jaxgen.models.posterior import Draw, direct, not_reparametrized, one_each
@@ -236,6 +237,14 @@ class VAE(LatentVariable):
             raise self._lacks("quantization_error", "vector_shape")
         x, context = self._events(x, context, "quantization_error")
         return self.posterior.distance(self._posterior_context(x, self._seen(context)), commitment)
+
+    def latent_parts(self, context: Context = None) -> LatentParts:
+        c = self._seen(context)
+        return LatentParts(
+            (self._prior(), self._prior_context(c)),
+            lambda x: (self.posterior, self._posterior_context(x, c)),
+            lambda z: (self.decoder, self._decoder_context(z, c)),
+        )
 
     def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
         x, _, c, keys, _ = self._checked(x, key, context, None, adapt.name)

@@ -2,6 +2,7 @@
 
 from jaxgen.runs.cache import keep_programs
 from jaxgen.runs.calibration import calibrate_run
+from jaxgen.runs.compress import compress_run, decompress_run
 from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import joined, sample, sample_text
 from jaxgen.runs.files import ExperimentFile, load_recipe
@@ -20,6 +21,8 @@ __all__ = [
     "RunError",
     "calibrate_run",
     "complete_run",
+    "compress_run",
+    "decompress_run",
     "evaluate_run",
     "interpolate_run",
     "joined",
