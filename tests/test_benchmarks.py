@@ -17,6 +17,7 @@ SMALLEST = {
     "accelerator.py": ["--small", "--rounds", "1", "--models", "glow"],
     "audio.py": ["--small", "--rounds", "1"],
     "compile.py": ["--rounds", "1", "--models", "maf"],
+    "coding.py": ["--num", "20"],
     "conditionals.py": ["--small", "--rounds", "1"],
     "first_call.py": ["--models", "made"],
     "inversion.py": ["--small"],
