@@ -34,7 +34,7 @@ def recipe(
         model_args,
         event_shape=[28, 28, 1],
         train=train,
-        name=f"{others.pop('name', model)}_{data}",
+        name=f"{others.pop('name', f'small_{model}')}_{data}",
         summary=summary,
         **others,
     )
@@ -53,7 +53,7 @@ def pixelcnn(data: str) -> Recipe:
         "A small gated PixelCNN.",
         {"components": 5, "width": 32, "depth": 4, "out_width": 32},
         8000,
-        name="pixelcnn",
+        name="small_pixelcnn",
     )
 
 
@@ -64,7 +64,7 @@ def local(data: str) -> Recipe:
         "A PixelCNN of the next neighbours alone, as a background.",
         {"components": 5, "width": 32, "depth": 1, "first_size": 3, "out_width": 32},
         4000,
-        name="local",
+        name="local_pixelcnn",
     )
 
 
