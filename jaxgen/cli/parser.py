@@ -149,8 +149,13 @@ def _complete(add: Callable[..., argparse.ArgumentParser]) -> None:
 def _score(add: Callable[..., argparse.ArgumentParser]) -> None:
     about = "write how strange each example of some data is to a run's model"
     score = _of_a_run(add, "score", about, commands.score)
-    score.add_argument("--data", metavar="SPEC", help="the data (default: the run's own)")
-    score.add_argument("--split", choices=_SPLITS, default="test", help="of the data (test)")
+    score.add_argument(
+        "--data",
+        metavar="SPEC",
+        help="the data, or an .npy or .npz file, all of whose rows are scored in their order "
+        "(default: the run's own test split)",
+    )
+    score.add_argument("--split", choices=_SPLITS, help="of data by a name (default: test)")
     score.add_argument(
         "--score", default="typicality", help="by its name in jaxgen.evaluation.ood (typicality)"
     )

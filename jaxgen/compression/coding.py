@@ -72,7 +72,7 @@ def encode(model: Model, x: np.ndarray | Any, context: np.ndarray | Any = None) 
 
 
 def decode(model: Model, data: bytes, context: np.ndarray | Any = None) -> np.ndarray:
-    """The events that were encoded, of the same dtype.
+    """The events that were encoded, of the same dtype, in the order of bytes of this machine.
 
     The model, the contexts, the device and the versions of what computes must be those of
     :func:`encode`: the probabilities must be the same to the last bit. What differs is refused, and

@@ -22,9 +22,9 @@ _ABILITIES = {
     "or a Mixture with a head that has a cdf, a normal, logistic, uniform or Student's t base "
     "density, a Flow on one of these, and an Embedded one",
     "num_members": "only an Ensemble, or an Embedded one, has members in equal parts",
-    "levels": "only models of a known number of levels can be coded, and of these Autoregressive, "
-    "Factorized, an Ensemble, a VAE of such a decoder whose prior and posterior are normals with "
-    "independent entries or are of levels, and an Embedded one of these",
+    "levels": "only models of levels that define steps or latent_parts can be coded: "
+    "Autoregressive, Factorized, an Ensemble, a VAE of such a decoder with a prior and a posterior "
+    "that are normals with independent entries or of levels, and an Embedded one of these",
 }
 
 

@@ -52,7 +52,7 @@ def compress_run(
     own = opened.load_data(split or opened.recipe.eval_split) if data is None else None
     x = (load_array(Path(data)) if data is not None else own.x)[rows]  # type: ignore[union-attr]
     model = _model(opened, file, own)
-    context = _context(opened, model, own, split, labels, len(x))
+    context = _context(opened, model, own, split, labels, len(x), foreign=data is not None)
     with _in_a_line():
         coded = encoded(model, x, context)
         size = size_of(model, x, context, coded)
@@ -85,7 +85,11 @@ def decompress_run(
         RunError: if there is no run, it is damaged, or the file cannot be written.
         CompressionError: if the file is damaged, or another model, machine or version made it.
     """
+    if Path(out).suffix != ".npy":
+        raise ValueError(f"decompress: expected the name of an .npy file to write, got {out}")
     opened = Run.read(run)
+    if not Path(path).is_file():
+        raise ValueError(f"decompress: there is no file {path}")
     stored = Path(path).read_bytes()
     header, _ = Header.read(stored)
     needs = opened.recipe.crop is not None
@@ -112,12 +116,19 @@ def _context(
     split: str | None,
     labels: Path | str | None,
     num: int,
+    *,
+    foreign: bool = False,
 ) -> np.ndarray | None:
     """The contexts of the first examples, if the model takes any."""
     if labels is not None:
         return load_array(Path(labels))[:num]
     if model.context_shape is None:
         return None
+    if foreign:
+        raise ValueError(
+            f"{opened.path}: its model needs a context for each of {num} examples, which are not "
+            f"the run's own; give a file of them: --labels"
+        )
     if data is None:
         data = opened.load_data(split or opened.recipe.eval_split)
     found = labels_of(model, data)

@@ -65,7 +65,7 @@ class Run:
         if SavedModel.read(path) is not None:
             raise RunError(
                 f"{path} holds a model without a recipe, as fit and save write it; jaxgen.load "
-                f"gives it back"
+                f"gives it back, and commands are for runs of jaxgen train"
             )
         try:
             config = _current(config)

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 
 from jaxgen.core import Context
 from jaxgen.data import Dataset
+from jaxgen.data.npz import load_array
 from jaxgen.evaluation import ood
 from jaxgen.evaluation.records import device, git_commit, versions
 from jaxgen.models import Model
@@ -35,7 +37,7 @@ def score_run(
     out: Path | str,
     *,
     data: str | None = None,
-    split: str = "test",
+    split: str | None = None,
     score: str = "typicality",
     num: int | None = None,
     seed: int = 0,
@@ -50,8 +52,9 @@ def score_run(
     Args:
         run: the run directory.
         out: the table, comma-separated.
-        data: the data, see :func:`jaxgen.data.load`; the run's own if None.
-        split: of the data.
+        data: an ``.npy`` or ``.npz`` file, all of whose rows are scored in their order, or the name
+            of data, see :func:`jaxgen.data.load`; the run's own test split if None.
+        split: of named data, ``"test"`` if None.
         score: a name, see :func:`jaxgen.evaluation.ood.named_score`.
         num: how many examples, the first ones; all if None.
         seed: of what the score draws.
@@ -67,7 +70,12 @@ def score_run(
     opened = Run.read(run)
     model = opened.load(file)
     reference, held_out = _halves(opened, model)
-    examples = _first(_examples(opened, model, data, split), num)
+    if data is None and split not in (None, "test"):
+        raise ValueError(
+            f"score: expected the test split of the run's own data, got {split!r}, which the model "
+            f"or the p-values come from; name the data to score them without a meaning of p-values"
+        )
+    examples = _first(_scored(opened, model, data, split or "test"), num)
     judge = _named(model, score, reference, seed)
     threshold = ood.calibrate(judge(*held_out))
     scores = judge(*examples)
@@ -117,6 +125,8 @@ def ood_run(
         RunError: if there is no run, it is damaged, or the folder cannot be written.
         ValueError: if the data do not fit the model, or it has no such score.
     """
+    if num is not None and num < 4:
+        raise ValueError(f"ood: expected 4 examples of each set or more, got {num}")
     opened = Run.read(run)
     model = opened.load(file)
     reference, held_out = (_first(half, num) for half in _halves(opened, model))
@@ -131,6 +141,11 @@ def ood_run(
     for name in ood.scores_of(model) if scores is None else scores:
         judge = _named(model, name, reference, seed)
         threshold = ood.calibrate(judge(*held_out), alpha)
+        if math.isinf(threshold.value):
+            raise ValueError(
+                f"ood: of {len(held_out.x)} validation examples no threshold has a share of false "
+                f"alarms of {alpha:g}; it takes {math.ceil(1 / alpha) - 1}"
+            )
         usual, strange = judge(*inside), judge(*outside)
         result = ood.detection(usual, strange, seed=seed)
         false, caught = (float(threshold.alarms(each).mean()) for each in (usual, strange))
@@ -193,6 +208,21 @@ def _examples(opened: Run, model: Model, data: str | None, split: str) -> Exampl
     return _of(model, recipe.load_data(split))
 
 
+def _scored(opened: Run, model: Model, data: str | None, split: str) -> Examples:
+    """A split of named data, or all rows of a file."""
+    if data is None or Path(data).suffix not in (".npy", ".npz") or ":" in data:
+        return _examples(opened, model, data, split)
+    if model.context_shape is not None:
+        raise ValueError(
+            f"score: the model of {opened.path} needs a context for each example, and {data} has "
+            f"none; name the data by a spec that has labels"
+        )
+    x = load_array(Path(data))
+    if x.size == math.prod(x.shape[:1]) * math.prod(opened.event_shape):
+        x = x.reshape(x.shape[:1] + opened.event_shape)
+    return Examples(x, None)
+
+
 def _of(model: Model, data: Dataset) -> Examples:
     if data.lengths is not None:
         raise ValueError(f"expected whole examples, got {data.name}, which have lengths")
@@ -214,8 +244,8 @@ def _halves(opened: Run, model: Model) -> tuple[Examples, Examples]:
 def _first(examples: Examples, num: int | None) -> Examples:
     if num is None:
         return examples
-    if num < 2:
-        raise ValueError(f"expected 2 examples or more, got {num}")
+    if num < 1:
+        raise ValueError(f"expected an example or more, got {num}")
     return _rows(examples, slice(num))
 
 

@@ -443,7 +443,7 @@ MISTAKES = {
         r"expected x of shape \(n, 2\), got \(5, 1\)",
     ),
     "no model": (lambda: integral_transform("flow", X, key=KEY), TypeError, "expected a model"),
-    "no key": (lambda: integral_transform(NORMAL, X, key=None), TypeError, "key"),
+    "no key": (lambda: integral_transform(NORMAL, X, key=None), ValueError, "a key is needed"),
     "a number as key": (lambda: integral_transform(NORMAL, X, key=3), TypeError, "key"),
     "no context": (
         lambda: highest_density_regions(Posterior(), THETA, key=KEY),
@@ -474,7 +474,7 @@ MISTAKES = {
     "draws of NaN": (
         lambda: tarp(Posterior(np.nan), THETA, THETA, key=KEY),
         ValueError,
-        "are NaN, which has no rank",
+        "are NaN, the first of row 0",
     ),
     "densities of NaN": (
         lambda: highest_density_regions(Posterior(0.0), THETA, THETA, key=KEY),

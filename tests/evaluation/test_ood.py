@@ -50,6 +50,20 @@ class Own(Model):
         return jnp.sum(-z - 2.0 * jax.nn.softplus(-z), axis=-1)
 
 
+class Overflowing(Own):
+    """Whose density is an infinity less another where values are large."""
+
+    def log_prob(self, x, context=None, *, key=None):
+        return super().log_prob(x) + jnp.sum(x**2 * 1e30 - x**2 * 1e30, axis=-1)
+
+
+class Broken(Own):
+    """Of which some numbers have become none."""
+
+    def log_prob(self, x, context=None, *, key=None):
+        return super().log_prob(x) * jnp.nan
+
+
 def linear_vae(off=0.0):
     """``x = w z + noise`` of one latent, with its exact posterior, or one that is off."""
 
@@ -278,6 +292,17 @@ def test_statistics_that_are_always_the_same_are_left_out():
         np.testing.assert_allclose(judge(FAR), without(FAR), rtol=1e-9)
 
 
+def test_what_overflows_is_as_strange_as_can_be():
+    far = np.concatenate([X[:3], [[1e38, 1.0]]]).astype(np.float32)
+    assert np.isnan(score(Overflowing(), far)[3])
+    for name in ("negative_log_likelihood", "typicality"):
+        judge = ood.named_score(Overflowing(), name, X)
+        with pytest.warns(UserWarning, match="1 of 4 examples, the first of them 3, are"):
+            scores = judge(far)
+        assert scores[3] == np.inf
+        np.testing.assert_allclose(scores[:3], judge(X[:3]), rtol=1e-5)
+
+
 # --- names ---
 
 
@@ -398,7 +423,7 @@ REFUSED = {
     "levels beyond bytes": (
         lambda: ood.code_length(BITS + 300, "lzma"),
         ValueError,
-        "expected integers from 0 to 255",
+        "expected integers from 0 to 255, got int32 from 300 to 301",
     ),
     "no statistic": (
         lambda: ood.detector(StandardNormal((2,)), X, []),
@@ -413,22 +438,83 @@ REFUSED = {
     "another comparison": (
         lambda: ood.detector(StandardNormal((2,)), X, compare="typical"),
         ValueError,
-        "'typical'.*typicality",
+        "'typical'.*typicality.*an estimator with fit",
     ),
     "no estimator": (
         lambda: ood.detector(StandardNormal((2,)), X, compare=3),
         TypeError,
-        "an estimator with fit and score_samples, got int",
+        "an estimator with fit and score_samples, got",
     ),
     "a statistic of another shape": (
         lambda: ood.detector(StandardNormal((2,)), X, [lambda m, x, c, key: x[:4]]),
         ShapeError,
         r"expected <lambda> to give \(60,\) or \(60, k\), got shape \(4, 2\)",
     ),
+    "a statistic that is none": (
+        lambda: ood.detector(StandardNormal((2,)), X, ["typicality"]),
+        TypeError,
+        "expected functions for statistics, got .*see named_score",
+    ),
+    "a statistic of other arguments": (
+        lambda: ood.detector(StandardNormal((2,)), X, lambda x: x),
+        TypeError,
+        r"called as \(model, x, context, key=key\), but <lambda> has",
+    ),
+    "a statistic of words": (
+        lambda: ood.detector(StandardNormal((2,)), X, lambda m, x, c, key: ["a"] * len(x)),
+        TypeError,
+        "what <lambda> gives",
+    ),
+    "an estimator that is not made": (
+        lambda: ood.detector(StandardNormal((2,)), X, compare=GaussianMixture),
+        TypeError,
+        "an estimator with fit and score_samples, got",
+    ),
+    "a code that is none": (
+        lambda: ood.code_length(BITS, lambda x: 3),
+        TypeError,
+        "expected codec to give bytes, got",
+    ),
+    "a model of NaN": (
+        lambda: ood.negative_log_likelihood(Broken(), X),
+        ValueError,
+        "NaN for all of 60 examples; is the model finite",
+    ),
+    "scores without names": (
+        lambda: ood.score_histogram(X[:, 0]),
+        TypeError,
+        "score_histogram: expected scores by the name of their set",
+    ),
+    "curves without names": (
+        lambda: ood.roc_curves(X[:, 0], X[:, 1]),
+        TypeError,
+        "roc_curves: expected scores by the name of the score",
+    ),
+    "extremes of NaN": (
+        lambda: ood.extremes(X, np.full(60, np.nan)),
+        ValueError,
+        "60 scores are NaN",
+    ),
+    "a fraction of examples": (
+        lambda: ood.calibrate(X[:, 0]).false_alarms(10.5),
+        ValueError,
+        "false_alarms: expected a number of examples from 1, got 10.5",
+    ),
+    "a share in words": (lambda: ood.calibrate(X[:, 0], "a"), ValueError, "0 < alpha < 1, got 'a'"),
+    "a negative seed": (
+        lambda: ood.detection(X[:, 0], X[:, 1], seed=-1),
+        ValueError,
+        "seed",
+    ),
+    "a score of NaN": (
+        lambda: ood.detection(X[:, 0] * np.nan, X[:, 1]),
+        ValueError,
+        "60 scores of examples inside are NaN",
+    ),
     "a statistic of NaN": (
         lambda: ood.detector(StandardNormal((2,)), X, [lambda m, x, c, key: x * np.nan]),
         ValueError,
-        "a statistic is NaN",
+        "<lambda> is NaN for example 0",
     ),
     "an infinite reference": (
         lambda: ood.detector(StandardNormal((2,)), X, [half_infinite]),
@@ -448,7 +534,7 @@ REFUSED = {
     "a score that the model has not": (
         lambda: ood.named_score(StandardNormal((2,)), "latent_path", X),
         TypeError,
-        "latent_path: needs a posterior .*, which a StandardNormal has not",
+        "latent_path: needs a posterior .*, which this StandardNormal lacks",
     ),
     "no reference": (
         lambda: ood.named_score(StandardNormal((2,)), "typicality"),

@@ -89,6 +89,10 @@ def test_labels_are_those_of_the_split_or_of_a_file(runs, capsys):
     np.save("y.npy", (test.y[:20] + 1) % 10)
     to = ["decompress", runs / "labels", "x.jxg", "--out", "back.npy", "--labels", "y.npy"]
     assert "other contexts" in refused(capsys, *to)
+    np.save("own.npy", test.x[:20])
+    foreign = ["compress", runs / "labels", "z.jxg", "--data", "own.npy"]
+    assert "--labels" in refused(capsys, *foreign)
+    said(capsys, *foreign, "--labels", "y.npy")
 
 
 def test_what_cannot_be_done_at_all_ends_in_a_line(runs, capsys, monkeypatch):
@@ -113,8 +117,10 @@ def test_mistakes_end_in_a_line(runs, capsys, tmp_path):
 
     said(capsys, "compress", made, "x.jxg", "--num", "3")
     whole = (tmp_path / "x.jxg").read_bytes()
-    assert "No such file" in refused(capsys, "decompress", made, "y.jxg", "--out", "x.npy")
-    assert "another model" in refused(capsys, "decompress", runs / "labels", "x.jxg", "--out", "x")
+    assert "no file y.jxg" in refused(capsys, "decompress", made, "y.jxg", "--out", "x.npy")
+    to = ["x.jxg", "--out", "x.npy"]
+    assert "another model" in refused(capsys, "decompress", runs / "labels", *to)
+    assert "name of an .npy file" in refused(capsys, "decompress", made, "x.jxg", "--out", "x.txt")
     (tmp_path / "x.jxg").write_bytes(whole[:-1])
     assert "damaged" in refused(capsys, "decompress", made, "x.jxg", "--out", "x.npy")
     assert not (tmp_path / "x.npy").exists()

@@ -3,10 +3,13 @@
 import csv
 import json
 
+import jax
 import numpy as np
 import pytest
 
+import jaxgen
 from jaxgen.cli import main
+from jaxgen.evaluation import ood
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -60,6 +63,26 @@ def test_scores_become_a_table_with_p_values(folder):
     assert np.mean([float(row["p_value"]) for row in table(out)]) < 0.2
 
 
+def test_every_row_of_a_file_is_scored_in_its_order(folder):
+    rows = np.random.default_rng(1).integers(0, 17, (30, 8, 8), np.uint8)
+    np.save(folder / "rows.npy", rows)
+    np.savez(folder / "rows.npz", x=rows)
+    command = ["score", f"{folder}/vae", "--score", "input_complexity", "--no-cache"]
+    found = []
+    for name in ("rows.npy", "rows.npz"):
+        out = folder / "rows.csv"
+        assert main([*command, "--data", f"{folder}/{name}", "--out", f"{out}"]) == 0
+        found.append([float(row["input_complexity"]) for row in table(out)])
+    assert len(found[0]) == 30
+    assert found[0] == found[1]
+    model = jaxgen.load(folder / "vae")
+    scores = ood.input_complexity(model, rows[..., None], key=jax.random.key(0))
+    np.testing.assert_allclose(found[0], scores, rtol=1e-5)
+    one = ["--data", f"{folder}/rows.npy", "--num", "1"]
+    assert main([*command, *one, "--out", f"{folder}/one.csv"]) == 0
+    assert len(table(folder / "one.csv")) == 1
+
+
 def test_two_data_sets_are_told_apart(folder, capsys):
     out = folder / "vae against noise"
     spec = f"npz:{folder}/noise.npz"
@@ -105,7 +128,11 @@ def test_points_and_labels_are_scored_too(folder, capsys):
         (["score", "moons", "--score", "latent_path"], "latent_path: needs a posterior of latents"),
         (["score", "moons", "--score", "latent"], "unknown score 'latent'"),
         (["score", "moons", "--data", "digits"], "digits"),
-        (["score", "moons", "--num", "1"], "expected 2 examples or more, got 1"),
+        (["score", "moons", "--num", "0"], "expected an example or more, got 0"),
+        (["score", "moons", "--split", "train"], "expected the test split of the run's own data"),
+        (["score", "labels", "--data", "rows.npy"], "needs a context for each example"),
+        (["ood", "vae", "--against", "digits", "--alpha", "0.001"], "it takes 999"),
+        (["ood", "moons", "--against", "toy:rings", "--num", "1"], "expected 4 examples of each"),
         (["score", "moons", "--seed", "-1"], "seed: expected one from 0"),
         (["ood", "moons", "--against", "toy:ring"], "did you mean 'rings'"),
         (["ood", "labels", "--against", "toy:rings"], "expected labels from 0 to 1"),

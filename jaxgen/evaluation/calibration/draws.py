@@ -27,8 +27,9 @@ def checked_examples(
         ShapeError: if the shapes do not fit, or a context is missing or too many.
         ValueError: if there is no example, or one that is not finite or outside the support.
     """
-    if key is not None:
-        check_key(key, where)
+    if key is None:
+        raise ValueError(f"{where}: it draws, so a key is needed, got None")
+    check_key(key, where)
     x, context, _ = chunks.checked_examples(model, x, context, where=where)
     x = np.asarray(x)
     if x.shape[1:] != model.event_shape:
@@ -122,7 +123,9 @@ def uniforms(key: Array, shape: tuple[int, ...]) -> np.ndarray:
 
 def check_numbers(values: np.ndarray, what: str, where: str) -> np.ndarray:
     """Refuses NaN, which has no rank."""
-    bad = int(np.isnan(values).sum())
-    if bad:
-        raise ValueError(f"{where}: {bad} {what} are NaN, which has no rank")
+    bad = np.flatnonzero(np.isnan(values).reshape(len(values), -1).any(axis=1))
+    if bad.size:
+        raise ValueError(
+            f"{where}: {bad.size} {what} are NaN, the first of row {bad[0]}, which has no rank"
+        )
     return values

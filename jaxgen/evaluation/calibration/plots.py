@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxgen.core import checked_arguments, described
 from jaxgen.evaluation.calibration.result import Calibration, checked_uniforms
 from jaxgen.evaluation.plots import new_figure
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 _CURVES = 8  # coordinates that are shown, the worst
 
 
+@checked_arguments
 def calibration_plot(
     results: Calibration | Sequence[Calibration], *, bins: int = 20, confidence: float = 0.99
 ) -> "Figure":
@@ -46,6 +48,9 @@ def calibration_plot(
     results = [results] if isinstance(results, Calibration) else list(results)
     if not results:
         raise ValueError("calibration_plot: expected a result or more, got none")
+    for result in results:
+        if not isinstance(result, Calibration):
+            raise TypeError(f"calibration_plot: expected results, got {described(result)}")
     if bins < 2 or not 0 < confidence < 1:
         raise ValueError(
             f"calibration_plot: expected 2 bins or more and a confidence between 0 and 1, got "

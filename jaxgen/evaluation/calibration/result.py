@@ -21,6 +21,8 @@ from jax import Array
 
 from jaxgen.core import ShapeError, check_array
 
+_PER_BIN = 5  # examples expected in a bin of ranks, at least
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Calibration:
@@ -127,7 +129,12 @@ def of_ranks(name: str, ranks: np.ndarray, u: np.ndarray, num_samples: int) -> C
     """
     from scipy import stats
 
-    bins = max(2, min(num_samples + 1, 20, len(ranks) // 5))
+    if len(ranks) < 2 * _PER_BIN:
+        raise ValueError(
+            f"{name}: expected {2 * _PER_BIN} examples or more for a test of ranks, got "
+            f"{len(ranks)}"
+        )
+    bins = max(2, min(num_samples + 1, 20, len(ranks) // _PER_BIN))
     edges = np.arange(bins + 1) * (num_samples + 1) // bins
     expected = len(ranks) * np.diff(edges) / (num_samples + 1)
     each = []

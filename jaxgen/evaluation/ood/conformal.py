@@ -6,14 +6,18 @@ else, give a new example the p-value
 .. math:: p(x) = \frac{1 + \#\{i : s_i \ge s(x)\}}{n + 1}.
 
 If it is exchangeable with them, :math:`P(p(x) \le \alpha) \le \alpha`, whatever the model and the
-score are (Vovk et al. 2005; Bates et al. 2023). An alarm at :math:`p \le \alpha` is one above the
-:math:`k`-th smallest score, :math:`k = \lceil (n + 1) (1 - \alpha) \rceil`. Of scores without ties
-the share of alarms, for one set of calibration scores, is :math:`\mathrm{Beta}(n + 1 - k, k)`, and
-the number among :math:`m` new examples beta-binomial.
+score are (Vovk et al. 2005; Bates et al. 2023). Of a score that draws, the draws have to be
+exchangeable too: one example at a time needs a new key for each.
+
+An alarm at :math:`p \le \alpha` is one above the :math:`k`-th smallest score,
+:math:`k = \lceil (n + 1) (1 - \alpha) \rceil`. Of scores without ties the share of alarms, for one
+set of calibration scores, is :math:`\mathrm{Beta}(n + 1 - k, k)`, and the number among :math:`m`
+new examples beta-binomial.
 """
 
 import dataclasses
 import math
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -69,10 +73,10 @@ class Threshold:
         """
         from scipy.stats import betabinom
 
-        if not 0.0 < confidence < 1.0:
-            raise ValueError(f"false_alarms: expected 0 < confidence < 1, got {confidence}")
-        if num < 1:
-            raise ValueError(f"false_alarms: expected an example at least, got {num}")
+        if not isinstance(confidence, Real) or not 0.0 < confidence < 1.0:
+            raise ValueError(f"false_alarms: expected 0 < confidence < 1, got {confidence!r}")
+        if not isinstance(num, Integral) or num < 1:
+            raise ValueError(f"false_alarms: expected a number of examples from 1, got {num!r}")
         k = _rank(len(self.scores), self.alpha)
         if k > len(self.scores):
             return 0, 0
@@ -99,8 +103,8 @@ def calibrate(scores: np.ndarray, alpha: float = 0.05) -> Threshold:
     >>> threshold.value, threshold.p_values(np.array([0.0, 98.5, 200.0])).tolist()
     (89.0, [1.0, 0.01, 0.01])
     """
-    if not 0.0 < alpha < 1.0:
-        raise ValueError(f"{_NAME}: expected 0 < alpha < 1, got {alpha}")
+    if not isinstance(alpha, Real) or not 0.0 < alpha < 1.0:
+        raise ValueError(f"{_NAME}: expected 0 < alpha < 1, got {alpha!r}")
     scores = np.sort(_scores(scores, _NAME))
     if not len(scores):
         raise ValueError(f"{_NAME}: expected a score at least, got none")

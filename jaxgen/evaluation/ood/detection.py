@@ -12,6 +12,7 @@ they say what other examples of the same two kinds would give, for this model an
 """
 
 import dataclasses
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -78,15 +79,18 @@ def detection(
     """
     for name, scores in (("inside", inside), ("outside", outside)):
         scores = np.asarray(check_array(scores, "detection", name))
-        if scores.ndim != 1 or not len(scores) or np.isnan(scores).any():
+        if scores.ndim != 1 or not len(scores):
             raise ValueError(
-                f"detection: expected scores (n,) of examples {name}, one at least and none NaN, "
-                f"got shape {scores.shape}"
+                f"detection: expected scores (n,) of examples {name}, one at least, got shape "
+                f"{scores.shape}"
             )
-    if not 0.0 < confidence < 1.0 or resamples < 1:
+        if bad := int(np.isnan(scores).sum()):
+            raise ValueError(f"detection: {bad} scores of examples {name} are NaN")
+    whole = isinstance(resamples, Integral) and isinstance(seed, Integral)
+    if not whole or not 0.0 < confidence < 1.0 or resamples < 1 or seed < 0:
         raise ValueError(
-            f"detection: expected 0 < confidence < 1 and a resample at least, got {confidence} "
-            f"and {resamples}"
+            f"detection: expected 0 < confidence < 1, a resample at least and a seed from 0 on, "
+            f"got confidence={confidence!r}, resamples={resamples!r} and seed={seed!r}"
         )
     sets = [np.asarray(scores, np.float64) for scores in (inside, outside)]
     # Sorted once: a bootstrap sample is how often each score is drawn.

@@ -23,13 +23,14 @@ that a score does not depend on what else is scored, and no tail is empty.
 
 import copy
 import dataclasses
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Context, Key, ShapeError, unknown
+from jaxgen.core import Context, Key, ShapeError, check_array, described, unknown
 from jaxgen.evaluation.ood.statistics import Statistic, negative_log_likelihood
 from jaxgen.models import Model
 
@@ -62,7 +63,7 @@ class Detector:
 def detector(
     model: Model,
     reference: np.ndarray | Array,
-    statistics: Sequence[Statistic] = (negative_log_likelihood,),
+    statistics: Statistic | Sequence[Statistic] = (negative_log_likelihood,),
     *,
     compare: Any = "typicality",
     context: Context = None,
@@ -75,7 +76,7 @@ def detector(
         reference: examples ``(m, *event_shape)`` that are not strange, two at least; better not
             those that the model was trained on, which it knows too well.
         statistics: functions ``(model, x, context, key=key)`` to ``(n,)`` or ``(n, k)``, of
-            :mod:`jaxgen.evaluation.ood.statistics` or a user's own.
+            :mod:`jaxgen.evaluation.ood.statistics` or a user's own; or one of them.
         compare: ``"typicality"``, ``"copod"``, or an estimator with ``fit`` and ``score_samples``,
             of which a copy is fitted.
         context: array ``(m, *context_shape)`` for a conditional model.
@@ -87,6 +88,7 @@ def detector(
     Raises:
         ValueError: for no statistic, an unknown comparison, less than two examples, a reference to
             which the model gives no finite statistics, or one that has the same ones everywhere.
+        TypeError: if a statistic is no such function, or for a comparison of another kind.
         ShapeError: if a statistic has not a row for each example.
 
     >>> from jaxgen.models import StandardNormal
@@ -96,9 +98,11 @@ def detector(
     >>> bool(usual < centre < far)  # the likeliest point is not a typical one
     True
     """
-    if not len(statistics):
+    statistics = (statistics,) if callable(statistics) else tuple(statistics)
+    if not statistics:
         raise ValueError("detector: expected a statistic at least, got none")
-    statistics = tuple(statistics)
+    for statistic in statistics:
+        _check_statistic(statistic)
     table = _table(model, statistics, reference, context, key)
     if len(table) < 2:
         raise ValueError(f"detector: expected a reference of 2 examples or more, got {len(table)}")
@@ -125,28 +129,49 @@ def _table(
     """The statistics of examples side by side, ``(n, k)``."""
     columns = []
     for statistic in statistics:
-        values = np.asarray(statistic(model, x, context, key=key), np.float64)
+        name = getattr(statistic, "__name__", type(statistic).__name__)
+        given = check_array(statistic(model, x, context, key=key), "detector", f"what {name} gives")
+        values = np.asarray(given, np.float64)
         if values.ndim not in (1, 2) or len(values) != len(x):
-            name = getattr(statistic, "__name__", type(statistic).__name__)
             raise ShapeError(
                 f"detector: expected {name} to give ({len(x)},) or ({len(x)}, k), got shape "
                 f"{values.shape}"
             )
         if np.isnan(values).any():
-            raise ValueError("detector: a statistic is NaN")
+            row = int(np.isnan(values).reshape(len(x), -1).any(axis=1).argmax())
+            raise ValueError(f"detector: {name} is NaN for example {row}")
         columns.append(values.reshape(len(x), -1))
     return np.concatenate(columns, axis=1)
+
+
+def _check_statistic(statistic: Any) -> None:
+    """Refuses what cannot be called as a statistic is."""
+    if not callable(statistic):
+        raise TypeError(
+            f"detector: expected functions for statistics, got {described(statistic)}; of a score "
+            f"by its name see named_score"
+        )
+    try:
+        inspect.signature(statistic).bind(None, None, None, key=None)
+    except TypeError as error:
+        name = getattr(statistic, "__name__", type(statistic).__name__)
+        raise TypeError(
+            f"detector: expected statistics to be called as (model, x, context, key=key), but "
+            f"{name} has {error}"
+        ) from error
 
 
 def _comparison(compare: Any, table: np.ndarray, varied: np.ndarray) -> Comparison:
     if isinstance(compare, str):
         if compare not in _COMPARISONS:
-            raise unknown("comparison", compare, _COMPARISONS)
+            others = "an estimator with fit and score_samples"
+            raise unknown("comparison", compare, [*_COMPARISONS, others])
         return _COMPARISONS[compare](table, varied)
-    if not (hasattr(compare, "fit") and hasattr(compare, "score_samples")):
+    fits = hasattr(compare, "fit") and hasattr(compare, "score_samples")
+    if not fits or isinstance(compare, type):
         raise TypeError(
             f"detector: expected 'typicality', 'copod' or an estimator with fit and "
-            f"score_samples, got {type(compare).__name__}"
+            f"score_samples, got {described(compare)}"
         )
     return _Estimated(table, varied, compare)
 

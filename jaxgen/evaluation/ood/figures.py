@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jax import Array
 
+from jaxgen.core import described
 from jaxgen.evaluation.ood.conformal import Threshold
 from jaxgen.evaluation.ood.detection import detection, roc
 from jaxgen.evaluation.plots import new_figure, sample_grid
@@ -35,6 +36,10 @@ def score_histogram(
     >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     ['a', 'b']
     """
+    if not isinstance(scores, dict):
+        raise TypeError(
+            f"score_histogram: expected scores by the name of their set, got {described(scores)}"
+        )
     finite = {name: np.asarray(each)[np.isfinite(each)] for name, each in scores.items()}
     if not finite or not all(len(each) for each in finite.values()):
         raise ValueError("score_histogram: expected sets of scores, each with a finite one")
@@ -77,6 +82,11 @@ def roc_curves(
     >>> len(roc_curves(scores, scores).axes[0].lines)  # the diagonal, too
     2
     """
+    for scores in (inside, outside):
+        if not isinstance(scores, dict):
+            raise TypeError(
+                f"roc_curves: expected scores by the name of the score, got {described(scores)}"
+            )
     if not inside or inside.keys() != outside.keys():
         raise ValueError(
             f"roc_curves: expected the same scores of both kinds, got {list(inside)} and "
@@ -126,6 +136,8 @@ def extremes(
             f"extremes: expected a score for each of 2 x {num} examples or more, got scores of "
             f"shape {scores.shape} and {len(x)} examples"
         )
+    if np.isnan(scores).any():
+        raise ValueError(f"extremes: {int(np.isnan(scores).sum())} scores are NaN")
     order = np.argsort(scores, kind="stable")
     chosen = np.concatenate([order[:num], order[-num:]])
     return sample_grid(np.asarray(x)[chosen], levels, columns=num)

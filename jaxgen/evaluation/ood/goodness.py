@@ -19,6 +19,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.core import Context, Key, check_key
+from jaxgen.evaluation.ood.statistics import strangest
 from jaxgen.functional import dequantization
 from jaxgen.models import Model
 from jaxgen.models.chunks import checked_examples, in_chunks
@@ -71,7 +72,8 @@ def goodness_of_fit(
     if key is not None:
         check_key(key, where)
     key = jax.random.key(0) if key is None else key
-    return in_chunks(functools.partial(_distance, model), x, context, key, batch_size)
+    distances = in_chunks(functools.partial(_distance, model), x, context, key, batch_size)
+    return strangest(distances, where)
 
 
 def has_fit(model: Any) -> bool:

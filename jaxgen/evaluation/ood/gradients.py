@@ -18,6 +18,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.core import Context, Key, check_key, partition
+from jaxgen.evaluation.ood.statistics import strangest
 from jaxgen.models import Model
 from jaxgen.models.chunks import checked_examples, in_chunks
 
@@ -68,7 +69,8 @@ def gradient_norms(
     if key is not None:
         check_key(key, "gradient_norms")
     key = jax.random.key(0) if key is None else key
-    return in_chunks(functools.partial(_log_norms, model), x, context, key, batch_size)
+    norms = in_chunks(functools.partial(_log_norms, model), x, context, key, batch_size)
+    return strangest(norms, "gradient_norms")
 
 
 @jax.jit

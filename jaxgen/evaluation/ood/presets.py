@@ -125,10 +125,10 @@ def named_score(
     (100,)
     """
     if name not in SCORES:
-        raise unknown("score", name, SCORES)
+        raise unknown("score", name, scores_of(model))
     preset = SCORES[name]
     if not preset.applies(model):
-        raise TypeError(f"{name}: needs {preset.needs}, which a {type(model).__name__} has not")
+        raise TypeError(f"{name}: needs {preset.needs}, which this {type(model).__name__} lacks")
     statistic = preset.statistic(model)
     if preset.compare is None:
         return functools.partial(_alone, model, statistic, key)

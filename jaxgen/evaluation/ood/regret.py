@@ -24,7 +24,7 @@ import optax
 from jax import Array
 
 from jaxgen.core import Context, Key, Shape, check_key
-from jaxgen.evaluation.ood.statistics import require_posterior
+from jaxgen.evaluation.ood.statistics import require_posterior, strangest
 from jaxgen.models import Model
 from jaxgen.models.chunks import checked_examples, in_chunks
 from jaxgen.models.posterior import Draw, direct
@@ -86,7 +86,8 @@ def likelihood_regret(
     x, context, _ = checked_examples(model, x, context, where=where)
     model.check_data(x)
     how = {"steps": int(steps), "learning_rate": float(learning_rate), "draws": int(draws)}
-    return in_chunks(functools.partial(_regret, model, **how), x, context, key, batch_size)
+    regret = in_chunks(functools.partial(_regret, model, **how), x, context, key, batch_size)
+    return strangest(regret, where)
 
 
 _JUDGES = 256  # draws that compare the two posteriors

@@ -8,7 +8,12 @@ ones (Nalisnick et al. 2019). A *statistic* is a function
 of examples ``(n, *event_shape)``, float64. One number for each is a score, of which the higher is
 the stranger; several are made one by a :class:`~jaxgen.evaluation.ood.Detector`. Any function of
 this form, a user's own, stands wherever one of these does; what they take besides is given by
-``functools.partial``. ``key`` is for models without an exact likelihood, and for draws of latents.
+``functools.partial``. An example so far off that the model's arithmetic overflows scores infinity,
+with a warning.
+
+``key`` is for models without an exact likelihood, and for draws of latents. What is drawn for an
+example depends on the key and on the example's place: scores that draw differ by that noise, and
+who scores examples one at a time gives each a key of its own.
 """
 
 import bz2
@@ -16,6 +21,7 @@ import functools
 import io
 import lzma
 import math
+import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -25,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Context, Key, check_key, unknown
+from jaxgen.core import Context, Key, check_key, described, unknown
 from jaxgen.models import Model
 from jaxgen.models.chunks import checked_examples, in_chunks
 from jaxgen.models.scoring import score
@@ -69,7 +75,7 @@ def negative_log_likelihood(
     [0.9189, 0.9189]
     """
     options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size}
-    return -score(model, x, context, key=key, **options)
+    return strangest(-score(model, x, context, key=key, **options), "negative_log_likelihood")
 
 
 def likelihood_ratio(
@@ -111,7 +117,7 @@ def likelihood_ratio(
     checked_examples(background, x, where="likelihood_ratio, background")
     seen = None if background.context_shape is None else context
     common = score(background, x, seen, **options)
-    return common - score(model, x, context, **options)
+    return strangest(common - score(model, x, context, **options), "likelihood_ratio")
 
 
 def input_complexity(
@@ -156,7 +162,7 @@ def input_complexity(
         )
     options: dict[str, Any] = {"key": key, "num_samples": num_samples, "batch_size": batch_size}
     bits = -score(model, x, context, **options) / _BITS
-    return bits - code_length(np.asarray(x), codec)
+    return strangest(bits - code_length(np.asarray(x), codec), "input_complexity")
 
 
 def code_length(x: np.ndarray, codec: "str | Callable[[np.ndarray], bytes]" = "png") -> np.ndarray:
@@ -180,13 +186,16 @@ def code_length(x: np.ndarray, codec: "str | Callable[[np.ndarray], bytes]" = "p
     """
     x = np.asarray(x)
     if callable(codec):
-        return np.array([8.0 * len(codec(each)) for each in x])
+        codes = [codec(each) for each in x]
+        if wrong := [code for code in codes if not isinstance(code, bytes | bytearray)]:
+            raise TypeError(f"code_length: expected codec to give bytes, got {described(wrong[0])}")
+        return np.array([8.0 * len(code) for code in codes])
     if codec not in _CODECS:
         raise unknown("codec", codec, _CODECS)
     if x.dtype.kind not in "bui" or (x.size and (x.min() < 0 or x.max() > 255)):
         raise ValueError(
-            f"code_length: expected integers from 0 to 255, got {x.dtype}; give a function of an "
-            f"example to bytes as codec"
+            f"code_length: expected integers from 0 to 255, got {x.dtype} from {x.min()} to "
+            f"{x.max()}; give a function of an example to bytes as codec"
         )
     if codec in _IMAGES and (x.ndim != 4 or x.shape[-1] not in IMAGES_OF):
         raise ValueError(
@@ -252,7 +261,8 @@ def waic(
     for other in others:
         checked_examples(other, x, where="waic, others")
     scores = np.stack([score(each, x, context, **options) for each in (model, *others)])
-    return scores.var(axis=0, ddof=1) - scores.mean(axis=0)
+    with np.errstate(invalid="ignore"):  # of infinities
+        return strangest(scores.var(axis=0, ddof=1) - scores.mean(axis=0), "waic")
 
 
 def latent_path(
@@ -297,7 +307,8 @@ def latent_path(
     x, context, _ = checked_examples(model, x, context, where="latent_path")
     model.check_data(x)
     key = _needed(key, "latent_path")
-    return in_chunks(functools.partial(_path, model, draws=draws), x, context, key, batch_size)
+    path = in_chunks(functools.partial(_path, model, draws=draws), x, context, key, batch_size)
+    return strangest(path, "latent_path")
 
 
 @functools.partial(jax.jit, static_argnames="draws")
@@ -313,6 +324,28 @@ def _path(model: Any, x: Array, context: Context, key: Array, *, draws: int) -> 
     return jnp.stack(
         [jnp.sqrt(jnp.sum(value**2, axis=tuple(range(-n, 0)))) for value, n in norms], axis=-1
     )
+
+
+def strangest(values: np.ndarray, where: str) -> np.ndarray:
+    """Numbers of examples, with infinity for NaN: a density that overflows is next to none.
+
+    Raises:
+        ValueError: if all are NaN, which is the model's fault and not the examples'.
+
+    Warns:
+        UserWarning: of the examples it is about.
+    """
+    bad = np.isnan(values).reshape(len(values), -1).any(axis=1)
+    if not bad.any():
+        return values
+    if bad.all():
+        raise ValueError(f"{where}: NaN for all of {len(values)} examples; is the model finite?")
+    warnings.warn(
+        f"{where}: {bad.sum()} of {len(values)} examples, the first of them {bad.argmax()}, are so "
+        f"far off that the model's numbers overflow; they score infinity",
+        stacklevel=3,
+    )
+    return np.where(np.isnan(values), np.inf, values)
 
 
 def require_posterior(model: Model, where: str) -> None:
