@@ -20,13 +20,13 @@ from jaxgen.evaluation.ood.detector import Detector, detector
 from jaxgen.evaluation.ood.figures import extremes, roc_curves, score_histogram
 from jaxgen.evaluation.ood.goodness import goodness_of_fit
 from jaxgen.evaluation.ood.gradients import gradient_norms
+from jaxgen.evaluation.ood.path import latent_path
 from jaxgen.evaluation.ood.presets import named_score, scores_of
 from jaxgen.evaluation.ood.regret import likelihood_regret
 from jaxgen.evaluation.ood.statistics import (
     Statistic,
     code_length,
     input_complexity,
-    latent_path,
     likelihood_ratio,
     negative_log_likelihood,
     waic,

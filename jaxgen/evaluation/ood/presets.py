@@ -11,12 +11,12 @@ from jaxgen.core import Context, Key, unknown
 from jaxgen.evaluation.ood.detector import Detector, detector
 from jaxgen.evaluation.ood.goodness import goodness_of_fit, has_fit
 from jaxgen.evaluation.ood.gradients import gradient_norms
+from jaxgen.evaluation.ood.path import latent_path
 from jaxgen.evaluation.ood.regret import likelihood_regret
 from jaxgen.evaluation.ood.statistics import (
     IMAGES_OF,
     Statistic,
     input_complexity,
-    latent_path,
     negative_log_likelihood,
 )
 from jaxgen.models import Model

@@ -23,8 +23,9 @@ import numpy as np
 import optax
 from jax import Array
 
-from jaxgen.core import Context, Key, Shape, check_key
-from jaxgen.evaluation.ood.statistics import require_posterior, strangest
+from jaxgen.core import Context, Key, Shape
+from jaxgen.evaluation.ood.path import require_key, require_posterior
+from jaxgen.evaluation.ood.statistics import strangest
 from jaxgen.models import Model
 from jaxgen.models.chunks import checked_examples, in_chunks
 from jaxgen.models.posterior import Draw, direct
@@ -80,9 +81,7 @@ def likelihood_regret(
     for name, value in (("steps", steps), ("draws", draws), ("learning_rate", learning_rate)):
         if not value > 0:
             raise ValueError(f"{where}: expected {name} above 0, got {value!r}")
-    if key is None:
-        raise ValueError(f"{where}: latents are drawn, so a key is needed, got None")
-    check_key(key, where)
+    key = require_key(key, where)
     x, context, _ = checked_examples(model, x, context, where=where)
     model.check_data(x)
     how = {"steps": int(steps), "learning_rate": float(learning_rate), "draws": int(draws)}

@@ -17,7 +17,6 @@ who scores examples one at a time gives each a key of its own.
 """
 
 import bz2
-import functools
 import io
 import lzma
 import math
@@ -26,14 +25,12 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxgen.core import Context, Key, check_key, described, unknown
+from jaxgen.core import Context, Key, described, unknown
 from jaxgen.models import Model
-from jaxgen.models.chunks import checked_examples, in_chunks
+from jaxgen.models.chunks import checked_examples
 from jaxgen.models.scoring import score
 
 _BITS = math.log(2.0)  # nats in a bit
@@ -148,6 +145,7 @@ def input_complexity(
     Raises:
         TypeError: if the model is one of real values, which have no code.
 
+    >>> import jax
     >>> from jaxgen.models import Dequantized, Uniform
     >>> noise = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1))
     >>> model = Dequantized(Uniform((8, 8, 1), 0.0, 256.0), 256)  # as long as noise needs
@@ -265,67 +263,6 @@ def waic(
         return strangest(scores.var(axis=0, ddof=1) - scores.mean(axis=0), "waic")
 
 
-def latent_path(
-    model: Model,
-    x: np.ndarray | Array,
-    context: Context = None,
-    *,
-    key: Key = None,
-    draws: int = 32,
-    batch_size: int = 500,
-) -> np.ndarray:
-    r"""What happens to an example on its way through the latents and back (Huang et al. 2024).
-
-    .. math:: \|\mu(x)\|, \qquad \|\sigma(x)\|, \qquad \|x - \hat x(\mu(x))\|,
-
-    with the centre and the deviation of the posterior :math:`q(z | x)` and the decoder's centre:
-    the sufficient statistics of the likelihood of a VAE along the path on which it is computed.
-    The deviations are those of ``draws`` latents.
-
-    Args:
-        model: one with latents that are inferred by a posterior.
-        x, context, batch_size: as of :func:`negative_log_likelihood`.
-        key: of the draws.
-        draws: of the posterior, 2 or more.
-
-    Returns:
-        float64 array ``(n, 3)``.
-
-    Raises:
-        TypeError: if the model has no posterior, or one of codes.
-        ValueError: for less than two draws, or no key.
-
-    >>> from flax import nnx
-    >>> from jaxgen import zoo
-    >>> model = zoo.vae((8,), latents=2, hidden=(4,), rngs=nnx.Rngs(0))
-    >>> latent_path(model, np.zeros((5, 8), int), key=jax.random.key(0)).shape
-    (5, 3)
-    """
-    require_posterior(model, "latent_path")
-    if draws < 2:
-        raise ValueError(f"latent_path: expected 2 draws or more, got {draws}")
-    x, context, _ = checked_examples(model, x, context, where="latent_path")
-    model.check_data(x)
-    key = _needed(key, "latent_path")
-    path = in_chunks(functools.partial(_path, model, draws=draws), x, context, key, batch_size)
-    return strangest(path, "latent_path")
-
-
-@functools.partial(jax.jit, static_argnames="draws")
-def _path(model: Any, x: Array, context: Context, key: Array, *, draws: int) -> Array:
-    latent, event = len(model.latent_shape), len(model.event_shape)
-    centre = model.infer(x, context)
-    drawn = jax.lax.map(
-        lambda key: model.infer(x, context, key=key), jax.random.split(key, draws), batch_size=8
-    )
-    deviation = jnp.std(drawn, axis=0, ddof=1)
-    lost = x - model.decode(centre, context)
-    norms = [(centre, latent), (deviation, latent), (lost, event)]
-    return jnp.stack(
-        [jnp.sqrt(jnp.sum(value**2, axis=tuple(range(-n, 0)))) for value, n in norms], axis=-1
-    )
-
-
 def strangest(values: np.ndarray, where: str) -> np.ndarray:
     """Numbers of examples, with infinity for NaN: a density that overflows is next to none.
 
@@ -346,24 +283,3 @@ def strangest(values: np.ndarray, where: str) -> np.ndarray:
         stacklevel=3,
     )
     return np.where(np.isnan(values), np.inf, values)
-
-
-def require_posterior(model: Model, where: str) -> None:
-    """Refuses a model without a posterior of continuous latents, in one line.
-
-    Raises:
-        TypeError: which names the models that have one.
-    """
-    if not getattr(model, "has_posterior", False) or model.vector_shape is not None:
-        raise TypeError(
-            f"{where}: only latent-variable models with a posterior of numbers (a VAE, a TopDown, "
-            f"a Flow or a Dequantized one on it, an Embedded one) have such a score, got "
-            f"{type(model).__name__}"
-        )
-
-
-def _needed(key: Key, where: str) -> Array:
-    if key is None:
-        raise ValueError(f"{where}: latents are drawn, so a key is needed, got None")
-    check_key(key, where)
-    return key
