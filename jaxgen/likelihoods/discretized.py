@@ -101,7 +101,8 @@ class DiscretizedLogisticMixture(Levels):
 
     def _flat(self, value: Array, params: Array) -> Array:
         """Values with their entries on one axis."""
-        return value.reshape(*value.shape[: params.ndim - 1], -1)
+        grid, position = value.shape[: params.ndim - 1], value.shape[params.ndim - 1 :]
+        return value.reshape(*grid, math.prod(position))
 
     def log_prob(self, value: Array, params: Array) -> Array:
         value, inside = self.restricted(value)
