@@ -1,5 +1,6 @@
 """Finite mixtures of factorised distributions."""
 
+import math
 from functools import partial
 from typing import Self
 
@@ -104,7 +105,7 @@ class Mixture(Model):
 
         def component(params: Array) -> tuple[Array, Array, Array]:
             params = jnp.broadcast_to(params, (*x.shape, params.shape[-1]))
-            each = self.likelihood.log_prob(x, params).reshape(*batch, -1)
+            each = self.likelihood.log_prob(x, params).reshape(*batch, math.prod(self.event_shape))
             before = jnp.cumsum(jnp.roll(each, 1, -1).at[..., 0].set(0.0), -1)
             return before.reshape(x.shape), *self.likelihood.cdf(x, params)
 

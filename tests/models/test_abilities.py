@@ -112,6 +112,8 @@ def test_the_cdf_goes_with_has_cdf(name, x64):
         with pytest.raises(TypeError, match=said):
             model.conditional_cdf(x, context)
         return
+    none = None if context is None else context[:0]
+    assert all(len(each) == 0 for each in model.conditional_cdf(x[:0], none))
     below, up_to = model.conditional_cdf(x, context)
     log_prob = model.log_prob(x, context)
     if model.levels is not None:
