@@ -15,7 +15,7 @@ from jaxgen.compression.choice import coder_of, require_codable
 from jaxgen.compression.coder import Coder
 from jaxgen.compression.errors import CompressionError
 from jaxgen.compression.header import DTYPES, Header, checksum
-from jaxgen.compression.stack import STATE, WORD, Stack
+from jaxgen.compression.stack import STATE, WORD, Stack, library
 from jaxgen.core import Context, ShapeError, check_array, check_context, described
 from jaxgen.models import Model
 
@@ -100,6 +100,7 @@ def popped(model: Model, data: bytes, context: Any = None) -> tuple[np.ndarray, 
     if not isinstance(data, bytes | bytearray | memoryview):
         raise TypeError(f"decode: expected bytes, got {described(data)}")
     require_codable(model)
+    library()
     header, bits = Header.read(bytes(data))
     given = _context(model, context, header.number, "decode")
     header.check(model, given)
@@ -116,9 +117,12 @@ def encoded(model: Model, x: Any, context: Any = None) -> Encoded:
     require_codable(model)
     x = _events(model, x)
     given = _context(model, context, len(x), "encode")
-    header, bits, seconds, initial = Header.of(model, x, given), b"", 0.0, 0
-    if len(x):
+    coder = None
+    if len(x):  # before the library is asked for, which a model that cannot be coded needs not
         coder = coder_of(model, None if given is None else jnp.asarray(given[:1]))
+    library()
+    header, bits, seconds, initial = Header.of(model, x, given), b"", 0.0, 0
+    if coder is not None:
         # For one event; the top bit says where the stack ends.
         words = math.ceil((coder.pops + STATE + 1) / WORD) if coder.pops else 0
         stack, initial = pushed(coder, x, given, words)

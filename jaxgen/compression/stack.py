@@ -94,11 +94,11 @@ class Stack:
     """
 
     def __init__(self, words: np.ndarray | None = None):
-        library = _constriction()
-        self._coder = library.stack.AnsCoder(*([] if words is None or not len(words) else [words]))
-        self._categorical = library.model.Categorical(perfect=False)
-        self._gaussian = library.model.QuantizedGaussian
-        self._uniform = library.model.Uniform
+        coders = library()
+        self._coder = coders.stack.AnsCoder(*([] if words is None or not len(words) else [words]))
+        self._categorical = coders.model.Categorical(perfect=False)
+        self._gaussian = coders.model.QuantizedGaussian
+        self._uniform = coders.model.Uniform
         self.seconds = 0.0  # spent here
 
     @property
@@ -175,7 +175,12 @@ class Stack:
         return int(self._coder.decode(self._uniform(count)))
 
 
-def _constriction() -> Any:
+def library() -> Any:
+    """The library of stacks, ``constriction.stream``.
+
+    Raises:
+        ImportError: if it is not installed; it says how.
+    """
     try:
         import constriction
     except ImportError as error:
