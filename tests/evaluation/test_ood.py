@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from linear import linear
 from scipy.stats import betabinom, kstest, norm
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
@@ -16,12 +17,10 @@ from sklearn.mixture import GaussianMixture
 from jaxgen import ShapeError, zoo
 from jaxgen.bijectors import ActNorm
 from jaxgen.evaluation import ood
-from jaxgen.likelihoods import Normal
 from jaxgen.models import (
     VAE,
     Dequantized,
     DiagonalNormal,
-    Factorized,
     Flow,
     Model,
     StandardNormal,
@@ -30,6 +29,7 @@ from jaxgen.models import (
 )
 from jaxgen.models.scoring import score
 from jaxgen.testing import perturb, to_float64
+from jaxgen.training import TrainSettings, fit
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -69,29 +69,12 @@ def linear_vae(off=0.0):
 
     w, s = np.array([0.8, -1.5]), 0.6
     variance = 1.0 / (1.0 + w @ w / s**2)
-    decoder = Linear(w[None], np.zeros(2), np.full(2, np.log(s)))
-    posterior = Linear(
+    decoder = linear(w[None], np.zeros(2), np.full(2, np.log(s)))
+    posterior = linear(
         (w / s**2 * variance)[:, None] + off, np.zeros(1) + off, np.full(1, 0.5 * np.log(variance))
     )
-    model = VAE(
-        StandardNormal((1,)),
-        Factorized(decoder, Normal(), (2,), context_shape=(1,)),
-        Factorized(posterior, Normal(), (1,), context_shape=(2,)),
-    )
+    model = VAE(StandardNormal((1,)), decoder, posterior)
     return model, np.outer(w, w) + s**2 * np.eye(2)
-
-
-class Linear(nnx.Module):
-    """A mean that is linear in the input, and a spread that is not."""
-
-    def __init__(self, weight, bias, log_scale):
-        self.weight, self.bias, self.log_scale = (
-            nnx.Param(jnp.asarray(each)) for each in (weight, bias, log_scale)
-        )
-
-    def __call__(self, x):
-        mean = x @ self.weight[...] + self.bias[...]
-        return jnp.stack([mean, jnp.broadcast_to(self.log_scale[...], mean.shape)], axis=-1)
 
 
 # --- statistics ---
@@ -198,14 +181,51 @@ def test_regret_grows_with_the_steps():
 
 
 def test_the_path_is_that_of_the_posterior_and_the_decoder():
+    model = perturb(zoo.vae((6,), latents=2, hidden=(3,), rngs=nnx.Rngs(0)), KEY, 0.3)
+    path = ood.latent_path(model, BITS, key=KEY, draws=4000)
+    centre = np.asarray(model.infer(BITS))
+    draws = np.asarray([model.infer(BITS, key=key) for key in jax.random.split(KEY, 300)])
+    lost = BITS - np.asarray(model.decode(centre))
+    np.testing.assert_allclose(path[:, 0], np.linalg.norm(centre, axis=-1), rtol=1e-5)
+    deviation = np.linalg.norm(draws.std(axis=0), axis=-1)
+    np.testing.assert_allclose(path[:, 1], deviation, rtol=0.15)  # of 300 draws
+    np.testing.assert_allclose(path[:, 2], np.linalg.norm(lost, axis=-1), rtol=1e-5)
+
+
+def test_the_path_of_real_values_ends_in_what_the_decoder_expects():
     model, _ = linear_vae(off=0.2)
     path = ood.latent_path(model, X, key=KEY, draws=4000)
-    centre = np.asarray(model.infer(X))
-    deviation = np.exp(np.asarray(model.posterior.as_normal(jnp.asarray(X))[1]))
-    lost = X - np.asarray(model.decode(centre))
-    np.testing.assert_allclose(path[:, 0], np.linalg.norm(centre, axis=-1), rtol=1e-5)
-    np.testing.assert_allclose(path[:, 1], np.linalg.norm(deviation, axis=-1), rtol=0.05)
-    np.testing.assert_allclose(path[:, 2], np.linalg.norm(lost, axis=-1), rtol=1e-5)
+    mean, log_scale = (np.asarray(each) for each in model.posterior.as_normal(jnp.asarray(X)))
+    np.testing.assert_allclose(path[:, 0], np.abs(mean[:, 0]), rtol=1e-5)
+    np.testing.assert_allclose(path[:, 1], np.exp(log_scale[:, 0]), rtol=0.05)
+    w, s = np.array([0.8, -1.5]), 0.6
+    square = np.sum((X - mean * w) ** 2, axis=-1) + w @ w * np.exp(2 * log_scale[:, 0])
+    expected = square / (2 * s**2) + np.log(2 * np.pi * s**2)
+    np.testing.assert_allclose(path[:, 2], expected, rtol=0.05)
+
+
+def test_scores_do_not_depend_on_units():
+    scale = np.array([1.0, 1e6, 1e-6], np.float32)
+    x = np.random.default_rng(2).normal(size=(80, 3)).astype(np.float32)
+    x[:, 1] += x[:, 0]
+    settings = TrainSettings(steps=20, batch_size=40, learning_rate=1e-2)
+    makes = (
+        lambda: zoo.vae((3,), levels=None, latents=2, hidden=(4,), rngs=nnx.Rngs(0)),
+        lambda: zoo.maf((3,), layers=1, hidden=(4,), rngs=nnx.Rngs(0)),
+    )
+    for make in makes:
+        one, other = (
+            fit(make(), each, settings=settings, progress=False).model for each in (x, x * scale)
+        )
+        for name in ood.scores_of(one):
+            pairs = ((one, x), (other, x * scale))
+            scores, again = (
+                ood.named_score(model, name, values[:40], key=KEY)(values[40:])
+                for model, values in pairs
+            )
+            if name == "negative_log_likelihood":
+                scores, again = (each - each.mean() for each in (scores, again))
+            np.testing.assert_allclose(again, scores, rtol=2e-3, atol=2e-3, err_msg=name)
 
 
 @pytest.mark.parametrize("kind", ["flow", "dequantized", "bits"])

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from linear import linear
 from scipy.stats import multivariate_normal
 
 from jaxgen.core import replace
-from jaxgen.likelihoods import Normal
-from jaxgen.models import VAE, Factorized, StandardNormal
+from jaxgen.models import VAE, StandardNormal
 from jaxgen.training import Batch
 from jaxgen.training.objectives import elbo, importance_weighted
 
@@ -23,26 +23,6 @@ KEY = jax.random.key(0)
 X = np.random.default_rng(0).normal(size=(4, 3))
 KEYS = 20_000
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
-
-
-class Linear(nnx.Module):
-    """A mean that is linear in the input, and a spread of every entry that is not."""
-
-    def __init__(self, weight, bias, log_scale):
-        self.weight, self.bias, self.log_scale = (
-            nnx.Param(jnp.asarray(each)) for each in (weight, bias, log_scale)
-        )
-
-    def __call__(self, x):
-        mean = x @ self.weight[...] + self.bias[...]
-        return jnp.stack([mean, jnp.broadcast_to(self.log_scale[...], mean.shape)], axis=-1)
-
-
-def linear(weight, bias, log_scale):
-    """``N(x W + b, exp(log_scale)^2)``, with independent entries."""
-    network = Linear(weight, bias, log_scale)
-    inputs, outputs = np.shape(weight)
-    return Factorized(network, Normal(), (outputs,), context_shape=(inputs,))
 
 
 def random_linear(rng, inputs, outputs):

@@ -29,7 +29,9 @@ def latent_path(
 
     with the centre and the deviation of the posterior :math:`q(z | x)` and the decoder's centre:
     the sufficient statistics of the likelihood of a VAE along the path on which it is computed.
-    The deviations are those of ``draws`` latents.
+    The deviations are those of ``draws`` latents. Of real values, whose columns may be in any
+    units, the last is :math:`-\mathbb{E}_q[\log p(x | z)]` instead, over as many draws, which other
+    units move by the same for all examples.
 
     Args:
         model: one with latents that are inferred by a posterior.
@@ -68,11 +70,21 @@ def _path(model: Any, x: Array, context: Context, key: Array, *, draws: int) -> 
         lambda key: model.infer(x, context, key=key), jax.random.split(key, draws), batch_size=8
     )
     deviation = jnp.std(drawn, axis=0, ddof=1)
-    lost = x - model.decode(centre, context)
-    norms = [(centre, latent), (deviation, latent), (lost, event)]
-    return jnp.stack(
-        [jnp.sqrt(jnp.sum(value**2, axis=tuple(range(-n, 0)))) for value, n in norms], axis=-1
-    )
+    if model.levels is None:
+        fit = jax.lax.map(
+            lambda key: model.elbo_terms(x, key, context)[0],
+            jax.random.split(key, draws),
+            batch_size=8,
+        )
+        lost = -jnp.mean(fit, axis=0)
+    else:
+        lost = _norm(x - model.decode(centre, context), event)
+    return jnp.stack([_norm(centre, latent), _norm(deviation, latent), lost], axis=-1)
+
+
+def _norm(values: Array, axes: int) -> Array:
+    """The Euclidean norm over so many last axes."""
+    return jnp.sqrt(jnp.sum(values**2, axis=tuple(range(-axes, 0))))
 
 
 def require_posterior(model: Model, where: str) -> None:
