@@ -1,8 +1,15 @@
-"""Models of Fashion-MNIST and of MNIST, 28x28 images of 256 levels: to each the others are strange.
+"""Models of Fashion-MNIST, MNIST and CIFAR-10, images of 256 levels, and what is strange to them.
 
 Command: ``JAXGEN_DATA=DIR jaxgen train experiments/strange_images.py:vae_fashion --out
 runs/vae_fashion``, then ``jaxgen ood runs/vae_fashion --against npz:mnist.npz``; and so on, and the
-other way round. ``DIR`` holds ``fashion_mnist.npz`` and ``mnist.npz``.
+other way round. ``DIR`` holds ``fashion_mnist.npz``, ``mnist.npz`` and ``cifar10.npz``, each with
+the arrays ``train_x`` and ``test_x``, and what is strange to CIFAR-10: digits in its shape, and its
+own images upside down::
+
+    digits, photos = (np.load(f"{name}.npz")["test_x"] for name in ("mnist", "cifar10"))
+    padded = np.pad(digits.reshape(-1, 28, 28, 1), ((0, 0), (2, 2), (2, 2), (0, 0)))
+    np.savez("mnist_rgb.npz", test_x=np.repeat(padded, 3, axis=-1))
+    np.savez("cifar10_flipped.npz", test_x=photos[:, ::-1])
 
 The models are small, and good densities are not their purpose. No result is recorded yet.
 """
@@ -12,7 +19,7 @@ from typing import Any
 from jaxgen.runs import Recipe
 from jaxgen.training import TrainSettings
 
-DATA = {"fashion": "npz:fashion_mnist.npz", "mnist": "npz:mnist.npz"}
+DATA = {"fashion": "npz:fashion_mnist.npz", "mnist": "npz:mnist.npz", "cifar10": "npz:cifar10.npz"}
 
 
 def recipe(
@@ -32,7 +39,7 @@ def recipe(
         model,
         DATA[data],
         model_args,
-        event_shape=[28, 28, 1],
+        event_shape=[32, 32, 3] if data == "cifar10" else [28, 28, 1],
         train=train,
         name=f"{others.pop('name', f'small_{model}')}_{data}",
         summary=summary,
@@ -43,7 +50,7 @@ def recipe(
 def glow(data: str) -> Recipe:
     scales = {"levels": 2, "steps": 8, "width": 32, "bounds": [0, 256], "alpha": 0.05}
     about = "A small multi-scale Glow."
-    return recipe("glow", data, about, scales, 8000, learning_rate=2e-3, dequantize=True)
+    return recipe("glow", data, about, scales, 16_000, learning_rate=2e-3, dequantize=True)
 
 
 def pixelcnn(data: str) -> Recipe:
@@ -52,7 +59,7 @@ def pixelcnn(data: str) -> Recipe:
         data,
         "A small gated PixelCNN.",
         {"components": 5, "width": 32, "depth": 4, "out_width": 32},
-        8000,
+        6000,
         name="small_pixelcnn",
     )
 
@@ -73,7 +80,7 @@ def vae(data: str) -> Recipe:
         "vae",
         data,
         "A VAE with two hidden layers each way.",
-        {"components": 5, "latents": 20, "hidden": [400, 400], "activation": "relu"},
+        {"levels": 256, "components": 5, "latents": 20, "hidden": [400, 400], "activation": "relu"},
         20_000,
         batch_size=100,
         clip_norm=None,
@@ -82,7 +89,7 @@ def vae(data: str) -> Recipe:
     )
 
 
-glow_fashion, glow_mnist = map(glow, DATA)
-pixelcnn_fashion, pixelcnn_mnist = map(pixelcnn, DATA)
-local_fashion, local_mnist = map(local, DATA)
-vae_fashion, vae_mnist = map(vae, DATA)
+glow_fashion, glow_mnist, glow_cifar10 = map(glow, DATA)
+pixelcnn_fashion, pixelcnn_mnist, pixelcnn_cifar10 = map(pixelcnn, DATA)
+local_fashion, local_mnist, local_cifar10 = map(local, DATA)
+vae_fashion, vae_mnist, vae_cifar10 = map(vae, DATA)
