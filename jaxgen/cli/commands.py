@@ -97,7 +97,7 @@ def complete(options: argparse.Namespace) -> int:
 def score(options: argparse.Namespace) -> int:
     from jaxgen.runs import score_run
 
-    how = _chosen(options, "data", "split", "score", "num", "seed", "file")
+    how = _chosen(options, "data", "split", "score", "num", "seed", "background", "file")
     count = score_run(options.run_dir, options.out, **how)
     print(f"{options.out}: {count} examples")
     return 0
@@ -106,7 +106,7 @@ def score(options: argparse.Namespace) -> int:
 def ood(options: argparse.Namespace) -> int:
     from jaxgen.runs import ood_run
 
-    how = _chosen(options, "against", "scores", "alpha", "num", "seed", "file")
+    how = _chosen(options, "against", "scores", "alpha", "num", "seed", "background", "file")
     print(*ood_run(options.run_dir, options.out, **how), options.out, sep="\n")
     return 0
 

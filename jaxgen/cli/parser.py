@@ -159,6 +159,7 @@ def _score(add: Callable[..., argparse.ArgumentParser]) -> None:
     score.add_argument(
         "--score", default="typicality", help="by its name in jaxgen.evaluation.ood (typicality)"
     )
+    _add_background(score)
     score.add_argument("--num", type=int, help="how many examples, the first ones (default: all)")
     _add_out(score, "scores.csv", "the table")
     _add_seed(score)
@@ -171,12 +172,21 @@ def _ood(add: Callable[..., argparse.ArgumentParser]) -> None:
     ood.add_argument(
         "--scores", nargs="+", metavar="NAME", help="which (default: all that the model has)"
     )
+    _add_background(ood)
     ood.add_argument(
         "--alpha", type=float, default=0.05, help="the share of false alarms (default 0.05)"
     )
     ood.add_argument("--num", type=int, help="examples of each set, the first ones (default: all)")
     _add_out(ood, "ood", "the folder of the numbers and pictures")
     _add_seed(ood)
+
+
+def _add_background(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--background",
+        metavar="RUN",
+        help="the run of another model, for the score likelihood_ratio",
+    )
 
 
 def _calibrate(add: Callable[..., argparse.ArgumentParser]) -> None:

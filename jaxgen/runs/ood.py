@@ -41,6 +41,7 @@ def score_run(
     score: str = "typicality",
     num: int | None = None,
     seed: int = 0,
+    background: Path | str | None = None,
     file: ExperimentFile | Path | str | None = None,
 ) -> int:
     """Writes how strange every example is to a run's model, as a table.
@@ -58,6 +59,7 @@ def score_run(
         score: a name, see :func:`jaxgen.evaluation.ood.named_score`.
         num: how many examples, the first ones; all if None.
         seed: of what the score draws.
+        background: the run of another model of the same events, for ``likelihood_ratio``.
         file: the experiment file, for a model that is defined there; a path is executed.
 
     Returns:
@@ -76,7 +78,7 @@ def score_run(
             f"or the p-values come from; name the data to score them without a meaning of p-values"
         )
     examples = _first(_scored(opened, model, data, split or "test"), num)
-    judge = _named(model, score, reference, seed)
+    judge = _named(model, score, reference, seed, _background(background, opened, file))
     threshold = ood.calibrate(judge(*held_out))
     scores = judge(*examples)
     p_values = threshold.p_values(scores)
@@ -96,6 +98,7 @@ def ood_run(
     alpha: float = 0.05,
     num: int | None = None,
     seed: int = 0,
+    background: Path | str | None = None,
     file: ExperimentFile | Path | str | None = None,
 ) -> list[str]:
     """Measures how well a run's model tells its own test data from others.
@@ -116,6 +119,7 @@ def ood_run(
         alpha: the share of false alarms.
         num: how many examples of each set, the first ones; all if None.
         seed: of what the scores draw, and of the bootstrap.
+        background: the run of another model of the same events, for ``likelihood_ratio``.
         file: the experiment file, for a model that is defined there; a path is executed.
 
     Returns:
@@ -129,6 +133,7 @@ def ood_run(
         raise ValueError(f"ood: expected 4 examples of each set or more, got {num}")
     opened = Run.read(run)
     model = opened.load(file)
+    behind = _background(background, opened, file)
     reference, held_out = (_first(half, num) for half in _halves(opened, model))
     inside = _first(_examples(opened, model, None, "test"), num)
     outside = _first(_examples(opened, model, against, "test"), num)
@@ -138,8 +143,8 @@ def ood_run(
     folder = Path(out)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for name in ood.scores_of(model) if scores is None else scores:
-        judge = _named(model, name, reference, seed)
+    for name in ood.scores_of(model, behind) if scores is None else scores:
+        judge = _named(model, name, reference, seed, behind)
         threshold = ood.calibrate(judge(*held_out), alpha)
         if math.isinf(threshold.value):
             raise ValueError(
@@ -174,6 +179,7 @@ def ood_run(
         "model": opened.name,
         "data": opened.recipe.data,
         "against": against,
+        "background": None if background is None else Run.read(background).name,
         "num_inside": len(inside.x),
         "num_outside": len(outside.x),
         "alpha": alpha,
@@ -191,8 +197,29 @@ def ood_run(
 _MEASURES = ("auroc", "aupr", "false_positive_rate")
 
 
-def _named(model: Model, name: str, reference: Examples, seed: int) -> Any:
-    options: dict[str, Any] = {"context": reference.context, "key": random_key(seed)}
+def _background(
+    run: Path | str | None, of: Run, file: ExperimentFile | Path | str | None
+) -> Model | None:
+    """The model of a second run; of the same file, if it is defined in one."""
+    if run is None:
+        return None
+    opened = Run.read(run)
+    if opened.event_shape != of.event_shape:
+        raise ValueError(
+            f"background: expected a model of the events {of.event_shape}, got {opened.path} of "
+            f"{opened.event_shape}"
+        )
+    return opened.load(file)
+
+
+def _named(
+    model: Model, name: str, reference: Examples, seed: int, background: Model | None
+) -> Any:
+    options: dict[str, Any] = {
+        "context": reference.context,
+        "key": random_key(seed),
+        "background": background,
+    }
     try:
         return ood.named_score(model, name, reference.x, **options)
     except TypeError as error:  # of a name on the command line, and no mistake in a program

@@ -17,6 +17,7 @@ EXPERIMENT = """from jaxgen.runs import Recipe
 from jaxgen.training import TrainSettings
 
 train = TrainSettings(steps=20, batch_size=32, learning_rate=1e-2, steps_per_dispatch=10)
+factors = Recipe("fvsbn", "digits", {"levels": 17}, train=train)
 vae = Recipe(
     model="vae",
     data="digits",
@@ -35,7 +36,7 @@ labels = Recipe(
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ood")
     (folder / "small.py").write_text(EXPERIMENT)
-    for name in ("vae", "moons", "labels"):
+    for name in ("vae", "factors", "moons", "labels"):
         arguments = ["train", f"{folder}/small.py:{name}", "--out", f"{folder}/{name}"]
         assert main([*arguments, "--quiet", "--no-cache"]) == 0
     noise = np.random.default_rng(0).integers(0, 17, (64, 64), np.uint8)
@@ -106,6 +107,24 @@ def test_two_data_sets_are_told_apart(folder, capsys):
     assert all((out / name).read_bytes().startswith(PNG) for name in pictures)
 
 
+def test_a_second_run_is_the_background(folder):
+    out = folder / "ratio"
+    spec = f"npz:{folder}/noise.npz"
+    behind = ["--background", f"{folder}/factors", "--num", "60", "--no-cache"]
+    command = ["ood", f"{folder}/vae", "--against", spec, "--out", f"{out}", *behind]
+    assert main([*command, "--scores", "likelihood_ratio"]) == 0
+    record = json.loads((out / "ood.json").read_text())
+    assert record["background"] == "factors"
+    assert list(record["scores"]) == ["likelihood_ratio"]
+    command = ["score", f"{folder}/vae", "--score", "likelihood_ratio", "--out", f"{out}.csv"]
+    assert main([*command, *behind]) == 0
+    model, other = jaxgen.load(folder / "vae"), jaxgen.load(folder / "factors")
+    x = jaxgen.data.load("digits", "test").x[:60]
+    expected = ood.likelihood_ratio(model, x, background=other, key=jax.random.key(0))
+    scores = [float(row["likelihood_ratio"]) for row in table(folder / "ratio.csv")]
+    np.testing.assert_allclose(scores, expected, rtol=1e-6)
+
+
 def test_points_and_labels_are_scored_too(folder, capsys):
     out = folder / "of points"
     for run, against in (("moons", "toy:rings"), ("labels", "toy:two_moons")):
@@ -133,6 +152,8 @@ def test_points_and_labels_are_scored_too(folder, capsys):
         (["score", "labels", "--data", "rows.npy"], "needs a context for each example"),
         (["ood", "vae", "--against", "digits", "--alpha", "0.001"], "it takes 999"),
         (["ood", "moons", "--against", "toy:rings", "--num", "1"], "expected 4 examples of each"),
+        (["score", "moons", "--score", "likelihood_ratio"], "needs a second model as background"),
+        (["ood", "moons", "--against", "toy:rings", "--background", "vae"], "of the events (2,)"),
         (["score", "moons", "--seed", "-1"], "seed: expected one from 0"),
         (["ood", "moons", "--against", "toy:ring"], "did you mean 'rings'"),
         (["ood", "labels", "--against", "toy:rings"], "expected labels from 0 to 1"),
@@ -142,6 +163,7 @@ def test_points_and_labels_are_scored_too(folder, capsys):
 )
 def test_mistakes_end_in_a_line(folder, capsys, arguments, said):
     command, run, *others = arguments
+    others = [f"{folder}/vae" if each == "vae" else each for each in others]
     out = ["--out", f"{folder}/none", "--no-cache"]
     assert main([command, f"{folder}/{run}", *others, *out]) == 1
     error = capsys.readouterr().err

@@ -17,6 +17,7 @@ from jaxgen.evaluation.ood.statistics import (
     IMAGES_OF,
     Statistic,
     input_complexity,
+    likelihood_ratio,
     negative_log_likelihood,
 )
 from jaxgen.models import Model
@@ -27,61 +28,75 @@ _BYTES = 256
 class Preset(NamedTuple):
     """A statistic of a model, how it is compared with a reference (or not), and what needs it."""
 
-    statistic: Callable[[Model], Statistic]
+    statistic: Callable[[Model, Model | None], Statistic]
     compare: str | None
-    applies: Callable[[Model], bool]
+    applies: Callable[[Model, Model | None], bool]
     needs: str
 
 
-def _always(model: Model) -> bool:
+def _always(model: Model, background: Model | None) -> bool:
     return True
 
 
-def _has_bytes(model: Model) -> bool:
+def _has_background(model: Model, background: Model | None) -> bool:
+    return background is not None
+
+
+def _has_bytes(model: Model, background: Model | None) -> bool:
     return model.levels is not None and model.levels <= _BYTES
 
 
-def _has_posterior(model: Model) -> bool:
+def _has_fit(model: Model, background: Model | None) -> bool:
+    return has_fit(model)
+
+
+def _has_posterior(model: Model, background: Model | None) -> bool:
     return model.has_posterior and model.vector_shape is None
 
 
-def _has_slope(model: Model) -> bool:
-    return _has_posterior(model) and model.undifferentiable is None
+def _has_slope(model: Model, background: Model | None) -> bool:
+    return _has_posterior(model, background) and model.undifferentiable is None
 
 
-def _complexity(model: Model) -> Statistic:
+def _ratio(model: Model, background: Model | None) -> Statistic:
+    assert background is not None  # or the score does not apply
+    return functools.partial(likelihood_ratio, background=background)
+
+
+def _complexity(model: Model, background: Model | None) -> Statistic:
     event = model.event_shape
     image = len(event) == 3 and event[-1] in IMAGES_OF
     return functools.partial(input_complexity, codec="png" if image else "lzma")
 
 
 SCORES = {
-    "negative_log_likelihood": Preset(lambda _: negative_log_likelihood, None, _always, ""),
-    "typicality": Preset(lambda _: negative_log_likelihood, "typicality", _always, ""),
+    "negative_log_likelihood": Preset(lambda *_: negative_log_likelihood, None, _always, ""),
+    "typicality": Preset(lambda *_: negative_log_likelihood, "typicality", _always, ""),
+    "likelihood_ratio": Preset(_ratio, None, _has_background, "a second model as background"),
     "input_complexity": Preset(
         _complexity, None, _has_bytes, "data of 256 levels at most, of which codecs make a file"
     ),
     "goodness_of_fit": Preset(
-        lambda _: goodness_of_fit, None, has_fit, "a distribution function of its entries"
+        lambda *_: goodness_of_fit, None, _has_fit, "a distribution function of its entries"
     ),
-    "gradient_norms": Preset(lambda _: gradient_norms, "typicality", _always, ""),
+    "gradient_norms": Preset(lambda *_: gradient_norms, "typicality", _always, ""),
     "latent_path": Preset(
-        lambda _: latent_path, "copod", _has_posterior, "a posterior of latents that are numbers"
+        lambda *_: latent_path, "copod", _has_posterior, "a posterior of latents that are numbers"
     ),
     "likelihood_regret": Preset(
-        lambda _: likelihood_regret, None, _has_slope, "a posterior whose draws have a gradient"
+        lambda *_: likelihood_regret, None, _has_slope, "a posterior whose draws have a gradient"
     ),
 }
 
 
-def scores_of(model: Model) -> list[str]:
-    """The names of the scores that a model has.
+def scores_of(model: Model, background: Model | None = None) -> list[str]:
+    """The names of the scores that a model has, by itself or beside a background.
 
     >>> from jaxgen.models import StandardNormal
     >>> scores_of(StandardNormal((2,)))
     ['negative_log_likelihood', 'typicality', 'goodness_of_fit', 'gradient_norms']
     """
-    return [name for name, preset in SCORES.items() if preset.applies(model)]
+    return [name for name, preset in SCORES.items() if preset.applies(model, background)]
 
 
 def named_score(
@@ -89,6 +104,7 @@ def named_score(
     name: str,
     reference: np.ndarray | Array | None = None,
     *,
+    background: Model | None = None,
     context: Context = None,
     key: Key = None,
 ) -> Callable[..., np.ndarray]:
@@ -98,6 +114,7 @@ def named_score(
     |---|---|---|
     | ``negative_log_likelihood`` | the same | |
     | ``typicality`` | ``negative_log_likelihood`` | its distance from the mean |
+    | ``likelihood_ratio`` | the same, against the background | |
     | ``input_complexity`` | the same, by PNG for images, else LZMA | |
     | ``goodness_of_fit`` | the same | |
     | ``gradient_norms`` | the same | a Mahalanobis distance |
@@ -109,6 +126,7 @@ def named_score(
         name: one of :func:`scores_of` it.
         reference: examples ``(m, *event_shape)`` that are not strange, for a score that compares;
             the others ignore it.
+        background: another model of the same events, for ``likelihood_ratio``.
         context: the contexts of the reference, for a conditional model.
         key: for scores that draw.
 
@@ -125,11 +143,11 @@ def named_score(
     (100,)
     """
     if name not in SCORES:
-        raise unknown("score", name, scores_of(model))
+        raise unknown("score", name, scores_of(model, background))
     preset = SCORES[name]
-    if not preset.applies(model):
+    if not preset.applies(model, background):
         raise TypeError(f"{name}: needs {preset.needs}, which this {type(model).__name__} lacks")
-    statistic = preset.statistic(model)
+    statistic = preset.statistic(model, background)
     if preset.compare is None:
         return functools.partial(_alone, model, statistic, key)
     if reference is None:
