@@ -81,7 +81,7 @@ def vae(data: str) -> Recipe:
         data,
         "A VAE with two hidden layers each way.",
         {"levels": 256, "components": 5, "latents": 20, "hidden": [400, 400], "activation": "relu"},
-        20_000,
+        8000,
         batch_size=100,
         clip_norm=None,
         objective="elbo",
