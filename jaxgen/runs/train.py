@@ -11,8 +11,8 @@ from jaxgen.runs.files import ExperimentFile
 from jaxgen.runs.recipe import Recipe
 from jaxgen.runs.record import evaluate_run
 from jaxgen.training.claims import writing
+from jaxgen.training.descent import FitResult
 from jaxgen.training.lock import locked
-from jaxgen.training.loop import FitResult
 from jaxgen.training.metrics import read_metrics
 from jaxgen.training.objectives import Batch
 from jaxgen.training.procedures import Task

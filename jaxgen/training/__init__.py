@@ -1,7 +1,8 @@
 """Floor 7: objectives, the training state, jitted and pmapped steps, the loop, procedures."""
 
 from jaxgen.training.columns import ColumnWarning
-from jaxgen.training.loop import FitResult, NonFiniteLossError, fit
+from jaxgen.training.descent import FitResult, NonFiniteLossError
+from jaxgen.training.loop import fit
 from jaxgen.training.objectives import (
     Batch,
     elbo,

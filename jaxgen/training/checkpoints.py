@@ -165,7 +165,7 @@ class Checkpoints:
             except DamagedError as error:
                 if not earlier:
                     raise
-                warnings.warn(f"{error}; that of step {earlier[0]} is used", stacklevel=4)
+                warnings.warn(f"{error}; that of step {earlier[0]} is used", stacklevel=5)
         return None
 
     def _damaged(self, step: int, why: str) -> DamagedError:

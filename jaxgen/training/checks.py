@@ -50,7 +50,6 @@ def check_arguments(
 
     Raises:
         TypeError: naming the argument, what was expected and what came.
-        ValueError: for a mesh that does not divide the batch.
     """
     kinds = {"model": (model, Model), "settings": (settings, TrainSettings)}
     if mesh is not None:
@@ -74,11 +73,6 @@ def check_arguments(
             f"{_name_of(objective)}: {error}; further arguments are given by "
             f"functools.partial(objective, name=value)"
         ) from None
-    if mesh is not None and ("data" not in mesh.shape or settings.batch_size % mesh.shape["data"]):
-        raise ValueError(
-            f"fit: expected a mesh with an axis 'data' that divides a batch of "
-            f"{settings.batch_size}, got {dict(mesh.shape)}"
-        )
     check_callbacks(callbacks)
 
 

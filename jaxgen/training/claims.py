@@ -71,7 +71,7 @@ def claim(path: Path, config: dict[str, Any], read: Callable[[Path], dict[str, A
                 f"{path} holds checkpoints without the {CONFIG} that says what they are of; put it "
                 f"back, or choose another --out"
             )
-        differences = _differences(read(path), config)
+        differences = _differences(_but_placement(read(path)), _but_placement(config))
         if differences:
             more = len(differences) - _SHOWN
             said = differences[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
@@ -122,8 +122,22 @@ def _in_todays_terms(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]
     settings = training.get("settings") if isinstance(training, dict) else None
     if not isinstance(training, dict) or not isinstance(settings, dict):
         return old
-    later = {"steps": new["training"].get("settings", {}).get("steps"), "remat": False}
+    later = {
+        "steps": new["training"].get("settings", {}).get("steps"),
+        "remat": False,
+        "accumulate_steps": 1,
+    }
     return {**old, "training": {**training, "settings": {**later, **settings}}}
+
+
+def _but_placement(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without where arrays lie: a run goes on with other devices."""
+    kept = dict(config)
+    for name in ("train", "training", "settings"):  # of a recipe; of fit, one in the other
+        if isinstance(kept.get(name), dict):
+            kept[name] = _but_placement(kept[name])
+    kept.pop("sharding", None)
+    return kept
 
 
 def _write_object(path: Path, name: str, values: dict[str, Any]) -> None:

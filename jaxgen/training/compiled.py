@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 from jax import Array
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from jaxgen.training.objectives import Batch, Objective, economical, negative_log_likelihood
 from jaxgen.training.optimizers import Optimizer, as_transformation
@@ -20,7 +20,8 @@ from jaxgen.training.settings import TrainSettings
 from jaxgen.training.state import TrainState
 from jaxgen.training.steps import Metrics, make_step, make_steps
 
-Run = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
+Structure = tuple[Any, tuple[Hashable, ...]]  # of a tree, and of the shapes of its arrays
+Run = Callable[[TrainState, Batch, Array | None], tuple[TrainState, Metrics]]
 
 # So many functions are kept, each with its programs: one for whole dispatches, one for a rest.
 MOST_KEPT = 8
@@ -28,6 +29,7 @@ MOST_KEPT = 8
 # The settings that a step is made of, besides optimizer_args.
 _SETTINGS = (
     "steps",
+    "batch_size",
     "learning_rate",
     "schedule",
     "warmup_steps",
@@ -37,6 +39,7 @@ _SETTINGS = (
     "ema_decay",
     "compute_dtype",
     "remat",
+    "accumulate_steps",
 )
 
 
@@ -45,29 +48,41 @@ def steps_for(
     optimizer: Optimizer | None,
     settings: TrainSettings,
     mesh: Mesh,
+    placed: Any,
     state: TrainState,
     data: Batch,
+    streamed: bool = False,
 ) -> Run:
     """:func:`~jaxgen.training.make_steps` of these, kept from an earlier call where it can be.
 
     Args:
         objective, optimizer, settings, mesh: as in :func:`~jaxgen.training.fit`.
+        placed: how the state lies on the mesh, see :func:`~jaxgen.training.sharding.shardings`.
         state, data: examples of what it will be called with.
+        streamed: whether the data are sent a dispatch at a time.
     """
     arguments = tuple(sorted(settings.optimizer_args.items()))
     plain = all(isinstance(value, int | float | str | None) for _, value in arguments)
     if objective is not negative_log_likelihood or optimizer is not None or not plain:
-        return _steps(objective, optimizer, settings, mesh)
+        return _steps(objective, optimizer, settings, mesh, placed, streamed)
     chosen = tuple((name, vars(settings)[name]) for name in _SETTINGS)
-    return _kept(chosen, arguments, mesh, _structure(state), _structure(data))
+    lies = tuple(jax.tree.leaves(placed))
+    return _kept(chosen, arguments, mesh, lies, streamed, _structure(state), _structure(data))
 
 
 def _steps(
-    objective: Objective, optimizer: Optimizer | None, settings: TrainSettings, mesh: Mesh
+    objective: Objective,
+    optimizer: Optimizer | None,
+    settings: TrainSettings,
+    mesh: Mesh,
+    placed: Any,
+    streamed: bool,
 ) -> Run:
     transformation = as_transformation(optimizer, settings)
     objective = economical(objective, settings.compute_dtype, settings.remat)
-    return make_steps(make_step(objective, transformation, settings.ema_decay), mesh)
+    parts = settings.accumulate_steps
+    step = make_step(objective, transformation, settings.ema_decay, accumulate_steps=parts)
+    return make_steps(step, mesh, placed, streamed=streamed)
 
 
 def num_kept() -> int:
@@ -80,13 +95,17 @@ def _kept(
     chosen: tuple[tuple[str, Any], ...],
     arguments: tuple[tuple[str, Any], ...],
     mesh: Mesh,
-    *structures: Hashable,
+    lies: tuple[NamedSharding, ...],
+    streamed: bool,
+    state: Structure,
+    data: Structure,
 ) -> Run:
     """One function for each structure: jax would keep the programs of all of them otherwise."""
     settings = TrainSettings(**dict(chosen), optimizer_args=dict(arguments))
-    return _steps(negative_log_likelihood, None, settings, mesh)
+    placed = jax.tree.unflatten(state[0], lies)
+    return _steps(negative_log_likelihood, None, settings, mesh, placed, streamed)
 
 
-def _structure(tree: Any) -> Hashable:
+def _structure(tree: Any) -> Structure:
     leaves, structure = jax.tree.flatten(tree)
     return structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)

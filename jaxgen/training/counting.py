@@ -12,7 +12,7 @@ from jaxgen.conditionals import Markov
 from jaxgen.models import Autoregressive, Model
 from jaxgen.models.scoring import score
 from jaxgen.training.claims import kept_in
-from jaxgen.training.loop import FitResult
+from jaxgen.training.descent import FitResult
 from jaxgen.training.metrics import MetricsLog, read_metrics
 from jaxgen.training.objectives import Batch
 from jaxgen.training.saved import SavedModel

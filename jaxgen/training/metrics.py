@@ -16,10 +16,11 @@ class MetricsLog:
         path: the file, or None to keep the rows in memory only.
         from_step: rows behind this step are dropped: an interrupted run had logged them after its
             last checkpoint, and will log them again.
+        writes: whether this process does; of several, one.
     """
 
-    def __init__(self, path: Path | None, from_step: int = 0):
-        self.path = path
+    def __init__(self, path: Path | None, from_step: int = 0, writes: bool = True):
+        self.path = path if writes else None
         self.rows = [row for row in read_metrics(path) if row["step"] <= from_step]
         # A checkpoint comes after the row of its step, so that one was whole.
         if path is not None and from_step and (not self.rows or self.rows[-1]["step"] < from_step):
@@ -27,13 +28,13 @@ class MetricsLog:
             warnings.warn(
                 f"{path}: the rows from {last} to step {from_step}, of the last checkpoint, are "
                 f"missing or damaged; training goes on without them",
-                stacklevel=3,
+                stacklevel=4,
             )
-        if path is not None:
+        if self.path is not None:
             # Written aside and renamed, so that a kill loses no row.
-            draft = path.with_name(path.name + ".tmp")
+            draft = self.path.with_name(self.path.name + ".tmp")
             draft.write_text("".join(map(_line, self.rows)))
-            draft.rename(path)
+            draft.rename(self.path)
 
     def write(self, row: dict[str, Any]) -> None:
         """Appends a row."""

@@ -9,7 +9,8 @@ from jaxgen.core import unknown
 from jaxgen.models import Model
 from jaxgen.training.checks import check_data, check_inputs
 from jaxgen.training.counting import count, counted_network
-from jaxgen.training.loop import FitResult, fit
+from jaxgen.training.descent import FitResult
+from jaxgen.training.loop import fit
 from jaxgen.training.objectives import Batch, Objective, negative_log_likelihood
 from jaxgen.training.optimizers import Optimizer
 from jaxgen.training.settings import TrainSettings

@@ -42,7 +42,7 @@ def warn_unless_invertible(model: Model, context: Context | np.ndarray, key: Arr
             f"{error:.1g} spreads away (expected {TOLERANCE:g} at most): it is too steep for its "
             f"precision there. jaxgen.testing.precision_report names the layer; a lower learning "
             f"rate, a smaller bound on scales, or float64 helps",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -42,6 +42,13 @@ class TrainSettings:
         remat: whether stacks of layers keep only what goes from one layer to the next, and compute
             the rest again for the gradient (see :func:`jaxgen.rematerialize`): less memory, more
             time, the same gradients.
+        accumulate_steps: parts of a batch that are gone through one after the other, their
+            gradients averaged: the memory of one part, the step of the whole. It divides the
+            batch. A part draws noise of its own, and batch normalisation sees one part.
+        sharding: where parameters lie: ``"data"`` (on every device), ``"fsdp"`` (cut over the
+            devices, as the batch is), or the shape ``[data, model]`` of a mesh; see
+            :mod:`jaxgen.training.sharding`. It changes no number but by the order of sums, and a
+            run may go on with another one.
         seed: of the weights, the batches and the noise, below 2**32.
 
     Raises:
@@ -70,9 +77,13 @@ class TrainSettings:
     init_batch_size: int = 1024
     compute_dtype: str | None = None
     remat: bool = False
+    accumulate_steps: int = 1
+    sharding: str | list[int] = "data"
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if isinstance(self.sharding, tuple):
+            object.__setattr__(self, "sharding", list(self.sharding))
         check_types(self)
         for name, (fits, expected) in _RANGES.items():
             value = getattr(self, name)
@@ -85,10 +96,26 @@ class TrainSettings:
                 f"compute_dtype: expected 'bfloat16', 'float32', or None for the parameters' own, "
                 f"got {self.compute_dtype!r}"
             )
+        if self.batch_size % self.accumulate_steps:
+            raise ValueError(
+                f"accumulate_steps: expected a divisor of the batch of {self.batch_size}, got "
+                f"{self.accumulate_steps}"
+            )
+        if not _is_sharding(self.sharding):
+            raise ValueError(
+                f"sharding: expected 'data', 'fsdp', or the shape [data, model] of a mesh, got "
+                f"{self.sharding!r}"
+            )
         if not 0 <= self.warmup_steps <= self.steps:
             raise ValueError(
                 f"warmup_steps: expected 0 to {self.steps} (steps), got {self.warmup_steps}"
             )
+
+
+def _is_sharding(value: str | list[int]) -> bool:
+    if isinstance(value, str):
+        return value in ("data", "fsdp")
+    return len(value) == 2 and all(type(size) is int and size >= 1 for size in value)
 
 
 Range = tuple[Callable[[Any], bool], str]  # whether a value fits, and what is expected
@@ -111,6 +138,7 @@ _RANGES: dict[str, Range] = {
     "checkpoint_every": _COUNT,
     "steps_per_dispatch": _COUNT,
     "init_batch_size": _COUNT,
+    "accumulate_steps": _COUNT,
     # Without double precision, jax takes the seeds 0 and 2**32 for the same.
     "seed": (lambda value: 0 <= value < 2**32, "one that is not negative, and below 2**32"),
 }

@@ -25,6 +25,7 @@ def make_step(
     ema_decay: float = 0.99,
     *,
     axis_name: str | None = None,
+    accumulate_steps: int = 1,
 ) -> Step:
     """A pure function ``(state, batch) -> (state, metrics)``; it does not jit itself.
 
@@ -34,6 +35,8 @@ def make_step(
         optimizer: an optax optimizer of the model's ``nnx.Param`` leaves.
         ema_decay: decay of the moving average of the parameters.
         axis_name: the mapped axis over which gradients are averaged, under ``pmap``.
+        accumulate_steps: parts of the batch that are gone through one after the other; part ``i``
+            has every so manyth row, from the ``i``-th on, and the key ``fold_in(key, i)``.
 
     Returns:
         The step. Its metrics are ``loss`` and ``grad_norm`` (before clipping).
@@ -56,12 +59,16 @@ def make_step(
         if axis_name is not None:
             key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
 
-        def loss_of(params: nnx.State) -> Array:
+        @jax.value_and_grad
+        def loss_of(params: nnx.State, batch: Batch, key: Array) -> Array:
             options = {"step": state.step} if counts else {}
             loss = objective(rebuild(params), batch, key, **options)
             return _scalar(loss)
 
-        loss, grads = jax.value_and_grad(loss_of)(params)
+        if accumulate_steps == 1:
+            loss, grads = loss_of(params, batch, key)
+        else:
+            loss, grads = _mean_of_parts(loss_of, params, batch, key, accumulate_steps)
         if axis_name is not None:
             loss, grads = jax.lax.pmean((loss, grads), axis_name)
         updates, opt_state = optimizer.update(grads, state.opt_state, params)
@@ -76,6 +83,29 @@ def make_step(
     return step
 
 
+def _mean_of_parts(
+    loss_of: Callable[..., Any], params: nnx.State, batch: Batch, key: Array, count: int
+) -> Any:
+    """The mean loss and gradient of parts of a batch, one of which is in memory at a time."""
+
+    def rows_of_parts(array: Any) -> Array:
+        # Every count-th row: cut over devices, each has its share of every part.
+        array = jnp.asarray(array)
+        return array.reshape(-1, count, *array.shape[1:]).swapaxes(0, 1)
+
+    def body(total: Any, part: Any) -> tuple[Any, None]:
+        index, rows = part
+        found = loss_of(params, rows, jax.random.fold_in(key, index))
+        return jax.tree.map(jnp.add, total, found), None
+
+    parts = (jnp.arange(count), jax.tree.map(rows_of_parts, batch))
+    first = jax.tree.map(lambda part: part[0], parts)
+    shapes = jax.eval_shape(lambda part: loss_of(params, part[1], key), first)
+    zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+    total, _ = jax.lax.scan(body, zeros, parts)
+    return jax.tree.map(lambda value: value / count, total)
+
+
 def _scalar(loss: Any) -> Array:
     """The loss, which must be one real number."""
     array = isinstance(loss, Array)
@@ -86,29 +116,42 @@ def _scalar(loss: Any) -> Array:
     return jnp.asarray(loss)
 
 
-def make_steps(step: Step, mesh: Mesh) -> Callable[..., tuple[TrainState, Metrics]]:
+def make_steps(
+    step: Step, mesh: Mesh, placed: Any = None, *, streamed: bool = False
+) -> Callable[..., tuple[TrainState, Metrics]]:
     """Many steps in one dispatch, over a mesh with the axis ``"data"``.
 
     The result is called as ``run(state, data, indices)``: ``data`` is a :class:`Batch` of examples
     that stay on the device, ``indices`` ``(num_steps, batch_size)`` says which rows each step sees.
-    The state is donated. Parameters are replicated, batches are split over the mesh; XLA inserts
-    the averaging of gradients. Metrics come back as arrays ``(num_steps,)``.
+    The state is donated. Batches are split over the mesh; XLA inserts the averaging of gradients.
+    Metrics come back as arrays ``(num_steps,)``.
+
+    Args:
+        step: see :func:`make_step`.
+        mesh: the devices.
+        placed: how the state lies, see :func:`~jaxgen.training.sharding.shardings`; on every
+            device whole if None.
+        streamed: for data that do not stay: ``data`` are the batches themselves then, arrays
+            ``(num_steps, batch_size, ...)`` that lie as ``PartitionSpec(None, "data")`` says, and
+            ``indices`` None.
     """
     replicated = NamedSharding(mesh, PartitionSpec())
+    placed = replicated if placed is None else placed
     split = NamedSharding(mesh, PartitionSpec("data"))
+    batches = NamedSharding(mesh, PartitionSpec(None, "data"))
 
-    def run(state: TrainState, data: Batch, indices: Array) -> tuple[TrainState, Metrics]:
-        def body(state: TrainState, rows: Array) -> tuple[TrainState, Metrics]:
-            batch = jax.tree.map(lambda array: array[rows], data)
+    def run(state: TrainState, data: Batch, indices: Array | None) -> tuple[TrainState, Metrics]:
+        def body(state: TrainState, rows: Any) -> tuple[TrainState, Metrics]:
+            batch = rows if streamed else jax.tree.map(lambda array: array[rows], data)
             return step(state, jax.lax.with_sharding_constraint(batch, split))
 
-        return jax.lax.scan(body, state, indices)
+        return jax.lax.scan(body, state, data if streamed else indices)
 
     return jax.jit(
         run,
         donate_argnums=0,
-        in_shardings=(replicated, replicated, replicated),
-        out_shardings=(replicated, replicated),
+        in_shardings=(placed, batches if streamed else replicated, replicated),
+        out_shardings=(placed, replicated),
     )
 
 
@@ -155,12 +198,3 @@ def make_pmap_step(
     """
     step = make_step(objective, optimizer, ema_decay, axis_name="devices")
     return jax.pmap(step, axis_name="devices", donate_argnums=0)
-
-
-def data_mesh(batch_size: int, devices: Any = None) -> Mesh:
-    """A mesh with the axis ``"data"`` over as many devices as divide the batch."""
-    devices = jax.devices() if devices is None else devices
-    count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
-    # Explicit axes are jax's default; Auto leaves the sharding of intermediates to the compiler.
-    axis_types = (jax.sharding.AxisType.Auto,)
-    return jax.make_mesh((count,), ("data",), axis_types=axis_types, devices=devices[:count])

@@ -63,6 +63,6 @@ class Validation:
                 f"examples, the first of them {bad[0]}, have log-density {scores[bad[0]]}. No "
                 f"parameters are the best by such a loss, and it counts as a miss for patience; "
                 f"look for outliers among these examples, or for support that the model lacks",
-                stacklevel=3,
+                stacklevel=4,
             )
         return loss

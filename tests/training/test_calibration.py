@@ -7,7 +7,7 @@ import pytest
 from jaxgen.bijectors import ActNorm, BatchNorm, Chain
 from jaxgen.models import Flow
 from jaxgen.models.scoring import score
-from jaxgen.training import TrainSettings, fit, loop
+from jaxgen.training import TrainSettings, fit, start
 from jaxgen.training.checkpoints import Checkpoints
 
 SETTINGS = TrainSettings(
@@ -68,7 +68,7 @@ def test_checkpoints_hold_the_calibrated_model(x, tmp_path):
 
 
 def test_large_data_calibrate_by_a_part_of_them(x, monkeypatch):
-    monkeypatch.setattr(loop, "CALIBRATION_EXAMPLES", 5)
+    monkeypatch.setattr(start, "CALIBRATION_EXAMPLES", 5)
     rows = np.random.default_rng(SETTINGS.seed).permutation(len(x))[:5]
     stored, actual = statistics(train(x).model, x[rows])
     np.testing.assert_allclose(stored, actual, atol=1e-5)

@@ -15,7 +15,7 @@ from jaxgen.bijectors import ActNorm
 from jaxgen.data import batch_indices, load
 from jaxgen.models import Flow
 from jaxgen.models.scoring import score
-from jaxgen.training import NonFiniteLossError, TrainSettings, fit, loop, validation
+from jaxgen.training import NonFiniteLossError, TrainSettings, feeding, fit, validation
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.metrics import read_metrics
 from jaxgen.training.objectives import negative_log_likelihood
@@ -206,7 +206,7 @@ def mean_of_batch(model, batch, key):
 
 @pytest.mark.parametrize("device_bytes", [2**30, 0])
 def test_every_step_sees_its_batch(monkeypatch, x, device_bytes):
-    monkeypatch.setattr(loop, "DEVICE_DATA_BYTES", device_bytes)
+    monkeypatch.setattr(feeding, "DEVICE_DATA_BYTES", device_bytes)
     history = train(x, objective=mean_of_batch, seed=3).history
     expected = [x[rows].mean() for rows in batch_indices(3, 0, 8, len(x), 8)]
     np.testing.assert_allclose([row["loss"] for row in history], expected, rtol=1e-5)
@@ -231,7 +231,7 @@ def test_every_step_has_its_own_noise_and_the_seed_decides(x):
 def test_data_that_do_not_fit_on_the_device_give_the_same_result(monkeypatch, x):
     settings = {"steps_per_dispatch": 3, "steps": 8}
     resident = train(x, x, **settings)
-    monkeypatch.setattr(loop, "DEVICE_DATA_BYTES", 0)
+    monkeypatch.setattr(feeding, "DEVICE_DATA_BYTES", 0)
     streamed = train(x, x, **settings)
     assert same((resident.model, resident.state), (streamed.model, streamed.state))
 
@@ -244,7 +244,7 @@ def test_contexts_travel_with_their_examples(monkeypatch, x):
 
     flow = zoo.maf((2,), layers=1, hidden=(4,), context_features=2, rngs=nnx.Rngs(0))
     for device_bytes in (2**30, 0):
-        monkeypatch.setattr(loop, "DEVICE_DATA_BYTES", device_bytes)
+        monkeypatch.setattr(feeding, "DEVICE_DATA_BYTES", device_bytes)
         result = fit(flow, (x, x), settings=SETTINGS, objective=mismatch, progress=False)
         assert [row["loss"] for row in result.history] == [0.0] * 8
 

@@ -55,7 +55,7 @@ def x():
 # --- several devices ---
 
 FOUR_DEVICES = """
-import doctest, json
+import doctest, json, warnings
 import jax, jax.numpy as jnp, numpy as np
 from flax import nnx
 from jaxgen import zoo
@@ -64,7 +64,7 @@ from jaxgen.training import (
     negative_log_likelihood,
 )
 from jaxgen.training import steps
-from jaxgen.training.steps import data_mesh
+from jaxgen.training.sharding import mesh_for
 
 assert jax.device_count() == 4
 failed, attempted = doctest.testmod(steps)
@@ -89,7 +89,7 @@ optimizer = make_optimizer(settings)
 state = TrainState.create(maf, optimizer, jax.random.key(0))
 indices = np.arange(128).reshape(4, 32)
 
-meshes = {n: data_mesh(32, jax.devices()[:n]) for n in (1, 4)}
+meshes = {n: mesh_for(TrainSettings(batch_size=32), jax.devices()[:n]) for n in (1, 4)}
 step = make_step(negative_log_likelihood, optimizer)
 copy = jax.tree.map(jnp.copy, state)
 jitted, metrics = make_steps(step, meshes[4])(copy, Batch(x), jnp.asarray(indices))
@@ -109,7 +109,11 @@ result["moved"] = difference(jitted.model, state.model)
 fits = {n: fit(maf, x, settings=settings, mesh=mesh, progress=False) for n, mesh in meshes.items()}
 result["devices of a fit"] = [len(jax.tree.leaves(fits[n].model)[0].devices()) for n in (1, 4)]
 result["fits"] = difference(fits[1].state, fits[4].state)
-result["default mesh"] = {n: data_mesh(n).size for n in (32, 6, 5)}
+with warnings.catch_warnings(record=True) as warned:
+    warnings.simplefilter("always")
+    sizes = {n: mesh_for(TrainSettings(batch_size=n)).size for n in (32, 6, 5)}
+result["default mesh"] = sizes
+result["idle"] = [str(warning.message) for warning in warned]
 print(json.dumps(result))
 """
 
@@ -182,6 +186,10 @@ def test_fit_on_four_devices_equals_one(four):
 
 def test_fit_takes_as_many_devices_as_divide_the_batch(four):
     assert four["default mesh"] == {"32": 4, "6": 3, "5": 1}
+    assert [message.split(",")[0] for message in four["idle"]] == [
+        "a batch of 6 is cut over 3 of 4 devices",
+        "a batch of 5 is cut over 1 of 4 devices",
+    ]
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from jaxgen import zoo
 from jaxgen.bijectors import ActNorm
 from jaxgen.models import Flow
 from jaxgen.training import Batch, TrainSettings, TrainState, compiled, fit, negative_log_likelihood
-from jaxgen.training.steps import data_mesh
+from jaxgen.training.sharding import mesh_for, shardings
 
 SETTINGS = TrainSettings(steps=3, batch_size=4, learning_rate=0.01, steps_per_dispatch=2)
 X = np.random.default_rng(0).normal(size=(12, 2)).astype(np.float32)
@@ -131,11 +131,12 @@ def test_what_is_kept_holds_no_objective_and_no_model():
 def test_what_is_kept_is_bounded():
     """However many kinds of training there are, such as data of other sizes."""
     state = TrainState.create(Flow(ActNorm((2,))), optax.identity(), jax.random.key(0))
-    mesh = data_mesh(SETTINGS.batch_size)
+    mesh = mesh_for(SETTINGS)
+    placed = shardings(state, mesh)
     for n in range(3 * compiled.MOST_KEPT):
         batch = Batch(np.zeros((n, 2), np.float32))
         steps = [
-            compiled.steps_for(negative_log_likelihood, None, SETTINGS, mesh, state, batch)
+            compiled.steps_for(negative_log_likelihood, None, SETTINGS, mesh, placed, state, batch)
             for _ in range(2)
         ]
         assert steps[0] is steps[1]
