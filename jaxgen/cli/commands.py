@@ -16,6 +16,13 @@ def train_recipe(options: argparse.Namespace) -> int:
         taken = [text for text in options.assignments if "=" not in text]
         why = f"; --set took {taken[-1]}, so give it first" if taken else ""
         options.refuse(f"expected FILE[:NAME]{why}")
+    where = (options.coordinator, options.processes, options.process)
+    if options.distributed:
+        from jaxgen.training.processes import connect
+
+        connect(*where, timeout=options.silence)
+    elif any(each is not None for each in where):
+        options.refuse("expected --distributed with --coordinator, --processes, --process")
     recipe, file = load_recipe(options.experiment)
     assignments = list(options.assignments)
     if options.steps is not None:

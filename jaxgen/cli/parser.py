@@ -59,8 +59,33 @@ def _train(add: Callable[..., argparse.ArgumentParser]) -> None:
         help="override the configuration: learning_rate=1e-3, model_args.steps=4, ...",
     )
     train.add_argument("--quiet", action="store_true", help="no progress bar")
+    _add_processes(train)
     _add_cache(train)
     train.set_defaults(run=commands.train_recipe, refuse=train.error)
+
+
+def _add_processes(train: argparse.ArgumentParser) -> None:
+    many = train.add_argument_group(
+        "several processes", "every one runs the same command; the directory is on a shared disk"
+    )
+    many.add_argument(
+        "--distributed", action="store_true", help="join the others, by jax.distributed"
+    )
+    many.add_argument(
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="of process 0; SLURM, Open MPI, Kubernetes and TPU pods tell it themselves, as the "
+        "next two",
+    )
+    many.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    many.add_argument("--process", type=int, metavar="I", help="which this one is, from 0")
+    many.add_argument(
+        "--silence",
+        type=int,
+        default=100,
+        metavar="SECONDS",
+        help="after which a silent process counts as dead, and the others end (default 100)",
+    )
 
 
 def _evaluate(add: Callable[..., argparse.ArgumentParser]) -> None:

@@ -1,11 +1,13 @@
 """A function of examples over many of them, some at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax import Array
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.core import ShapeError, check_array, described
 from jaxgen.models.base import Model
@@ -58,17 +60,50 @@ def checked_examples(
     return x, context, given
 
 
-def chunks(total: int, size: int) -> Iterator[np.ndarray]:
-    """The rows of every chunk, all of one size, so that nothing is compiled for a last small one.
+class Chunks:
+    """Rows a chunk at a time, all of one size, so that nothing is compiled for a last small one.
 
-    The last is filled up by the first rows; what comes of these is to be dropped.
+    The last is filled up by the first rows, and what comes of these is dropped.
 
-    >>> [rows.tolist() for rows in chunks(5, 2)]
+    Args:
+        total: how many rows there are.
+        size: of a chunk, rounded up to a multiple of the devices.
+        mesh: devices over whose axis ``"data"`` the rows of a chunk are cut; None to leave that to
+            JAX.
+
+    >>> [rows.tolist() for rows in Chunks(5, 2)]
     [[0, 1], [2, 3], [4, 0]]
     """
-    size = min(size, total)
-    for start in range(0, total, size):
-        yield np.arange(start, start + size) % total
+
+    def __init__(self, total: int, size: int, mesh: Mesh | None = None):
+        self._total, self._mesh = total, mesh if mesh is not None and mesh.size > 1 else None
+        parts = 1 if self._mesh is None else self._mesh.shape["data"]
+        self._size = -(-min(size, total) // parts) * parts
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for start in range(0, self._total, self._size):
+            yield np.arange(start, start + self._size) % self._total
+
+    def cut(self, tree: Any) -> Any:
+        """Arrays of a chunk's rows, on the devices."""
+        if self._mesh is None:
+            return tree
+        return jax.device_put(tree, NamedSharding(self._mesh, PartitionSpec("data")))
+
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """What came of every chunk, in any structure of arrays, for all rows."""
+        return jax.tree.map(lambda *values: np.concatenate(values)[: self._total], *parts)
+
+
+def on_host(tree: Any) -> Any:
+    """Arrays as float64 of NumPy's, be parts of them with other processes."""
+
+    def numbers(values: Array) -> np.ndarray:
+        if isinstance(values, Array) and not values.is_fully_addressable:
+            values = multihost_utils.process_allgather(values, tiled=True)
+        return np.asarray(values, np.float64)
+
+    return jax.tree.map(numbers, tree)
 
 
 def in_chunks(
@@ -77,6 +112,7 @@ def in_chunks(
     context: np.ndarray | Array | None,
     key: Array,
     batch_size: int,
+    mesh: Mesh | None = None,
 ) -> Any:
     """What a function gives for all examples, computed for ``batch_size`` of them at a time.
 
@@ -86,6 +122,7 @@ def in_chunks(
         x, context: arrays of ``n`` rows, at least one; no context if None.
         key: from which the keys of the chunks are made.
         batch_size: examples in a chunk.
+        mesh: devices over which they are cut, see :class:`Chunks`.
 
     Returns:
         The same structure of float64 arrays of ``n`` rows.
@@ -94,9 +131,9 @@ def in_chunks(
     >>> in_chunks(lambda x, _, key: 2.0 * x, x, None, jax.random.key(0), 2).tolist()
     [0.0, 2.0, 4.0]
     """
-    parts = []
-    for index, rows in enumerate(chunks(len(x), batch_size)):
-        part = None if context is None else context[rows]
-        values = function(x[rows], part, jax.random.fold_in(key, index))
-        parts.append(jax.tree.map(lambda value: np.asarray(value, np.float64), values))
-    return jax.tree.map(lambda *values: np.concatenate(values)[: len(x)], *parts)
+    parts, whole = [], Chunks(len(x), batch_size, mesh)
+    for index, rows in enumerate(whole):
+        chunk, part = whole.cut((x[rows], None if context is None else context[rows]))
+        values = function(chunk, part, jax.random.fold_in(key, index))
+        parts.append(on_host(values))
+    return whole.joined(parts)

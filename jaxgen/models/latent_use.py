@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh
 
 from jaxgen.models.base import Model
 from jaxgen.models.chunks import in_chunks
@@ -46,6 +47,7 @@ def latent_use(
     *,
     key: Array,
     batch_size: int = 500,
+    mesh: Mesh | None = None,
 ) -> LatentUse:
     """The use that a latent-variable model makes of its latents, over examples.
 
@@ -55,6 +57,7 @@ def latent_use(
         context: array ``(n, *context_shape)`` for a conditional model.
         key: of the draws, where the divergence has no closed form.
         batch_size: examples in a chunk.
+        mesh: devices over which they are cut, see :func:`~jaxgen.models.scoring.score`.
 
     Raises:
         TypeError: if the model has no posterior.
@@ -69,7 +72,8 @@ def latent_use(
     """
     if not len(x):
         raise ValueError("latent_use: expected at least one example, got none")
-    divergences, centres = in_chunks(functools.partial(_terms, model), x, context, key, batch_size)
+    terms = functools.partial(_terms, model)
+    divergences, centres = in_chunks(terms, x, context, key, batch_size, mesh)
     return LatentUse(divergences.mean(axis=0), centres.var(axis=0))
 
 

@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh
 
 from jaxgen.core import Key, ShapeError, check_key
 from jaxgen.models.base import Model
-from jaxgen.models.chunks import checked_examples, chunks
+from jaxgen.models.chunks import Chunks, checked_examples, on_host
 from jaxgen.models.padding import filled
 
 # Padded events tend to be long; a chunk of them has at most so many values, unless it is of one.
@@ -29,6 +30,7 @@ def score(
     key: Key = None,
     num_samples: int = 1,
     batch_size: int = 500,
+    mesh: Mesh | None = None,
 ) -> np.ndarray:
     """``log p(x)`` of every example, or its bound or estimate, in nats; or of its missing part.
 
@@ -51,6 +53,8 @@ def score(
         num_samples: 1 for the ELBO, more for the importance-weighted estimate; an exact model
             ignores it.
         batch_size: examples in a chunk.
+        mesh: devices over whose axis ``"data"`` the examples of a chunk are cut, and which hold the
+            model; None for where the model lies.
 
     Returns:
         float64 array ``(n,)``. The mean over examples that weigh differently is
@@ -76,19 +80,20 @@ def score(
     if lengths is not None:
         batch_size = min(batch_size, max(1, CHUNK_VALUES // math.prod(model.event_shape)))
     key = jax.random.key(0) if key is None else key
-    scores = []
-    for index, rows in enumerate(chunks(len(x), batch_size)):
+    scores, whole = [], Chunks(len(x), batch_size, mesh)
+    for index, rows in enumerate(whole):
         part = None if context is None else context[rows]
         ends = None if lengths is None else lengths[rows]
-        chunk_key = jax.random.fold_in(key, index)
-        mask = observed
-        if observed is not None and observed.ndim > len(model.grid_shape or ()):
-            mask = observed[rows]
         there = None if known is None else known[rows]
-        parts = (model, x[rows], part, ends, mask, there, chunk_key)
-        values = _score(*parts, num_samples=num_samples)
-        scores.append(np.asarray(values, np.float64))
-    return np.concatenate(scores)[: len(x)]
+        mask = observed
+        if own := observed is not None and observed.ndim > len(model.grid_shape or ()):
+            mask = observed[rows]
+        values, part, ends, there = whole.cut((x[rows], part, ends, there))
+        mask = whole.cut(mask) if own else mask
+        chunk_key = jax.random.fold_in(key, index)
+        parts = (model, values, part, ends, mask, there, chunk_key)
+        scores.append(on_host(_score(*parts, num_samples=num_samples)))
+    return whole.joined(scores)
 
 
 def _hidden(model: Model, x: np.ndarray, known: np.ndarray) -> np.ndarray:

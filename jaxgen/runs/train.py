@@ -16,6 +16,7 @@ from jaxgen.training.lock import locked
 from jaxgen.training.metrics import read_metrics
 from jaxgen.training.objectives import Batch
 from jaxgen.training.procedures import Task
+from jaxgen.training.processes import by_the_first, is_first
 from jaxgen.training.rows import mean_size
 
 
@@ -36,6 +37,7 @@ def train(
     Raises:
         RunError: if the directory cannot be written, or holds a run of another configuration.
         InUseError: if another process trains in it.
+        PeerError: in other processes of this training, if one of those was raised in the first.
         ValueError: if the data do not fit the model.
     """
     out = Path(out)
@@ -55,11 +57,15 @@ def train(
     task = Task(model, batch, valid, recipe.train, objective, optimizer)
     procedure.check(task)
     with contextlib.ExitStack() as claimed:
-        with writing(out):
-            claimed.enter_context(locked(out))
-        run.claim()
+
+        def enter() -> None:
+            with writing(out):
+                claimed.enter_context(locked(out))
+            run.claim()
+
+        by_the_first(enter)
         result = procedure.run(task, out, progress=progress)
-    if result.interrupted:
+    if result.interrupted or not is_first():
         return result
     # Before the pictures, of which none is worth a record.
     record = evaluate_run(out, file=source)

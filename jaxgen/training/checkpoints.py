@@ -37,9 +37,12 @@ class Checkpoints:
 
     Args:
         directory: where they are; made when the first one is written.
+        keep: how many.
+        alone: whether this process reads them for itself; otherwise all of a training take part in
+            everything.
     """
 
-    def __init__(self, directory: Path | str, keep: int = 2):
+    def __init__(self, directory: Path | str, keep: int = 2, *, alone: bool = False):
         import orbax.checkpoint as ocp
 
         # Orbax reports every save on the root handler, in the middle of a progress bar, and every
@@ -47,15 +50,26 @@ class Checkpoints:
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._ocp = ocp
         self._directory = Path(directory).absolute()
+        together: dict[str, Any] = {}
+        if alone and jax.process_count() > 1:
+            this = jax.process_index()
+            together = {
+                "multiprocessing_options": ocp.options.MultiprocessingOptions(
+                    primary_host=this, active_processes={this}, barrier_sync_key_prefix=f"{this}"
+                )
+            }
         self._manager = ocp.CheckpointManager(
             self._directory,
             item_handlers={
-                "model": ocp.StandardCheckpointHandler(),
-                "state": ocp.StandardCheckpointHandler(),
-                "progress": ocp.JsonCheckpointHandler(),
+                "model": ocp.StandardCheckpointHandler(**together),
+                "state": ocp.StandardCheckpointHandler(**together),
+                "progress": ocp.JsonCheckpointHandler(**together),
             },
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, create=True, enable_async_checkpointing=True
+                max_to_keep=keep,
+                create=not together,  # which asks all processes
+                enable_async_checkpointing=True,
+                **together,
             ),
         )
 

@@ -11,6 +11,7 @@ from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.digests import digests
 from jaxgen.training.lock import is_held, locked
 from jaxgen.training.objectives import Batch
+from jaxgen.training.processes import by_the_first
 from jaxgen.training.saved import ARRAYS, CONFIG, RunError, SavedModel, read_config, read_object
 
 DATA = "data.json"  # what a run is trained on, by digest
@@ -33,18 +34,23 @@ def kept_in(
     Raises:
         RunError: if the directory cannot be written, or is of another configuration or other data.
         InUseError: if another process trains there.
+        PeerError: in other processes of this training, if one of those was raised in the first.
     """
     if out is None:
         yield None
         return
     claimed = is_held(out)
     with contextlib.ExitStack() as lock:
-        with writing(out):
-            lock.enter_context(locked(out))
-        if not claimed:
-            config = about().to_dict()
-            claim(out, config, lambda path: _in_todays_terms(read_config(path), config))
-        _claim_data(out, digests(data))
+
+        def enter() -> None:
+            with writing(out):
+                lock.enter_context(locked(out))
+            if not claimed:
+                config = about().to_dict()
+                claim(out, config, lambda path: _in_todays_terms(read_config(path), config))
+            _claim_data(out, digests(data))
+
+        by_the_first(enter)
         with Checkpoints(out / "checkpoints") as checkpoints:
             yield checkpoints
 
@@ -133,7 +139,7 @@ def _in_todays_terms(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]
 def _but_placement(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration without where arrays lie: a run goes on with other devices."""
     kept = dict(config)
-    for name in ("train", "training", "settings"):  # of a recipe; of fit, one in the other
+    for name in ("recipe", "train", "training", "settings"):  # one in the other
         if isinstance(kept.get(name), dict):
             kept[name] = _but_placement(kept[name])
     kept.pop("sharding", None)

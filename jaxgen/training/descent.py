@@ -82,7 +82,7 @@ def descend(
         model, train, count, transformation, settings, mesh, init_key, train_key
     )
     best = Best(params=jax.tree.map(jnp.copy, state.ema))
-    validation = None if valid is None else Validation(valid, valid_key)
+    validation = None if valid is None else Validation(valid, valid_key, mesh)
 
     def about() -> SavedModel:
         kept = dataclasses.asdict(settings)

@@ -1,12 +1,69 @@
-"""What several processes of one training have to agree on.
+"""Several processes of one training: how they find each other, and what they agree on.
 
-All of them take the same steps and decide by the same numbers. Signals and answers of callbacks
-reach each on its own, so they are asked for those. The first one alone writes and prints.
+All of them take the same steps and decide by the same numbers. Signals, answers of callbacks and
+failures to read or write reach each on its own, so they are asked for those. The first one alone
+writes and prints.
 """
+
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+
+T = TypeVar("T")
+
+# At its end a process waits so long for the others, of which the first still evaluates.
+_EVALUATION = 7 * 24 * 3600
+
+
+class PeerError(ValueError):
+    """Another process of the same training could not go on."""
+
+
+def connect(
+    coordinator: str | None = None,
+    processes: int | None = None,
+    index: int | None = None,
+    *,
+    timeout: int = 100,
+) -> None:
+    """Joins the other processes of a training; before anything else asks JAX for its devices.
+
+    Under SLURM, Open MPI, Kubernetes and on TPU pods JAX finds out itself what the arguments would
+    say; elsewhere every process is told.
+
+    Args:
+        coordinator: ``"HOST:PORT"`` of the process of index 0.
+        processes: how many there are.
+        index: which of them this one is, from 0.
+        timeout: seconds after which a process that is silent counts as dead, and the others end.
+
+    Raises:
+        ValueError: if only some of the arguments are given and JAX does not find out the others,
+            or the coordinator is not reached within the timeout, at least 10 seconds.
+    """
+    given = {"coordinator": coordinator, "processes": processes, "index": index}
+    missing = [name for name, value in given.items() if value is None]
+    if 0 < len(missing) < len(given):
+        raise ValueError(
+            f"expected coordinator, processes and index together, or none of them where JAX finds "
+            f"them (SLURM, Open MPI, Kubernetes, TPU pods), got no {' and no '.join(missing)}"
+        )
+    if timeout < 1:
+        raise ValueError(f"expected a timeout of a second or more, got {timeout}")
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            processes,
+            index,
+            initialization_timeout=max(timeout, 10),
+            heartbeat_timeout_seconds=timeout,
+            shutdown_timeout_seconds=_EVALUATION,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"cannot join the other processes: {error}") from error
 
 
 def is_first() -> bool:
@@ -19,3 +76,28 @@ def any_of_all(said: bool) -> bool:
     if jax.process_count() == 1:
         return said
     return bool(np.any(multihost_utils.process_allgather(np.asarray(said))))
+
+
+def by_the_first(action: Callable[[], Any]) -> None:
+    """Does something in the first process alone; the others wait until it is done.
+
+    Raises:
+        PeerError: in the others, if it failed; in the first, what was raised there.
+    """
+    failure: Exception | None = None
+    if is_first():
+        try:
+            action()
+        except Exception as error:
+            failure = error
+    if any_of_all(failure is not None):
+        raise failure or PeerError("the first process cannot go on; it says why")
+
+
+def on_host(tree: T) -> T:
+    """The arrays of a tree as NumPy's, whole in every process; all have to ask."""
+    if jax.process_count() == 1:
+        return jax.tree.map(np.asarray, tree)
+    return jax.tree.map(
+        lambda leaf: np.asarray(multihost_utils.process_allgather(leaf, tiled=True)), tree
+    )

@@ -198,7 +198,7 @@ def trained_model(path: Path, like: M) -> M:
     missing = RunError(f"{path}: no checkpoint has been written yet; train it first")
     if not (path / "checkpoints").is_dir():
         raise missing
-    with Checkpoints(path / "checkpoints") as checkpoints:
+    with Checkpoints(path / "checkpoints", alone=True) as checkpoints:
         try:
             found = checkpoints.restore_model(like)
         except CheckpointError as error:

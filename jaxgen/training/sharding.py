@@ -142,6 +142,22 @@ def shardings(tree: T, mesh: Mesh, *, fsdp: bool = False) -> T:
     return jax.tree.map(place, tree, is_leaf=lambda part: isinstance(part, nnx.Variable))
 
 
+def placed_at(tree: T, where: Any) -> T:
+    """A tree with its arrays laid as a tree of shardings, or one for all, says."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, where)
+    if isinstance(where, NamedSharding):
+        return jax.tree.map(lambda leaf: _put(leaf, where), tree)
+    return jax.tree.map(_put, tree, where)
+
+
+def _put(leaf: Any, where: NamedSharding) -> Any:
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):  # JAX lays numbers across processes
+        data = _put(jax.random.key_data(leaf), where)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    return jax.device_put(leaf, where)
+
+
 def _spec(leaf: Any, mesh: Mesh, fsdp: bool, said: Sequence[Any] | None) -> PartitionSpec:
     axes: list[Any] = [None] * leaf.ndim
     if said is not None and len(said) <= leaf.ndim:

@@ -16,7 +16,7 @@ from jaxgen.models import Model
 from jaxgen.training.objectives import Batch
 from jaxgen.training.rows import take_rows, typical_rows, without_padding
 from jaxgen.training.settings import TrainSettings
-from jaxgen.training.sharding import shardings
+from jaxgen.training.sharding import placed_at, shardings
 from jaxgen.training.state import TrainState
 
 # The statistics of layers such as batch normalisation are taken from this many training examples,
@@ -59,23 +59,23 @@ def started(
         init_key: of what layers draw that are initialised from data.
         train_key: of the noise of all steps.
     """
-    # As the model of an earlier training is: what follows is compiled for where its arrays are.
-    model = jax.device_put(model, NamedSharding(mesh, PartitionSpec()))
     rows = typical_rows(train, count, settings.seed)
     looked_at = without_padding(train)
     first = take_rows(looked_at, rows[: settings.init_batch_size])
     whole = looked_at if train.weights is None else take_rows(looked_at, rows)
     model = model.standardize(whole.x, whole.context)
+    # As the model of an earlier training is: what follows is compiled for where its arrays are.
+    model = placed_at(model, NamedSharding(mesh, PartitionSpec()))
     if first.x is not None:
         model = jax.jit(type(model).initialize)(model, first.x, init_key, first.context)
     seen = take_rows(looked_at, rows[:CALIBRATION_EXAMPLES])
     calibrate = _calibration(model, seen, init_key)
     # Cut before it is copied for the average and the optimizer: no device holds all of those.
     fsdp = settings.sharding == "fsdp"
-    model = jax.device_put(model, shardings(model, mesh, fsdp=fsdp))
+    model = placed_at(model, shardings(model, mesh, fsdp=fsdp))
     state = TrainState.create(model, optimizer, train_key)
     placed = shardings(state, mesh, fsdp=fsdp)
-    return Start(jax.device_put(state, placed), placed, calibrate, first.context)
+    return Start(placed_at(state, placed), placed, calibrate, first.context)
 
 
 def _calibration(model: Model, data: Batch, key: Array) -> Calibrate:

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh
 
 from jaxgen.models import Model
 from jaxgen.models.latent_use import latent_use
@@ -17,10 +18,11 @@ class Validation:
     Args:
         data: the examples, with what belongs to them.
         key: of the noise, the same in every validation.
+        mesh: the devices over which examples are cut.
     """
 
-    def __init__(self, data: Batch, key: Array):
-        self._data, self._key = data, key
+    def __init__(self, data: Batch, key: Array, mesh: Mesh):
+        self._data, self._key, self._mesh = data, key, mesh
         self._warned = False
 
     def latents(self, model: Model) -> dict[str, float]:
@@ -32,7 +34,7 @@ class Validation:
             return {}
         data = self._data
         assert data.x is not None  # or it would have been refused
-        use = latent_use(model, data.x, data.context, key=self._key)
+        use = latent_use(model, data.x, data.context, key=self._key, mesh=self._mesh)
         return {"divergence": float(use.divergence.sum()), "active_units": use.active_units}
 
     def loss(self, model: Model) -> float:
@@ -49,6 +51,7 @@ class Validation:
             lengths=None if data.lengths is None else np.asarray(data.lengths),
             known=None if data.observed is None else np.asarray(data.observed),
             key=self._key,
+            mesh=self._mesh,
         )
         # An example without weight has no part in it, be its density what it may.
         counted = np.ones(len(scores), bool) if data.weights is None else data.weights > 0

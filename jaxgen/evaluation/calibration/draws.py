@@ -70,7 +70,7 @@ def conditional_draws(
     num_samples = count(num_samples, where, least=1)
     batch_size = count(batch_size, where, "batch_size", least=1)
     size = max(1, batch_size // num_samples)
-    for index, rows in enumerate(chunks.chunks(len(context), size)):
+    for index, rows in enumerate(chunks.Chunks(len(context), size)):
         own = jax.random.fold_in(key, index)
         drawn = np.asarray(_sample(model, own, context[rows], num_samples=num_samples))
         yield rows, np.moveaxis(drawn, 0, 1)
