@@ -13,13 +13,15 @@ import numpy as np
 from jax import Array
 
 from jaxgen.core.arguments import Shape, described
+from jaxgen.core.stored import Stored
 
 
 def check_array(value: Any, where: str, name: str = "x") -> Any:
     """An array of real numbers, integers or booleans, of JAX's or NumPy's as it came.
 
     Args:
-        value: what was given; lists and numbers become arrays of NumPy's.
+        value: what was given; lists and numbers become arrays of NumPy's, stored examples
+            (:class:`~jaxgen.core.stored.Stored`) stay stored.
         where: the method, for the message.
         name: the argument's.
 
@@ -33,6 +35,8 @@ def check_array(value: Any, where: str, name: str = "x") -> Any:
     if isinstance(value, Array):  # a traced one, too
         if not _holds_numbers(value.dtype):
             raise TypeError(f"{where}: expected real numbers for {name}, got {described(value)}")
+        return value
+    if isinstance(value, Stored):
         return value
     given = value
     if not isinstance(value, np.ndarray):

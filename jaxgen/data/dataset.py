@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from jaxgen.core import check_array, checked_arguments, read_number, unknown
+from jaxgen.core.stored import Stored
 from jaxgen.data.arrays import Loaded, sha256_of
 from jaxgen.data.audio import load_audio
 from jaxgen.data.digits import load_digits
+from jaxgen.data.images import load_images
 from jaxgen.data.npz import load_npz
 from jaxgen.data.splits import SPLITS
+from jaxgen.data.stored import load_npy
 from jaxgen.data.text import Vocabulary, load_text
 from jaxgen.data.tfds import load_tfds
 from jaxgen.data.toy import TOYS, load_toy
@@ -27,7 +30,8 @@ class Dataset:
         name: the spec that it was loaded from, or any name.
         split: ``"train"``, ``"valid"`` or ``"test"``.
         x: (n, *event_shape), integers in [0, levels) or finite floats; kept contiguous and
-            read-only.
+            read-only. Or stored examples (:class:`~jaxgen.core.stored.Stored`), which are checked
+            when they are read.
         y: integer labels (n,), kept as int32, or None.
         levels: the number of values that an integer dimension can take: 17 for digits, 2 for binary
             data, 256 for 8-bit images; None for real-valued data.
@@ -49,7 +53,7 @@ class Dataset:
 
     name: str
     split: str
-    x: np.ndarray
+    x: Any
     y: np.ndarray | None = None
     levels: int | None = None
     lengths: np.ndarray | None = None
@@ -62,6 +66,12 @@ class Dataset:
             raise unknown("split", self.split, SPLITS)
         for name, value in (("levels", self.levels), ("rate", self.rate)):
             object.__setattr__(self, name, read_number(value, int | None, name, where))
+        if isinstance(self.x, Stored):
+            if self.lengths is not None:
+                raise ValueError(f"{where}: expected examples in memory with lengths")
+            if self.y is not None:
+                object.__setattr__(self, "y", _read_only(_as_labels(self.y, len(self.x), where)))
+            return
         try:
             x = np.asarray(check_array(self.x, where))
         except TypeError as error:  # of a file as often as of a program
@@ -104,7 +114,7 @@ class Dataset:
 
         The bytes of the lengths follow, as ``<i4``, where there are lengths.
         """
-        digest = sha256_of(self.x)
+        digest = self.x.digest() if isinstance(self.x, Stored) else sha256_of(self.x)
         if self.lengths is not None:
             digest.update(self.lengths.astype("<i4").data.cast("B"))
         return digest.hexdigest()
@@ -132,6 +142,8 @@ class Dataset:
                 f"data set {self.name!r}, split {self.split!r}: expected examples without padding "
                 f"to reshape, got lengths"
             )
+        if isinstance(self.x, Stored):
+            return replace(self, x=self.x.reshaped(event_shape))
         return replace(self, x=self.x.reshape(len(self), *event_shape))
 
     @checked_arguments
@@ -274,6 +286,8 @@ _LOADERS: dict[str, Callable[[str, str], tuple[Any, ...]]] = {
     "digits": _load_digits,
     "toy": load_toy,
     "npz": load_npz,
+    "npy": load_npy,
+    "images": load_images,
     "tfds": load_tfds,
     "audio": load_audio,
     "text": load_text,
@@ -289,6 +303,8 @@ def load(spec: str, split: str = "train") -> Dataset:
     | ``digits`` | scikit-learn's 8x8 digits with 17 levels (``jaxgen.data.digits``) |
     | ``toy:NAME`` | a density in the plane (``jaxgen.data.toy``) |
     | ``npz:PATH[:KEY]`` | arrays of a numpy archive (``jaxgen.data.npz``) |
+    | ``npy:PATH`` | an array in a file, which is read as it is needed (``jaxgen.data.stored``) |
+    | ``images:DIR[:SIDE]`` | a folder of pictures, likewise (``jaxgen.data.images``) |
     | ``tfds:NAME`` | a prepared TensorFlow Datasets data set (``jaxgen.data.tfds``) |
     | ``audio:PATH[:LABELS]`` | sound clips of an archive as mu-law codes (``jaxgen.data.audio``) |
     | ``text:PATH[:LENGTH[/EVERY]][:bytes]`` | pieces of a text file (``jaxgen.data.text``) |
@@ -326,7 +342,7 @@ def names() -> list[tuple[str, str]]:
     """What ``load`` accepts: each spec with a line that describes it.
 
     Returns:
-        Pairs (spec, description); in the last four, the capitals are yours to fill in.
+        Pairs (spec, description); in the last six, the capitals are yours to fill in.
 
     >>> for spec, description in names()[:2]:
     ...     print(f"{spec:15} {description}")
@@ -337,6 +353,8 @@ def names() -> list[tuple[str, str]]:
         ("digits", "1797 handwritten digits, 8x8 pixels with 17 levels"),
         *((f"toy:{name}", draw.__doc__ or "") for name, draw in TOYS.items()),
         ("npz:PATH[:KEY]", "arrays of a numpy archive, in the current directory or JAXGEN_DATA"),
+        ("npy:PATH", "an array in a file of any size, read as it is needed"),
+        ("images:DIR[:SIDE]", "a folder of pictures, a class in each subfolder, read as needed"),
         ("tfds:NAME", "a prepared TensorFlow Datasets data set; TFDS_DATA_DIR names the folder"),
         ("audio:PATH[:LABELS]", "sound clips of a numpy archive, as 256 mu-law codes"),
         ("text:PATH[:LENGTH[/EVERY]][:bytes]", "pieces of a text file, as characters or bytes"),

@@ -11,6 +11,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from jaxgen.core import Key, ShapeError, check_key
+from jaxgen.core.stored import Stored, in_memory
 from jaxgen.models.base import Model
 from jaxgen.models.chunks import Chunks, checked_examples, on_host
 from jaxgen.models.padding import filled
@@ -88,7 +89,10 @@ def score(
         mask = observed
         if own := observed is not None and observed.ndim > len(model.grid_shape or ()):
             mask = observed[rows]
-        values, part, ends, there = whole.cut((x[rows], part, ends, there))
+        values = x[rows]
+        if isinstance(x, Stored):
+            model.check_data(values)
+        values, part, ends, there = whole.cut((values, part, ends, there))
         mask = whole.cut(mask) if own else mask
         chunk_key = jax.random.fold_in(key, index)
         parts = (model, values, part, ends, mask, there, chunk_key)
@@ -118,7 +122,7 @@ def _checked(
     parts = {"lengths": lengths} | ({"a mask": observed} if own else {})
     x, context, parts = checked_examples(model, x, context, where="score", **parts)
     if lengths is None:
-        model.check_data(x)
+        model.check_data(in_memory(x))
     else:
         lengths = np.asarray(parts["lengths"])
         model.check_lengths(lengths)

@@ -16,7 +16,7 @@ from jaxgen.data.columns import refuse_lost
 from jaxgen.models import Model
 from jaxgen.training.objectives import Batch
 from jaxgen.training.optimizers import Optimizer, as_transformation, check_optimizer
-from jaxgen.training.rows import num_examples, without_padding
+from jaxgen.training.rows import looked_at, num_examples, without_padding
 from jaxgen.training.settings import TrainSettings
 from jaxgen.training.stopping import Callback, check_callbacks
 
@@ -34,7 +34,7 @@ def check_inputs(
     Raises:
         ValueError: saying what was expected and what came.
     """
-    check_data(model, train, valid, names)
+    check_data(model, looked_at(train), None if valid is None else looked_at(valid), names)
     batch_indices(settings.seed, 0, 1, num_examples(train, settings), settings.batch_size)
     check_optimizer(as_transformation(optimizer, settings), nnx.state(model, nnx.Param))
 

@@ -137,12 +137,13 @@ def _in_todays_terms(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]
 
 
 def _but_placement(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without where arrays lie: a run goes on with other devices."""
+    """A configuration without where arrays lie and who reads them: a run goes on elsewhere."""
     kept = dict(config)
     for name in ("recipe", "train", "training", "settings"):  # one in the other
         if isinstance(kept.get(name), dict):
             kept[name] = _but_placement(kept[name])
-    kept.pop("sharding", None)
+    for name in ("sharding", "workers"):
+        kept.pop(name, None)
     return kept
 
 

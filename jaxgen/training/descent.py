@@ -100,7 +100,7 @@ def descend(
 
         how = (objective, optimizer, settings, mesh, placed)
         run_steps = steps_for(*how, state, train, is_streamed(train))
-        feed = Feed(run_steps, train, count, settings, mesh)
+        feed = Feed(run_steps, model, train, count, settings, mesh, start)
         bits = 1.0 / (mean_size(model, train) * math.log(2.0)) if model.levels else None
 
         def save(at: int) -> None:
@@ -122,8 +122,7 @@ def descend(
         )
         with bar, Interrupt() as interrupt:
             while done < settings.steps and not (interrupted or told or best.stop(settings)):
-                stop = min(_next_multiple(done, settings.steps_per_dispatch), settings.steps)
-                state, metrics = feed.run(state, done, stop)
+                stop, state, metrics = feed.next(state)
                 losses, norms = np.asarray(metrics["loss"]), np.asarray(metrics["grad_norm"])
                 _require_finite(losses, norms, done, checkpoints)
                 validate = _crosses(done, stop, settings.eval_every, settings)
@@ -155,10 +154,6 @@ def descend(
     model = calibrate(with_params(state.model, chosen))
     warn_unless_invertible(model, context, valid_key)
     return FitResult(model, state, log.rows, best.step or done, interrupted)
-
-
-def _next_multiple(step: int, interval: int) -> int:
-    return (step // interval + 1) * interval
 
 
 def _crosses(done: int, stop: int, interval: int, settings: TrainSettings) -> bool:

@@ -1,9 +1,11 @@
 """What a training was on, in a few words: a run goes on with the same data only."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from jaxgen.core.stored import Stored
 from jaxgen.data.arrays import sha256_of
 from jaxgen.training.objectives import Batch
 
@@ -24,7 +26,7 @@ def digests(data: Mapping[str, Batch | None]) -> dict[str, str]:
     'float32(3, 2), sha256 65c036'
     """
     return {
-        f"{split} {part}": _digest(np.asarray(array))
+        f"{split} {part}": _digest(array)
         for split, batch in data.items()
         if batch is not None
         for part, array in zip(_PARTS, batch, strict=True)
@@ -32,5 +34,6 @@ def digests(data: Mapping[str, Batch | None]) -> dict[str, str]:
     }
 
 
-def _digest(array: np.ndarray) -> str:
-    return f"{array.dtype}{array.shape}, sha256 {sha256_of(array).hexdigest()}"
+def _digest(array: Any) -> str:
+    digest = array.digest() if isinstance(array, Stored) else sha256_of(np.asarray(array))
+    return f"{array.dtype}{array.shape}, sha256 {digest.hexdigest()}"

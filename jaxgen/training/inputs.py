@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxgen.core import unknown
+from jaxgen.core.stored import Stored
 from jaxgen.data import Dataset
 from jaxgen.data.columns import column_name
+from jaxgen.data.stored import is_source, parts_of
 from jaxgen.models import Model
 from jaxgen.training.missing import fill_in
 from jaxgen.training.objectives import Batch
@@ -69,6 +71,11 @@ def _parts(data: Any, model: Model, what: str) -> dict[str, Any]:
             f"the {what} data: expected arrays, got the string {data!r}; a data set is loaded by "
             f"jaxgen.data.load"
         )
+    if is_source(data):
+        try:
+            return parts_of(data)
+        except ValueError as error:
+            raise ValueError(f"the {what} data: {error}") from error
     if isinstance(data, Dataset):
         # The labels of data that nothing is conditional on stay unused.
         labels = None if model.context_shape is None else data.y
@@ -98,12 +105,14 @@ def _column_names(x: Any) -> tuple[str, ...] | None:
     return tuple(map(str, columns)) if isinstance(columns, Iterable) else None
 
 
-def as_numbers(value: Any, where: str) -> np.ndarray:
-    """An array of numbers in the machine's own byte order.
+def as_numbers(value: Any, where: str) -> Any:
+    """An array of numbers in the machine's own byte order; stored examples as they are.
 
     Raises:
         ValueError: if there are values that are missing, or no numbers, naming the first.
     """
+    if isinstance(value, Stored):
+        return value
     names = _column_names(value)
     if np.ma.isMaskedArray(value):
         missing = int(np.ma.getmaskarray(value).sum())
@@ -183,6 +192,8 @@ def _context(context: Any, model: Model, what: str) -> np.ndarray:
     shape = model.context_shape
     if shape is None or len(shape) == 0 or context.ndim != 1 or context.dtype.kind not in "biu":
         return context
+    if isinstance(context, Stored):  # numbers of classes, one for each example: a small array
+        context = context[:]
     low, high = (int(context.min()), int(context.max())) if context.size else (0, 0)
     if len(shape) != 1 or shape[0] < 2 or low < 0 or high >= shape[0]:
         taken = f"a one-hot of {shape[0]} classes, 0 to {shape[0] - 1}" if len(shape) == 1 else ""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxgen.core.stored import in_memory
 from jaxgen.models import Model
 from jaxgen.training.checks import check_arguments, check_inputs
 from jaxgen.training.columns import warn_of_columns
@@ -119,9 +120,9 @@ def fit(
     # Before anything is written.
     check_inputs(model, train, valid, settings, optimizer, given.columns)
     # Rows with missing values are filled with those of others, which therefore are repeated.
-    whole_rows = train.x is not None and train.observed is None
-    if whole_rows and has_name(objective):  # one's own may add noise
-        warn_of_columns(model, train.x, given.columns)
+    whole_rows = train.observed is None
+    if train.x is not None and whole_rows and has_name(objective):  # one's own may add noise
+        warn_of_columns(model, in_memory(train.x), given.columns)
     own = mesh_for(settings) if mesh is None else automatic(mesh, settings)
     with within(own):
         result = descend(

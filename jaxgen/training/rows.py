@@ -1,10 +1,12 @@
 """Batches by their rows: how many there are, some of them, a part held out, the typical ones."""
 
 import math
+from typing import Any
 
 import jax
 import numpy as np
 
+from jaxgen.core.stored import Stored
 from jaxgen.models import Model
 from jaxgen.models.padding import filled
 from jaxgen.training.objectives import Batch
@@ -20,6 +22,25 @@ def num_examples(data: Batch, settings: TrainSettings) -> int:
 def take_rows(data: Batch, rows: np.ndarray) -> Batch:
     """These examples of a batch."""
     return jax.tree.map(lambda array: array[rows], data)
+
+
+def kept_rows(data: Batch, rows: np.ndarray) -> Batch:
+    """These examples of a batch; those that are stored stay so."""
+    return jax.tree.map(
+        lambda array: array.at(rows) if isinstance(array, Stored) else array[rows], data
+    )
+
+
+def stored_in(data: Batch) -> list[Stored]:
+    """The examples, and what belongs to them, that are read when they are needed."""
+    parts: list[Any] = list(data)
+    return [array for array in parts if isinstance(array, Stored)]
+
+
+def looked_at(data: Batch) -> Batch:
+    """A batch for what has to know all examples: of those that are stored a sample."""
+    stored = stored_in(data)
+    return take_rows(data, stored[0].sampled_rows()) if stored else data
 
 
 def without_padding(data: Batch) -> Batch:
@@ -54,7 +75,7 @@ def hold_out(data: Batch, fraction: float, count: int, seed: int) -> tuple[Batch
         )
     # Not the generator of the seed alone, whose permutation orders the first epoch.
     rows = np.random.default_rng([seed, count, size]).permutation(count)
-    return take_rows(data, np.sort(rows[size:])), take_rows(data, np.sort(rows[:size]))
+    return kept_rows(data, np.sort(rows[size:])), kept_rows(data, np.sort(rows[:size]))
 
 
 def typical_rows(data: Batch, count: int, seed: int) -> np.ndarray:

@@ -49,6 +49,9 @@ class TrainSettings:
             devices, as the batch is), or the shape ``[data, model]`` of a mesh; see
             :mod:`jaxgen.training.sharding`. It changes no number but by the order of sums, and a
             run may go on with another one.
+        workers: processes that read data which stay on disk, beside the threads of this one; for
+            examples that take Python long to make, such as large pictures. A script that asks for
+            them trains under ``if __name__ == "__main__":``.
         seed: of the weights, the batches and the noise, below 2**32.
 
     Raises:
@@ -79,6 +82,7 @@ class TrainSettings:
     remat: bool = False
     accumulate_steps: int = 1
     sharding: str | list[int] = "data"
+    workers: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -139,6 +143,7 @@ _RANGES: dict[str, Range] = {
     "steps_per_dispatch": _COUNT,
     "init_batch_size": _COUNT,
     "accumulate_steps": _COUNT,
+    "workers": (lambda value: 0 <= value < 1024, "0 to 1023"),
     # Without double precision, jax takes the seeds 0 and 2**32 for the same.
     "seed": (lambda value: 0 <= value < 2**32, "one that is not negative, and below 2**32"),
 }

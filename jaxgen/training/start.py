@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxgen.core import needs_calibration
 from jaxgen.models import Model
 from jaxgen.training.objectives import Batch
-from jaxgen.training.rows import take_rows, typical_rows, without_padding
+from jaxgen.training.rows import looked_at, take_rows, typical_rows, without_padding
 from jaxgen.training.settings import TrainSettings
 from jaxgen.training.sharding import placed_at, shardings
 from jaxgen.training.state import TrainState
@@ -60,15 +60,17 @@ def started(
         train_key: of the noise of all steps.
     """
     rows = typical_rows(train, count, settings.seed)
-    looked_at = without_padding(train)
-    first = take_rows(looked_at, rows[: settings.init_batch_size])
-    whole = looked_at if train.weights is None else take_rows(looked_at, rows)
-    model = model.standardize(whole.x, whole.context)
-    # As the model of an earlier training is: what follows is compiled for where its arrays are.
-    model = placed_at(model, NamedSharding(mesh, PartitionSpec()))
+    plain = without_padding(train)
+    first = take_rows(plain, rows[: settings.init_batch_size])
+    whole = looked_at(plain) if train.weights is None else take_rows(plain, rows)
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    if not mesh.is_multi_process:  # numbers of the host do not mix with arrays of several
+        # As the model of an earlier training is: what follows is compiled for where its arrays are.
+        model = placed_at(model, everywhere)
+    model = placed_at(model.standardize(whole.x, whole.context), everywhere)
     if first.x is not None:
         model = jax.jit(type(model).initialize)(model, first.x, init_key, first.context)
-    seen = take_rows(looked_at, rows[:CALIBRATION_EXAMPLES])
+    seen = take_rows(plain, rows[:CALIBRATION_EXAMPLES])
     calibrate = _calibration(model, seen, init_key)
     # Cut before it is copied for the average and the optimizer: no device holds all of those.
     fsdp = settings.sharding == "fsdp"

@@ -1,0 +1,142 @@
+"""``images:DIR[:SIDE]``: pictures in a folder, read when they are needed.
+
+- The splits are the subfolders ``train``, ``valid`` and ``test``; without ``valid`` it is the last
+  tenth of the shuffled training pictures. Without ``train`` all pictures are shuffled and cut into
+  80/10/10, see :func:`jaxgen.data.splits.shuffled_rows`.
+- Where pictures lie in subfolders, those are their classes, numbered in alphabetical order.
+- All must be of one size and mode, grey or colour; with ``SIDE`` each is cut to the square in its
+  middle, and resized to ``SIDE`` by ``SIDE``.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxgen.core.stored import Stored
+from jaxgen.data.arrays import Loaded
+from jaxgen.data.splits import shuffled_rows
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+class StoredImages(Stored):
+    """Pictures by their paths, as uint8 arrays ``(n, height, width, channels)``.
+
+    Args:
+        paths: the files.
+        side: of the square that each is cut and resized to; None for all as they are.
+
+    Raises:
+        ValueError: if the first is no picture.
+    """
+
+    def __init__(self, paths: list[Path], side: int | None = None):
+        self._paths, self._side = paths, side
+        super().__init__((len(paths), *self._open(0, None).shape), np.uint8)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        found = np.empty((len(rows), *self._shape[1:]), np.uint8)
+        for index, row in enumerate(rows.tolist()):
+            found[index] = self._open(row, self._shape[1:])
+        return found
+
+    def digest(self) -> Any:
+        digest = hashlib.sha256(f"images{self.shape}".encode())
+        rows = range(len(self._paths)) if self._rows is None else self._rows.tolist()
+        for row in rows:
+            digest.update(self._paths[row].name.encode())
+            digest.update(hashlib.sha256(self._paths[row].read_bytes()).digest())
+        return digest
+
+    def _open(self, row: int, shape: tuple[int, ...] | None) -> np.ndarray:
+        from PIL import Image, ImageOps
+
+        path = self._paths[row]
+        try:
+            with Image.open(path) as picture:
+                picture.load()
+                whole = ImageOps.exif_transpose(picture)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise ValueError(f"{path}: expected a picture, got {error}") from None
+        grey = whole.mode in ("1", "L", "I;16")
+        channels = shape[-1] if shape is not None else (1 if grey else 3)
+        whole = whole.convert("L" if channels == 1 else "RGB")
+        if self._side is not None:
+            whole = ImageOps.fit(whole, (self._side, self._side), Image.Resampling.LANCZOS)
+        array = np.asarray(whole, np.uint8).reshape(whole.height, whole.width, channels)
+        if shape is not None and array.shape != shape:
+            raise ValueError(
+                f"{path}: expected a picture of {shape[1]} x {shape[0]}, as the first is, got "
+                f"{whole.width} x {whole.height}; images:DIR:SIDE cuts and resizes all to a square"
+            )
+        return array
+
+
+def load_images(given: str, split: str) -> Loaded:
+    """One split of a folder of pictures.
+
+    Args:
+        given: ``DIR`` or ``DIR:SIDE``; a relative one is looked up in the current directory, then
+            in the folder that the environment variable JAXGEN_DATA names.
+        split: ``"train"``, ``"valid"`` or ``"test"``.
+
+    Returns:
+        x (n, height, width, channels), stored; y (n,) or None; 256 levels.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it has no pictures, or none for this split, or ``SIDE`` is no number.
+    """
+    place, colon, size = given.rpartition(":")
+    if not colon or not size.isdigit():
+        place, size = given, ""
+    folder = _folder(place)
+    side = int(size) if size else None
+    if side == 0:
+        raise ValueError(f"images:{given}: expected a side of a pixel or more, got 0")
+    if (folder / "train").is_dir():
+        paths = _pictures(folder / ("train" if split == "valid" else split))
+        if split != "test" and not (folder / "valid").is_dir():
+            order = np.random.default_rng(0).permutation(len(paths))
+            cut = len(paths) - len(paths) // 10
+            paths = [paths[row] for row in (order[:cut] if split == "train" else order[cut:])]
+        elif split == "valid":
+            paths = _pictures(folder / "valid")
+        root = folder / "train"
+    else:
+        paths, root = _pictures(folder), folder
+        paths = [paths[row] for row in shuffled_rows(len(paths), split)]
+    if not paths:
+        raise ValueError(f"images:{given}: expected pictures for the split {split!r}, got none")
+    # The classes are those of the training pictures, whatever a split has of them.
+    classes = sorted(path.name for path in root.iterdir() if path.is_dir())
+    labels = None
+    if classes:
+        names = [path.parent.name for path in paths]
+        strange = sorted(set(names) - set(classes))
+        if strange:
+            raise ValueError(
+                f"images:{given}: expected pictures in a folder of a class, got some in "
+                f"{', '.join(strange)}"
+            )
+        labels = np.array([classes.index(name) for name in names], np.int32)
+    return StoredImages(paths, side), labels, 256  # type: ignore[return-value]
+
+
+def _folder(given: str) -> Path:
+    root = os.environ.get("JAXGEN_DATA")
+    tried = [Path(given).expanduser(), *([] if root is None else [Path(root) / given])]
+    for folder in tried:
+        if given and folder.is_dir():
+            return folder
+    raise FileNotFoundError(f"expected a folder, found none at {' or '.join(map(str, tried))}")
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """The pictures of a folder and its subfolders, in alphabetical order."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: expected a folder of pictures, found none")
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
