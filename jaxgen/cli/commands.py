@@ -4,9 +4,13 @@ What is needed is imported where it is needed: ``jaxgen --help`` answers at once
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 from typing import Any
+
+# What a scheduler that has ended a training by SIGTERM gets: saved, to be run again (EX_TEMPFAIL).
+REQUEUE = 75
 
 
 def train_recipe(options: argparse.Namespace) -> int:
@@ -30,14 +34,15 @@ def train_recipe(options: argparse.Namespace) -> int:
     if options.seed is not None:
         assignments.append(f"train.seed={options.seed}")
     recipe = recipe.override(assignments, file.functions)
-    result = train(recipe, options.out, file=file, progress=not options.quiet)
+    how = {"profile": options.profile, "tensorboard": options.tensorboard}
+    result = train(recipe, options.out, file=file, progress=not options.quiet, **how)
     if result.interrupted:
         step = result.history[-1]["step"] if result.history else 0
         print(
             f"jaxgen: interrupted at step {step}; saved, the same command goes on from there",
             file=sys.stderr,
         )
-        return 130
+        return REQUEUE if result.signal == signal.SIGTERM else 130
     return 0
 
 

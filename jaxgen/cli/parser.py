@@ -59,6 +59,12 @@ def _train(add: Callable[..., argparse.ArgumentParser]) -> None:
         help="override the configuration: learning_rate=1e-3, model_args.steps=4, ...",
     )
     train.add_argument("--quiet", action="store_true", help="no progress bar")
+    train.add_argument(
+        "--tensorboard", action="store_true", help="write RUN/tensorboard, too (tensorboardX)"
+    )
+    train.add_argument(
+        "--profile", type=int, metavar="STEPS", help="trace so many steps into RUN/profile"
+    )
     _add_processes(train)
     _add_cache(train)
     train.set_defaults(run=commands.train_recipe, refuse=train.error)

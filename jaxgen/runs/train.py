@@ -1,8 +1,12 @@
 """From a recipe to a run directory with a trained model, its record and its pictures."""
 
 import contextlib
+import dataclasses
 import math
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from jaxgen.evaluation import divergence_plot, loss_curve
 from jaxgen.runs.directory import Run, labels_of
@@ -17,11 +21,19 @@ from jaxgen.training.metrics import read_metrics
 from jaxgen.training.objectives import Batch
 from jaxgen.training.procedures import Task
 from jaxgen.training.processes import by_the_first, is_first
+from jaxgen.training.profile import Trace
 from jaxgen.training.rows import mean_size
+from jaxgen.training.tensorboard import TensorBoard
 
 
 def train(
-    recipe: Recipe, out: Path | str, *, file: ExperimentFile | None = None, progress: bool = True
+    recipe: Recipe,
+    out: Path | str,
+    *,
+    file: ExperimentFile | None = None,
+    progress: bool = True,
+    profile: int | None = None,
+    tensorboard: bool = False,
 ) -> FitResult:
     """Trains a recipe into a run directory, or goes on with the one that is there.
 
@@ -33,6 +45,10 @@ def train(
         out: the run directory.
         file: where the recipe is from, whose functions it may name; None for names of jaxgen's.
         progress: shows a progress bar.
+        profile: how many steps a trace of JAX's profiler covers, which ``profile`` in the run
+            directory gets; None for no trace.
+        tensorboard: whether everything that is logged, and the samples, are written for TensorBoard
+            too, into ``tensorboard`` in the run directory.
 
     Raises:
         RunError: if the directory cannot be written, or holds a run of another configuration.
@@ -64,6 +80,12 @@ def train(
             run.claim()
 
         by_the_first(enter)
+        own_callbacks: list[Any] = []
+        if profile is not None and is_first():
+            own_callbacks.append(claimed.enter_context(Trace(out / "profile", profile)))
+        if tensorboard and is_first():
+            own_callbacks.append(claimed.enter_context(TensorBoard(out / "tensorboard")))
+        task = dataclasses.replace(task, callbacks=own_callbacks)
         result = procedure.run(task, out, progress=progress)
     if result.interrupted or not is_first():
         return result
@@ -81,4 +103,10 @@ def train(
         bars.savefig(out / "divergence.png", dpi=120)
     samples = "samples.png" if run.vocabulary is None else "samples.txt"
     sample(out, out / samples, num=64, file=source)
+    if tensorboard and samples.endswith(".png"):
+        from matplotlib.image import imread
+
+        with TensorBoard(out / "tensorboard") as board:
+            image = (255.0 * imread(out / samples)[..., :3]).round().astype(np.uint8)
+            board.picture("samples", image, result.history[-1]["step"] if result.history else 0)
     return result

@@ -13,15 +13,19 @@ from jaxgen.training.objectives import (
     wake_sleep,
 )
 from jaxgen.training.optimizers import make_optimizer
+from jaxgen.training.profile import Trace
 from jaxgen.training.settings import TrainSettings
 from jaxgen.training.state import TrainState
 from jaxgen.training.steps import make_pmap_step, make_step, make_steps
+from jaxgen.training.tensorboard import TensorBoard
 
 __all__ = [
     "Batch",
     "ColumnWarning",
     "FitResult",
     "NonFiniteLossError",
+    "TensorBoard",
+    "Trace",
     "TrainSettings",
     "TrainState",
     "elbo",

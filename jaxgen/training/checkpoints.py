@@ -9,6 +9,7 @@ import contextlib
 import gc
 import io
 import logging
+import math
 import sys
 import time
 import traceback
@@ -33,17 +34,21 @@ class DamagedError(CheckpointError):
 
 
 class Checkpoints:
-    """The checkpoints in a directory, the last two of them kept.
+    """The checkpoints in a directory, the last and the best of them kept.
 
     Args:
         directory: where they are; made when the first one is written.
-        keep: how many.
+        keep_last: how many of the last ones are kept.
+        keep_best: how many of those that were best in validation are kept beside.
         alone: whether this process reads them for itself; otherwise all of a training take part in
             everything.
     """
 
-    def __init__(self, directory: Path | str, keep: int = 2, *, alone: bool = False):
+    def __init__(
+        self, directory: Path | str, keep_last: int = 2, keep_best: int = 0, *, alone: bool = False
+    ):
         import orbax.checkpoint as ocp
+        from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
         # Orbax reports every save on the root handler, in the middle of a progress bar, and every
         # error from each of its threads, beside the one that it raises.
@@ -66,7 +71,9 @@ class Checkpoints:
                 "progress": ocp.JsonCheckpointHandler(**together),
             },
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep,
+                preservation_policy=AnyPreservationPolicy(
+                    [LatestN(keep_last), BestN(get_metric_fn=_loss, reverse=True, n=keep_best)]
+                ),
                 create=not together,  # which asks all processes
                 enable_async_checkpointing=True,
                 **together,
@@ -90,10 +97,12 @@ class Checkpoints:
         model: Any,
         state: Any | None = None,
         progress: dict[str, Any] | None = None,
+        valid_loss: float | None = None,
     ) -> None:
         """Writes a checkpoint in the background; a later call waits for it first.
 
-        Without a state there is nothing to go on from: the model is final.
+        Without a state there is nothing to go on from: the model is final. The best ones are those
+        of the least ``valid_loss``.
 
         Raises:
             CheckpointError: if it, or the one before, could not be written.
@@ -105,7 +114,9 @@ class Checkpoints:
         if progress is not None:
             items["progress"] = args.JsonSave(progress)
         with self._writing():
-            self._manager.save(step, args=args.Composite(**items))
+            known = valid_loss is not None and math.isfinite(valid_loss)
+            metrics = {"valid_loss": valid_loss if known else math.inf}
+            self._manager.save(step, args=args.Composite(**items), metrics=metrics)
 
     def wait(self) -> None:
         """Returns when everything saved so far is on disk.
@@ -222,6 +233,10 @@ def _never_adapted(missing: Iterable[str]) -> set[str]:
     November 2026, whether it has adapted to data: all of them had, as far as they could."""
     missing = set(missing)
     return {name for name in missing if name.rsplit(".", 2)[0] + _ADAPTED in missing}
+
+
+def _loss(metrics: dict[str, float]) -> float:
+    return metrics["valid_loss"]
 
 
 def _flatten(tree: Any) -> dict[str, Any]:

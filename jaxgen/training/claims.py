@@ -22,7 +22,10 @@ _HASH = re.compile("([0-9a-f]{12})[0-9a-f]{52}")
 
 @contextlib.contextmanager
 def kept_in(
-    out: Path | None, about: Callable[[], SavedModel], data: Mapping[str, Batch | None]
+    out: Path | None,
+    about: Callable[[], SavedModel],
+    data: Mapping[str, Batch | None],
+    keep: tuple[int, int] = (2, 0),
 ) -> Iterator[Checkpoints | None]:
     """The checkpoints of a directory, which is this training's while the context lasts.
 
@@ -30,6 +33,7 @@ def kept_in(
         out: the directory; None to keep nothing.
         about: gives the configuration that claims it, unless the caller, who holds it, has.
         data: what is trained on, by the name of the split: a run goes on with the same data only.
+        keep: how many of the last checkpoints, and of the best ones.
 
     Raises:
         RunError: if the directory cannot be written, or is of another configuration or other data.
@@ -51,7 +55,7 @@ def kept_in(
             _claim_data(out, digests(data))
 
         by_the_first(enter)
-        with Checkpoints(out / "checkpoints") as checkpoints:
+        with Checkpoints(out / "checkpoints", *keep) as checkpoints:
             yield checkpoints
 
 
@@ -137,12 +141,12 @@ def _in_todays_terms(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]
 
 
 def _but_placement(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without where arrays lie and who reads them: a run goes on elsewhere."""
+    """A configuration without what decides about no number, but where and how a run goes on."""
     kept = dict(config)
     for name in ("recipe", "train", "training", "settings"):  # one in the other
         if isinstance(kept.get(name), dict):
             kept[name] = _but_placement(kept[name])
-    for name in ("sharding", "workers"):
+    for name in ("sharding", "workers", "keep_last", "keep_best"):
         kept.pop(name, None)
     return kept
 

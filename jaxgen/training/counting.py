@@ -92,4 +92,4 @@ def counted_network(model: Model) -> Markov:
 
 def _result(model: Model, rows: list[dict], best_step: int) -> FitResult:
     state = TrainState.create(model, optax.identity(), jax.random.key(0))
-    return FitResult(model, state, rows, best_step, False)
+    return FitResult(model, state, rows, best_step)

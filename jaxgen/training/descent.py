@@ -18,10 +18,10 @@ from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.claims import kept_in
 from jaxgen.training.compiled import steps_for
 from jaxgen.training.feeding import Feed, is_streamed
-from jaxgen.training.metrics import MetricsLog
+from jaxgen.training.metrics import MetricsLog, memory_in_use
 from jaxgen.training.objectives import Batch, Objective
 from jaxgen.training.optimizers import Optimizer, as_transformation
-from jaxgen.training.processes import any_of_all, is_first
+from jaxgen.training.processes import is_first, most_of_all
 from jaxgen.training.round_trip import warn_unless_invertible
 from jaxgen.training.rows import mean_size, num_examples
 from jaxgen.training.saved import SavedModel
@@ -51,7 +51,12 @@ class FitResult:
     state: TrainState
     history: list[dict[str, Any]]
     best_step: int
-    interrupted: bool
+    signal: int = 0
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal ended the training before its last step."""
+        return self.signal != 0
 
     def __repr__(self) -> str:
         last = self.history[-1] if self.history else None
@@ -88,7 +93,8 @@ def descend(
         kept = dataclasses.asdict(settings)
         return SavedModel.of(model, settings=kept, objective=objective, optimizer=optimizer)
 
-    with kept_in(out, about, {"training": train, "validation": valid}) as checkpoints:
+    keep = (settings.keep_last, settings.keep_best)
+    with kept_in(out, about, {"training": train, "validation": valid}, keep) as checkpoints:
         start = 0
         if checkpoints is not None:
             names = ("value", "step", "misses")
@@ -112,18 +118,21 @@ def descend(
                     model=calibrate(with_params(state.model, chosen)),
                     state=(state, best.params),
                     progress=counts,
+                    valid_loss=best.last,
                 )
 
         spent = log.rows[-1].get("seconds", 0.0) if log.rows else 0.0
         done, began = start, time.perf_counter() - spent
-        interrupted = told = False
+        signal, told = 0, False
         bar = tqdm(
             total=settings.steps, initial=start, disable=not (progress and is_first()), unit="step"
         )
         with bar, Interrupt() as interrupt:
-            while done < settings.steps and not (interrupted or told or best.stop(settings)):
+            while done < settings.steps and not (signal or told or best.stop(settings)):
+                begun = time.perf_counter()
                 stop, state, metrics = feed.next(state)
                 losses, norms = np.asarray(metrics["loss"]), np.asarray(metrics["grad_norm"])
+                rate = (stop - done) * settings.batch_size / (time.perf_counter() - begun)
                 _require_finite(losses, norms, done, checkpoints)
                 validate = _crosses(done, stop, settings.eval_every, settings)
                 checkpoint = _crosses(done, stop, settings.checkpoint_every, settings)
@@ -133,6 +142,8 @@ def descend(
                     "loss": float(losses.mean()),
                     "grad_norm": float(norms.mean()),
                     "seconds": round(time.perf_counter() - began, 3),
+                    "examples_per_second": float(f"{rate:.4g}"),
+                    **memory_in_use(),
                 }
                 if validation is not None and validate:
                     averaged = calibrate(state.ema_model)
@@ -144,8 +155,8 @@ def descend(
                 bar.set_postfix_str(_summary(row, best, bits))
                 if checkpoint:
                     save(done)
-                told = any_of_all(told_to_stop(callbacks, row))
-                interrupted = any_of_all(interrupt.requested)
+                told = bool(most_of_all(told_to_stop(callbacks, row)))
+                signal = most_of_all(interrupt.signal)
             if checkpoints is not None:
                 if checkpoints.latest() != done:
                     save(done)
@@ -153,7 +164,7 @@ def descend(
     chosen = best.params if best.step else state.ema
     model = calibrate(with_params(state.model, chosen))
     warn_unless_invertible(model, context, valid_key)
-    return FitResult(model, state, log.rows, best.step or done, interrupted)
+    return FitResult(model, state, log.rows, best.step or done, signal)
 
 
 def _crosses(done: int, stop: int, interval: int, settings: TrainSettings) -> bool:

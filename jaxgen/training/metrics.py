@@ -6,6 +6,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import jax
+
+# What depends on the machine, and on what else it does; all other numbers a training repeats.
+MEASURED = ("seconds", "examples_per_second", "device_gib")
+
 
 class MetricsLog:
     """``metrics.jsonl``: one JSON object a line, each with its ``step``, flushed as it is written.
@@ -42,6 +47,15 @@ class MetricsLog:
         if self.path is not None:
             with self.path.open("a") as file:
                 file.write(_line(row))
+
+
+def memory_in_use() -> dict[str, float]:
+    """The most memory that a device of this process has used so far, in GiB; nothing on CPU."""
+    used = [
+        (device.memory_stats() or {}).get("peak_bytes_in_use") for device in jax.local_devices()
+    ]
+    known = [each for each in used if each is not None]
+    return {"device_gib": round(max(known) / 2**30, 3)} if known else {}
 
 
 def read_metrics(path: Path | None) -> list[dict[str, Any]]:

@@ -14,13 +14,15 @@ from jaxgen.training.loop import fit
 from jaxgen.training.objectives import Batch, Objective, negative_log_likelihood
 from jaxgen.training.optimizers import Optimizer
 from jaxgen.training.settings import TrainSettings
+from jaxgen.training.stopping import Callback
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
     """What every procedure is given: a model, data, and how the model is to be judged.
 
-    ``optimizer`` takes the place of the one that the settings name; None for theirs.
+    ``optimizer`` takes the place of the one that the settings name; None for theirs. ``callbacks``
+    are called with every row that is logged.
     """
 
     model: Model
@@ -29,6 +31,7 @@ class Task:
     settings: TrainSettings
     objective: Objective
     optimizer: Optimizer | None = None
+    callbacks: Sequence[Callback] = ()
 
 
 class Procedure(Protocol):
@@ -57,6 +60,7 @@ class GradientDescent:
             out=out,
             objective=task.objective,
             optimizer=task.optimizer,
+            callbacks=task.callbacks,
             progress=progress,
         )
 

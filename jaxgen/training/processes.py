@@ -71,11 +71,11 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def any_of_all(said: bool) -> bool:
-    """Whether any process says so; all have to ask."""
+def most_of_all(said: int) -> int:
+    """The largest number that any process says; all have to ask."""
     if jax.process_count() == 1:
-        return said
-    return bool(np.any(multihost_utils.process_allgather(np.asarray(said))))
+        return int(said)
+    return int(np.max(multihost_utils.process_allgather(np.asarray(said, np.int32))))
 
 
 def by_the_first(action: Callable[[], Any]) -> None:
@@ -90,7 +90,7 @@ def by_the_first(action: Callable[[], Any]) -> None:
             action()
         except Exception as error:
             failure = error
-    if any_of_all(failure is not None):
+    if most_of_all(failure is not None):
         raise failure or PeerError("the first process cannot go on; it says why")
 
 

@@ -31,7 +31,10 @@ class TrainSettings:
             is ramped up over the first steps. 0 turns it off.
         eval_every: steps between validations; the best validated parameters are what is returned.
         patience: validations without an improvement before training stops; None never stops early.
-        checkpoint_every: steps between checkpoints.
+        checkpoint_every: steps between checkpoints. Each holds the parameters that were best in
+            validation so far, besides all that resuming takes.
+        keep_last: how many of the last checkpoints are kept.
+        keep_best: how many of those whose validation was best are kept beside them.
         steps_per_dispatch: steps that run on the device without coming back to Python; the
             intervals above are rounded up to a multiple of it.
         init_batch_size: examples that a data-dependent initialisation sees.
@@ -76,6 +79,8 @@ class TrainSettings:
     eval_every: int = 500
     patience: int | None = None
     checkpoint_every: int = 1000
+    keep_last: int = 2
+    keep_best: int = 0
     steps_per_dispatch: int = 50
     init_batch_size: int = 1024
     compute_dtype: str | None = None
@@ -140,6 +145,8 @@ _RANGES: dict[str, Range] = {
     "eval_every": _COUNT,
     "patience": (lambda value: value >= 1, "at least 1, or None to never stop early"),
     "checkpoint_every": _COUNT,
+    "keep_last": _COUNT,
+    "keep_best": (lambda value: 0 <= value < 2**31, "0 or more, and below 2**31"),
     "steps_per_dispatch": _COUNT,
     "init_batch_size": _COUNT,
     "accumulate_steps": _COUNT,

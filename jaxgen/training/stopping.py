@@ -1,4 +1,4 @@
-"""When training ends, and with which parameters: validation, callbacks, Ctrl-C."""
+"""When training ends, and with which parameters: validation, callbacks, signals."""
 
 import dataclasses
 import math
@@ -27,9 +27,11 @@ class Best:
     value: float | None = None
     step: int = 0
     misses: int = 0
+    last: float | None = None  # of the newest validation
 
     def update(self, value: float, step: int, params: nnx.State) -> None:
         """Takes note of a validation."""
+        self.last = value
         if math.isfinite(value) and (self.value is None or value < self.value):
             # A copy: the state's own arrays are donated to the next dispatch.
             self.params = jax.tree.map(jnp.copy, params)
@@ -43,25 +45,32 @@ class Best:
 
 
 class Interrupt:
-    """Turns the first Ctrl-C into a request to stop after the current dispatch."""
+    """Turns the first Ctrl-C, or SIGTERM, into a request to stop after the current dispatch.
+
+    ``signal`` is its number then, 0 before.
+    """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.signal = 0
 
     def __enter__(self) -> "Interrupt":
         # Only the main thread may install handlers.
-        self._installed = threading.current_thread() is threading.main_thread()
-        if self._installed:
-            self._previous = signal.signal(signal.SIGINT, self._handle)
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        main = threading.current_thread() is threading.main_thread()
+        self._previous = {n: signal.signal(n, self._handle) for n in numbers} if main else {}
         return self
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        signal.signal(signal.SIGINT, self._previous)  # the second one is not held back
+        self.signal = number
+        self._restore()  # the second one is not held back
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            # One that was not installed from Python cannot be put back from there.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def __exit__(self, *exception: Any) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, self._previous)
+        self._restore()
 
 
 def check_callbacks(callbacks: Sequence[Callback]) -> None:

@@ -97,6 +97,7 @@ def crash():
 
 STOPS = {
     "interrupted": (lambda: signal.raise_signal(signal.SIGINT), 130, 14),  # saved there
+    "terminated": (lambda: signal.raise_signal(signal.SIGTERM), 75, 14),  # to be run again
     "crashed": (crash, 1, 10),  # the last checkpoint before
 }
 

@@ -18,7 +18,7 @@ import jaxgen
 from jaxgen.bijectors import ActNorm
 from jaxgen.models import Flow
 from jaxgen.training import TrainSettings, fit
-from jaxgen.training.metrics import MetricsLog, read_metrics
+from jaxgen.training.metrics import MEASURED, MetricsLog, read_metrics
 
 STEPS = 300
 EXPERIMENT = f'''
@@ -67,7 +67,7 @@ def arrays(run: Path, step: int) -> dict[str, np.ndarray]:
 
 def rows(path: Path) -> list[dict]:
     """The logged rows but for their times."""
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(path)]
+    return [{k: v for k, v in row.items() if k not in MEASURED} for row in read_metrics(path)]
 
 
 @dataclasses.dataclass
@@ -244,7 +244,7 @@ def assert_same(result, expected):
     ):
         assert (one == other).all()
     assert result.best_step == expected.best_step
-    strip = [[{**row, "seconds": 0} for row in r.history] for r in (result, expected)]
+    strip = [[{**row, **dict.fromkeys(MEASURED)} for row in r.history] for r in (result, expected)]
     assert strip[0] == strip[1]
 
 
@@ -259,11 +259,11 @@ def test_interrupted_and_resumed(monkeypatch, tmp_path, data, uninterrupted):
     stop = uninterrupted.history[-1]["step"] - 1  # after a miss, between two checkpoints
     assert stop % SETTINGS.checkpoint_every
     raise_at(monkeypatch, stop, lambda: signal.raise_signal(signal.SIGINT))
-    before = signal.getsignal(signal.SIGINT)
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     result = train(data, tmp_path)
     assert result.interrupted
     assert int(result.state.step) == stop == max(checkpoint_steps(tmp_path))
-    assert signal.getsignal(signal.SIGINT) is before  # Ctrl-C is given back
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     resumed = train(data, tmp_path)
     assert not resumed.interrupted
     assert_same(resumed, uninterrupted)
@@ -293,9 +293,57 @@ def test_a_finished_training_is_not_trained_further(monkeypatch, tmp_path, data,
     train(data, tmp_path)
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "checkpoints").rglob("*")}
     monkeypatch.setattr(MetricsLog, "write", lambda *args: pytest.fail("it went on training"))
-    before = signal.getsignal(signal.SIGINT)
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert_same(train(data, tmp_path), uninterrupted)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     assert files == {
         path: path.stat().st_mtime_ns for path in (tmp_path / "checkpoints").rglob("*")
     }
+
+
+@pytest.mark.slow
+def test_twenty_ends_at_random_moments_change_nothing(tmp_path):
+    """By SIGKILL or SIGTERM, some while a checkpoint is written."""
+    file = tmp_path / "rings.py"
+    steps = 3000
+    file.write_text(EXPERIMENT.replace(f"steps={STEPS}", f"steps={steps}"))
+    random = np.random.default_rng(0)
+
+    def start(run: Path) -> subprocess.Popen:
+        command = [sys.executable, "-m", "jaxgen", "train", str(file), "--out", str(run), "--quiet"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, cwd=tmp_path, **quiet)
+
+    broken, ends, writing = tmp_path / "broken", [], 0
+    for number in range(20):
+        process, before = start(broken), max(checkpoint_steps(broken), default=0)
+        drafts = broken / "checkpoints"
+        deadline = time.monotonic() + 120
+        while max(checkpoint_steps(broken), default=0) <= before:
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        if number % 3 == 0:  # in the next checkpoint
+            while not any("tmp" in path.name for path in drafts.iterdir()):
+                assert process.poll() is None, process.stderr.read()
+            writing += 1
+        else:
+            time.sleep(random.uniform(0, 0.2))
+        signals = (signal.SIGKILL, signal.SIGTERM)
+        process.send_signal(signals[random.integers(2)])
+        process.communicate(timeout=120)
+        ends.append(process.returncode)
+    assert {-signal.SIGKILL, 75} == set(ends)
+    assert writing == 7
+    assert max(checkpoint_steps(broken)) < steps
+    whole = tmp_path / "whole"
+    for run in (broken, whole):
+        process = start(run)
+        process.communicate(timeout=240)
+        assert process.returncode == 0
+    found, expected = arrays(broken, steps), arrays(whole, steps)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name, strict=True)
+    assert rows(broken / "metrics.jsonl") == rows(whole / "metrics.jsonl")
+    records = [json.loads((run / "record.json").read_text()) for run in (broken, whole)]
+    assert records[0] | {"seconds": 0} == records[1] | {"seconds": 0}

@@ -268,7 +268,14 @@ def test_history_rows(x, tmp_path):
     assert [row["step"] for row in result.history] == [3, 6, 9, 11]
     assert [row["step"] for row in result.history if "valid_loss" in row] == [6, 9, 11]
     for row in result.history:
-        assert set(row) - {"valid_loss"} == {"step", "loss", "grad_norm", "seconds"}
+        assert set(row) - {"valid_loss"} == {
+            "step",
+            "loss",
+            "grad_norm",
+            "seconds",
+            "examples_per_second",
+        }
+        assert row["examples_per_second"] > 0
         assert all(np.isfinite(value) for value in row.values())
         assert row["grad_norm"] > 0
     seconds = [row["seconds"] for row in result.history]
