@@ -19,11 +19,13 @@ SMALLEST = {
     "compile.py": ["--rounds", "1", "--models", "maf"],
     "coding.py": ["--num", "20"],
     "conditionals.py": ["--small", "--rounds", "1"],
+    "economy.py": ["--num", "50", "--batch", "4"],
     "first_call.py": ["--models", "made"],
     "inversion.py": ["--small"],
     "latent.py": ["--rounds", "1", "--batch", "4", "--draws", "10"],
     "maf.py": ["--rounds", "1"],
     "peers.py": ["--small"],
+    "scaling.py": ["--small", "--rounds", "1", "--models", "glow", "--devices", "1", "2"],
     "second_fit.py": ["--rounds", "1", "--models", "maf"],
     "tables.py": ["--steps", "60", "--folds", "2", "--tables", "wine"],
 }
