@@ -38,7 +38,16 @@ STAIRS = {("evaluation", "data"), ("training", "data")}
 
 # Libraries that are imported only where they are used, inside a function (or for type checkers).
 LAZY = ("distrax", "tensorflow_probability", "tensorflow_datasets", "sklearn", "matplotlib")
-LAZY += ("orbax", "array_record", "safetensors", "constriction", "grain", "PIL")
+LAZY += (
+    "orbax",
+    "array_record",
+    "safetensors",
+    "constriction",
+    "grain",
+    "PIL",
+    "pyarrow",
+    "tensorboardX",
+)
 # Floor 0 knows arrays only.
 NOT_IN_FUNCTIONAL = ("flax", "optax", "distrax", "jaxgen.core")
 # The only places that know distrax, with what is in them.

@@ -17,6 +17,7 @@ from jaxgen.data.images import load_images
 from jaxgen.data.npz import load_npz
 from jaxgen.data.splits import SPLITS
 from jaxgen.data.stored import load_npy
+from jaxgen.data.tables import load_csv, load_parquet
 from jaxgen.data.text import Vocabulary, load_text
 from jaxgen.data.tfds import load_tfds
 from jaxgen.data.toy import TOYS, load_toy
@@ -288,6 +289,8 @@ _LOADERS: dict[str, Callable[[str, str], tuple[Any, ...]]] = {
     "npz": load_npz,
     "npy": load_npy,
     "images": load_images,
+    "csv": load_csv,
+    "parquet": load_parquet,
     "tfds": load_tfds,
     "audio": load_audio,
     "text": load_text,
@@ -305,6 +308,7 @@ def load(spec: str, split: str = "train") -> Dataset:
     | ``npz:PATH[:KEY]`` | arrays of a numpy archive (``jaxgen.data.npz``) |
     | ``npy:PATH`` | an array in a file, which is read as it is needed (``jaxgen.data.stored``) |
     | ``images:DIR[:SIDE]`` | a folder of pictures, likewise (``jaxgen.data.images``) |
+    | ``csv:PATH[:LABEL]``, ``parquet:PATH[:LABEL]`` | tables (``jaxgen.data.tables``) |
     | ``tfds:NAME`` | a prepared TensorFlow Datasets data set (``jaxgen.data.tfds``) |
     | ``audio:PATH[:LABELS]`` | sound clips of an archive as mu-law codes (``jaxgen.data.audio``) |
     | ``text:PATH[:LENGTH[/EVERY]][:bytes]`` | pieces of a text file (``jaxgen.data.text``) |
@@ -342,7 +346,7 @@ def names() -> list[tuple[str, str]]:
     """What ``load`` accepts: each spec with a line that describes it.
 
     Returns:
-        Pairs (spec, description); in the last six, the capitals are yours to fill in.
+        Pairs (spec, description); in the last eight, the capitals are yours to fill in.
 
     >>> for spec, description in names()[:2]:
     ...     print(f"{spec:15} {description}")
@@ -355,6 +359,8 @@ def names() -> list[tuple[str, str]]:
         ("npz:PATH[:KEY]", "arrays of a numpy archive, in the current directory or JAXGEN_DATA"),
         ("npy:PATH", "an array in a file of any size, read as it is needed"),
         ("images:DIR[:SIDE]", "a folder of pictures, a class in each subfolder, read as needed"),
+        ("csv:PATH[:LABEL]", "a table of numbers, with the labels in a column"),
+        ("parquet:PATH[:LABEL]", "the same in a Parquet file"),
         ("tfds:NAME", "a prepared TensorFlow Datasets data set; TFDS_DATA_DIR names the folder"),
         ("audio:PATH[:LABELS]", "sound clips of a numpy archive, as 256 mu-law codes"),
         ("text:PATH[:LENGTH[/EVERY]][:bytes]", "pieces of a text file, as characters or bytes"),
