@@ -2,9 +2,9 @@
 
 Every column is a number of the example, in the order of the file, as float32; booleans become 0
 and 1. With ``LABEL``, the column of that name holds the labels: integers, or anything else, whose
-values are numbered in order. All rows are cut into 80/10/10 as ``shuffled_rows`` does. A relative path is
-looked up in the current directory, then in the folder that the environment variable JAXGEN_DATA
-names.
+values are numbered in order. All rows are cut into 80/10/10 as ``shuffled_rows`` does. A relative
+path is looked up in the current directory, then in the folder that the environment variable
+JAXGEN_DATA names.
 """
 
 from pathlib import Path

@@ -17,6 +17,7 @@ from jaxgen.core import Shape, replace, unknown
 from jaxgen.data import Dataset
 from jaxgen.models import Dequantized, Embedded, Model
 from jaxgen.networks import Embedding
+from jaxgen.training.augment import augmented, named_augmentations
 from jaxgen.training.objectives import Objective, named_objective
 from jaxgen.training.optimizers import optimizer_names
 from jaxgen.training.procedures import Procedure, named_procedure
@@ -68,6 +69,9 @@ class Recipe:
         crop: for signals: training and validation see them in pieces of so many values, see
             :meth:`jaxgen.data.Dataset.crops`; the record is of whole signals, so the model's
             parameters must fit any length. None for whole signals throughout.
+        augment: what is done to training examples, drawn anew in every step: ``"flip"`` (left for
+            right), ``"crop"`` or ``"crop:PADDING"`` (moved by some pixels), one after the other;
+            see :mod:`jaxgen.training.augment`.
         objective: what training minimises, see :mod:`jaxgen.training.objectives`.
         objective_args: its arguments.
         procedure: ``"gradient_descent"``, or ``"counting"`` of tables; see
@@ -94,6 +98,7 @@ class Recipe:
     dequantize: bool = False
     dequantizer_args: dict[str, Any] | None = None
     crop: int | None = None
+    augment: list[str] = dataclasses.field(default_factory=list)
     objective: str = "negative_log_likelihood"
     objective_args: dict[str, Any] = dataclasses.field(default_factory=dict)
     procedure: str = "gradient_descent"
@@ -113,6 +118,7 @@ class Recipe:
             raise ValueError("dequantizer_args: expected dequantize=True with them, got False")
         if self.eval_samples < 1:
             raise ValueError(f"eval_samples: expected at least 1, got {self.eval_samples}")
+        named_augmentations(self.augment)  # which refuses what it does not know
 
     def load_data(self, split: str) -> Dataset:
         """A split of the data, with examples of the recipe's shape."""
@@ -197,7 +203,10 @@ class Recipe:
 
     def resolve_objective(self, own: Functions | None = None) -> Objective:
         """What training minimises, as a function."""
-        return named_objective(self.objective, self.objective_args, own)
+        objective = named_objective(self.objective, self.objective_args, own)
+        if not self.augment:
+            return objective
+        return augmented(objective, named_augmentations(self.augment))
 
     def resolve_procedure(self) -> Procedure:
         """How the model is trained."""
