@@ -30,13 +30,7 @@ from jaxgen import compute_in, zoo
 from jaxgen.models import Model
 from jaxgen.training import Batch, TrainSettings, TrainState, make_optimizer, make_step
 from jaxgen.training.objectives import economical, negative_log_likelihood
-
-# Peak operations a second of dense products, from the manufacturers' data sheets.
-PEAKS = {
-    "NVIDIA H100 80GB HBM3": {"float32": 67e12, "bfloat16": 989e12},
-    "NVIDIA H200": {"float32": 67e12, "bfloat16": 989e12},
-    "NVIDIA A100-SXM4-80GB": {"float32": 19.5e12, "bfloat16": 312e12},
-}
+from jaxgen.training.utilisation import PEAKS
 
 Make = Callable[[], Model]
 

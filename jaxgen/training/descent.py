@@ -29,6 +29,7 @@ from jaxgen.training.settings import TrainSettings
 from jaxgen.training.start import started
 from jaxgen.training.state import TrainState, with_params
 from jaxgen.training.stopping import Best, Callback, Interrupt, told_to_stop
+from jaxgen.training.utilisation import Utilisation
 from jaxgen.training.validation import Validation
 
 
@@ -106,6 +107,7 @@ def descend(
 
         how = (objective, optimizer, settings, mesh, placed)
         run_steps = steps_for(*how, state, train, is_streamed(train))
+        utilisation = Utilisation(model, train, objective, settings, mesh)
         feed = Feed(run_steps, model, train, count, settings, mesh, start)
         bits = 1.0 / (mean_size(model, train) * math.log(2.0)) if model.levels else None
 
@@ -143,6 +145,7 @@ def descend(
                     "grad_norm": float(norms.mean()),
                     "seconds": round(time.perf_counter() - began, 3),
                     "examples_per_second": float(f"{rate:.4g}"),
+                    **utilisation.of(rate),
                     **memory_in_use(),
                 }
                 if validation is not None and validate:

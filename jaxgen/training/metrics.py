@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 # What depends on the machine, and on what else it does; all other numbers a training repeats.
-MEASURED = ("seconds", "examples_per_second", "device_gib")
+MEASURED = ("seconds", "examples_per_second", "utilisation", "device_gib")
 
 
 class MetricsLog:

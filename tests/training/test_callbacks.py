@@ -3,8 +3,11 @@
 import struct
 import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from jaxgen.cli import main
 from jaxgen.models import DiagonalNormal
@@ -97,3 +100,40 @@ def test_how_many_are_kept_may_change(tmp_path):
         steps=4, batch_size=32, steps_per_dispatch=2, checkpoint_every=2, keep_last=5, workers=1
     )
     assert fit(DiagonalNormal((2,)), X, None, other, out=tmp_path, progress=False).best_step == 4
+
+
+def test_the_utilisation_is_logged_where_the_peak_is_known(monkeypatch):
+    from jaxgen import zoo
+    from jaxgen.training import utilisation
+
+    settings = TrainSettings(steps=4, batch_size=32, steps_per_dispatch=2)
+    model = zoo.made((6,), hidden=(50, 40), rngs=nnx.Rngs(0))
+    x = np.random.default_rng(0).integers(0, 2, (64, 6))
+    kind = jax.devices()[0].device_kind
+    monkeypatch.setitem(utilisation.PEAKS, kind, {"float32": 1e12})
+    for row in fit(model, x, settings=settings, progress=False).history:
+        products = 2 * (6 * 50 + 50 * 40 + 40 * 6)  # of a pass of an example
+        expected = 3 * products * row["examples_per_second"] / 1e12
+        assert row["utilisation"] == pytest.approx(expected, rel=0.05)
+    monkeypatch.delitem(utilisation.PEAKS, kind)
+    assert "utilisation" not in fit(model, x, settings=settings, progress=False).history[-1]
+
+
+def test_products_in_loops_and_branches_are_counted():
+    from jaxgen.training.utilisation import matrix_operations
+
+    def looped(a, b):
+        body = lambda carry, _: (carry @ b, None)  # noqa: E731
+        carry, _ = jax.lax.scan(body, a, length=5)
+        return jax.lax.cond(carry.sum() > 0, lambda c: c @ b @ b, lambda c: c, carry)
+
+    program = jax.make_jaxpr(looped)(jnp.ones((3, 4)), jnp.ones((4, 4)))
+    assert matrix_operations(program.jaxpr) == (5 + 2) * 2 * 3 * 4 * 4
+    image, kernel = jnp.ones((2, 8, 8, 3)), jnp.ones((3, 3, 3, 5))
+    convolution = jax.make_jaxpr(
+        lambda x, k: jax.lax.conv_general_dilated(
+            x, k, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+    )
+    program = convolution(image, kernel)
+    assert matrix_operations(program.jaxpr) == 2 * (2 * 8 * 8 * 5) * 27
