@@ -112,9 +112,13 @@ def as_in_context(tree: T) -> T:
     context = jax.sharding.get_mesh()
     if context.empty:
         return tree
-    return jax.tree.map(
-        lambda leaf: jax.device_put(leaf, NamedSharding(context, leaf.sharding.spec)), tree
-    )
+
+    def laid(leaf: Any) -> Any:
+        spec = getattr(leaf.sharding, "spec", ())
+        axes = [axis if axis in context.shape else None for axis in spec]
+        return jax.device_put(leaf, NamedSharding(context, PartitionSpec(*axes)))
+
+    return jax.tree.map(laid, tree)
 
 
 def shardings(tree: T, mesh: Mesh, *, fsdp: bool = False) -> T:

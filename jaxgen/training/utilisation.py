@@ -61,7 +61,8 @@ class Utilisation:
 
 def _pass(objective: Objective, model: Model, train: Batch, settings: TrainSettings) -> float:
     def rows(array: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((settings.batch_size, *array.shape[1:]), array.dtype)
+        dtype = jax.dtypes.canonicalize_dtype(array.dtype)
+        return jax.ShapeDtypeStruct((settings.batch_size, *array.shape[1:]), dtype)
 
     batch = jax.tree.map(rows, train)
     traced = jax.make_jaxpr(objective)(model, batch, jax.random.key(0))
