@@ -143,6 +143,20 @@ def ood_run(
     folder = Path(out)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    record = {
+        "model": opened.name,
+        "data": opened.recipe.data,
+        "against": against,
+        "background": None if background is None else Run.read(background).name,
+        "num_inside": len(inside.x),
+        "num_outside": len(outside.x),
+        "alpha": alpha,
+        "seed": seed,
+        "scores": measured,
+        "versions": versions(),
+        "device": device(),
+        "git_commit": git_commit(),
+    }
     for name in ood.scores_of(model, behind) if scores is None else scores:
         judge = _named(model, name, reference, seed, behind)
         threshold = ood.calibrate(judge(*held_out), alpha)
@@ -174,23 +188,9 @@ def ood_run(
         rows = min(_ROWS, len(both[0]) // 2)
         picture = ood.extremes(*both, model.levels, num=rows)
         save_figure(picture, folder / f"{name}.extremes.png")
+        with writing(folder / "ood.json"):  # a later score may take hours
+            (folder / "ood.json").write_text(json.dumps(record, indent=2) + "\n")
     save_figure(ood.roc_curves(found["inside"], found["outside"], seed=seed), folder / "roc.png")
-    record = {
-        "model": opened.name,
-        "data": opened.recipe.data,
-        "against": against,
-        "background": None if background is None else Run.read(background).name,
-        "num_inside": len(inside.x),
-        "num_outside": len(outside.x),
-        "alpha": alpha,
-        "seed": seed,
-        "scores": measured,
-        "versions": versions(),
-        "device": device(),
-        "git_commit": git_commit(),
-    }
-    with writing(folder / "ood.json"):
-        (folder / "ood.json").write_text(json.dumps(record, indent=2) + "\n")
     return lines
 
 
