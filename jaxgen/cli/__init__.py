@@ -14,6 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     with warnings.catch_warnings():
         warnings.showwarning = _warn
+        distributed = vars(options).get("distributed", False)
         try:
             if not vars(options).get("no_cache", True):
                 from jaxgen.runs import keep_programs
@@ -22,13 +23,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return options.run(options)
         except (ValueError, OSError, FloatingPointError) as error:
             print(f"jaxgen: {_said(error, options)}", file=sys.stderr)
-            return 1
         except (MemoryError, RecursionError) as error:
             print(f"jaxgen: {type(error).__name__}: {error}", file=sys.stderr)
-            return 1
+        except RuntimeError as error:
+            if type(error).__name__ != "JaxRuntimeError":
+                raise
+            # Of a device, or of another process.
+            print(f"jaxgen: {' '.join(str(error).split())}", file=sys.stderr)
         except KeyboardInterrupt:
             print("jaxgen: interrupted", file=sys.stderr)
             return 130
+    if distributed:
+        from jaxgen.training.processes import abandon
+
+        abandon(1)
+    return 1
 
 
 def _said(error: Exception, options: argparse.Namespace) -> str:

@@ -6,6 +6,7 @@ What is needed is imported where it is needed: ``jaxgen --help`` answers at once
 import argparse
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ def train_recipe(options: argparse.Namespace) -> int:
         options.refuse(f"expected FILE[:NAME]{why}")
     where = (options.coordinator, options.processes, options.process)
     if options.distributed:
-        from jaxgen.training.processes import connect
+        from jaxgen.training.processes import connect, is_first
 
         connect(*where, timeout=options.silence)
+        if not is_first():
+            warnings.simplefilter("ignore")  # the first says the same
     elif any(each is not None for each in where):
         options.refuse("expected --distributed with --coordinator, --processes, --process")
     recipe, file = load_recipe(options.experiment)

@@ -5,8 +5,10 @@ failures to read or write reach each on its own, so they are asked for those. Th
 writes and prints.
 """
 
+import os
+import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import jax
 import numpy as np
@@ -40,9 +42,12 @@ def connect(
         index: which of them this one is, from 0.
         timeout: seconds after which a process that is silent counts as dead, and the others end.
 
+    A process that is never there is waited for as long, at least 10 seconds; then JAX ends the
+    others. So it does if one dies. An exception that nobody catches ends this process at once, by
+    which the others learn of it.
+
     Raises:
-        ValueError: if only some of the arguments are given and JAX does not find out the others,
-            or the coordinator is not reached within the timeout, at least 10 seconds.
+        ValueError: if only some of the arguments are given and JAX does not find out the others.
     """
     given = {"coordinator": coordinator, "processes": processes, "index": index}
     missing = [name for name, value in given.items() if value is None]
@@ -53,6 +58,8 @@ def connect(
         )
     if timeout < 1:
         raise ValueError(f"expected a timeout of a second or more, got {timeout}")
+    # SIGTERM is ours: JAX would keep it to itself.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator,
@@ -64,6 +71,25 @@ def connect(
         )
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"cannot join the other processes: {error}") from error
+    show = sys.excepthook
+
+    def end(*exception: Any) -> None:
+        show(*exception)
+        abandon(1)
+
+    sys.excepthook = end
+
+
+def abandon(status: int) -> NoReturn:
+    """Ends this process at once: at its ordinary end it would wait for the others, who wait for it.
+
+    It does so in a training of several processes alone; otherwise it exits as usual.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if jax.process_count() > 1:
+        os._exit(status)
+    sys.exit(status)
 
 
 def is_first() -> bool:

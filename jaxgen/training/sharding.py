@@ -63,7 +63,7 @@ def mesh_for(settings: TrainSettings, devices: Sequence[Any] | None = None) -> M
                 f"{data} x {model}"
             )
         _require_divides(data, settings)
-        return _mesh((data, model), (DATA, MODEL), devices)
+        return _of_all_processes(_mesh((data, model), (DATA, MODEL), devices))
     count = max(n for n in range(1, len(devices) + 1) if batch % n == 0)
     if count < len(devices):
         warnings.warn(
@@ -71,7 +71,7 @@ def mesh_for(settings: TrainSettings, devices: Sequence[Any] | None = None) -> M
             f"divide it; a multiple of {len(devices)} uses all",
             stacklevel=3,
         )
-    return _mesh((count,), (DATA,), devices)
+    return _of_all_processes(_mesh((count,), (DATA,), devices))
 
 
 def automatic(mesh: Mesh, settings: TrainSettings) -> Mesh:
@@ -94,7 +94,18 @@ def automatic(mesh: Mesh, settings: TrainSettings) -> Mesh:
             f"sharding says, got {dict(mesh.shape)}"
         )
     types = (AxisType.Auto,) * len(mesh.axis_names)
-    return Mesh(mesh.devices, mesh.axis_names, axis_types=types)
+    return _of_all_processes(Mesh(mesh.devices, mesh.axis_names, axis_types=types))
+
+
+def _of_all_processes(mesh: Mesh) -> Mesh:
+    """A mesh, if every process has a device in it."""
+    there = {device.process_index for device in mesh.devices.flat}
+    if len(there) < jax.process_count():
+        raise ValueError(
+            f"expected a mesh with devices of all {jax.process_count()} processes, got "
+            f"{dict(mesh.shape)} of {len(there)}; a larger batch is cut over more devices"
+        )
+    return mesh
 
 
 @contextlib.contextmanager

@@ -159,6 +159,43 @@ def test_a_checkpoint_of_two_processes_goes_on_in_one(tmp_path):
     assert_equal(resumed, alone)
 
 
+FAILING = """
+import os
+from jaxgen.runs import Recipe
+from jaxgen.training import TrainSettings, negative_log_likelihood
+
+def own(model, batch, key):
+    if os.environ["WHO"] == "1":
+        raise {error}("one alone")
+    return negative_log_likelihood(model, batch, key)
+
+settings = TrainSettings(steps=20, batch_size=4, steps_per_dispatch=10)
+args = {{"layers": 1, "hidden": [8]}}
+rings = Recipe("maf", "toy:rings", args, train=settings, objective="own")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", ["ValueError", "KeyError"])  # one that is a line, and a trace
+def test_an_error_of_one_process_ends_both(tmp_path, error):
+    (tmp_path / "failing.py").write_text(FAILING.format(error=error))
+    port = free_port()
+    command = [sys.executable, "-m", "jaxgen", "train", "failing.py", "--out", "run", "--quiet"]
+    command += ["--distributed", "--coordinator", f"localhost:{port}", "--processes", "2"]
+    both = []
+    for index in range(2):
+        environment = {**os.environ, "WHO": str(index), "JAX_PLATFORMS": "cpu"}
+        own = [*command, "--process", str(index), "--silence", "10"]
+        both.append(
+            subprocess.Popen(own, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        )
+    _, said = both[1].communicate(timeout=120)
+    assert both[1].returncode == 1
+    assert "one alone" in said
+    both[0].communicate(timeout=60)
+    assert both[0].returncode != 0
+
+
 # --- one process ---
 
 

@@ -315,6 +315,12 @@ def test_meshes_that_do_not_fit_are_refused():
     assert isinstance(automatic(own, TrainSettings(sharding=[1, 1])), Mesh)
 
 
+def test_every_process_has_a_device_in_the_mesh(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match="expected a mesh with devices of all 2 processes, got"):
+        mesh_for(TrainSettings(batch_size=1), jax.devices()[:1])
+
+
 def test_accumulation_needs_no_more_than_a_part_of_the_batch_to_divide():
     x = np.random.default_rng(0).normal(size=(32, 2)).astype(np.float32)
     settings = TrainSettings(steps=2, batch_size=12, accumulate_steps=3)
