@@ -56,3 +56,28 @@ def test_the_trainings_of_an_experiment_have_seeds_of_their_own() -> None:
     records = [json.loads(path.read_text()) for path in RECORDS]
     each = [tuple(r[k] for k in ("model", "data", "unit", "estimator", "seed")) for r in records]
     assert len(set(each)) == len(each)
+
+
+STRANGE = sorted((ROOT / "experiments" / "records" / "ood").glob("*.json"))
+SCORES = (
+    "negative_log_likelihood",
+    "typicality",
+    "likelihood_ratio",
+    "input_complexity",
+    "goodness_of_fit",
+    "gradient_norms",
+    "latent_path",
+)
+
+
+@pytest.mark.parametrize("path", STRANGE, ids=lambda path: path.stem)
+def test_the_table_of_strange_images_states_the_records(path: Path) -> None:
+    record = json.loads(path.read_text())
+    (recipe_file, name) = RECIPES[record["model"]]
+    assert name == path.stem
+    assert record["num_inside"] == record["num_outside"] == 10_000
+    assert not record["git_commit"].endswith("-dirty")
+    lines = (ast.get_docstring(ast.parse(recipe_file.read_text())) or "").splitlines()
+    (row,) = [line.split()[1:] for line in lines if line.split()[:1] == [name]]
+    found = [f"{record['scores'][s]['auroc'][0]:.3f}" for s in SCORES if s in record["scores"]]
+    assert row == found
