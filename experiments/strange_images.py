@@ -14,9 +14,9 @@ own images upside down::
 The area under the ROC curve of each score, on whole test splits of 10000 images, negatives the
 model's own data (records/ood has the intervals, the other measures and the share of false alarms;
 ``--background`` is the run of ``local_`` on the same data). The models are small, trained in 5 to
-25 minutes on two CPU cores beside other work, and good densities are not their purpose. Fashion-MNIST
-to MNIST is published as 1.00 for DoSE and for LPath, 0.99 for likelihood regret, and 0.87 for the
-bound of a VAE.
+25 minutes on two CPU cores beside other work, and good densities are not their purpose.
+Fashion-MNIST to MNIST is published as 1.00 for DoSE and for LPath, 0.99 for likelihood regret, and
+0.87 for the bound of a VAE.
 
 ================  ======  ==========  =====  ==========  ========  =========  ========
 against MNIST     -log p  typicality  ratio  complexity  goodness  gradients  the path
