@@ -61,9 +61,22 @@ class StoredImages(Stored):
                 whole = ImageOps.exif_transpose(picture)
         except (OSError, SyntaxError, ValueError) as error:
             raise ValueError(f"{path}: expected a picture, got {error}") from None
-        grey = whole.mode in ("1", "L", "I;16")
-        channels = shape[-1] if shape is not None else (1 if grey else 3)
-        whole = whole.convert("L" if channels == 1 else "RGB")
+        if whole.mode[0] in "IF":
+            raise ValueError(f"{path}: expected 8 bits for each colour, got more; convert it first")
+        if whole.has_transparency_data and whole.convert("RGBA").getchannel("A").getextrema() != (
+            255,
+            255,
+        ):
+            raise ValueError(f"{path}: expected no transparent pixels, got some; flatten it first")
+        grey = whole.mode in ("1", "L", "LA")
+        channels = 1 if grey else 3
+        if shape is not None and channels != shape[-1]:
+            kinds = {1: "grey", 3: "colour"}
+            raise ValueError(
+                f"{path}: expected a picture in {kinds[shape[-1]]}, as the first is, got one in "
+                f"{kinds[channels]}; convert one or the other"
+            )
+        whole = whole.convert("L" if grey else "RGB")
         if self._side is not None:
             whole = ImageOps.fit(whole, (self._side, self._side), Image.Resampling.LANCZOS)
         array = np.asarray(whole, np.uint8).reshape(whole.height, whole.width, channels)
@@ -112,15 +125,15 @@ def load_images(given: str, split: str) -> Loaded:
     if not paths:
         raise ValueError(f"images:{given}: expected pictures for the split {split!r}, got none")
     # The classes are those of the training pictures, whatever a split has of them.
-    classes = sorted(path.name for path in root.iterdir() if path.is_dir())
+    classes = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name[0] != ".")
     labels = None
     if classes:
         names = [path.parent.name for path in paths]
-        strange = sorted(set(names) - set(classes))
+        strange = [path for path, name in zip(paths, names, strict=True) if name not in classes]
         if strange:
             raise ValueError(
-                f"images:{given}: expected pictures in a folder of a class, got some in "
-                f"{', '.join(strange)}"
+                f"images:{given}: expected pictures in the folder of a class ({', '.join(classes)})"
+                f", got {strange[0]}"
             )
         labels = np.array([classes.index(name) for name in names], np.int32)
     return StoredImages(paths, side), labels, 256  # type: ignore[return-value]
@@ -139,4 +152,8 @@ def _pictures(folder: Path) -> list[Path]:
     """The pictures of a folder and its subfolders, in alphabetical order."""
     if not folder.is_dir():
         raise ValueError(f"{folder}: expected a folder of pictures, found none")
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    # What other systems leave behind begins with a dot.
+    return sorted(
+        p for p in found if not any(part[0] == "." for part in p.relative_to(folder).parts)
+    )

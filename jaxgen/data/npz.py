@@ -77,7 +77,7 @@ def find(given: str) -> Path:
     FileNotFoundError: expected a file, found none at /absent.npz
     """
     if not given:
-        raise ValueError("expected npz:PATH or npz:PATH:KEY, got no path; e.g. npz:images.npz")
+        raise ValueError("expected a path, as in npz:PATH, npz:PATH:KEY or npy:PATH, got no path")
     path = Path(given).expanduser()
     if path.is_absolute():
         tried, advice = [path], ""

@@ -105,7 +105,10 @@ class StoredItems(Stored):
     def read(self, rows: np.ndarray) -> np.ndarray:
         found = np.empty((len(rows), *self._shape[1:]), self.dtype)
         for index, item in enumerate(self._items.get(rows)):
-            value = self._pick(item)
+            try:
+                value = self._pick(item)
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                raise ValueError(f"item {rows[index]}: {error}") from error
             if value.shape != self._shape[1:]:
                 raise ValueError(
                     f"item {rows[index]}: expected shape {self._shape[1:]}, as item 0 has, got "
@@ -176,6 +179,11 @@ def parts_of(source: Any) -> dict[str, Stored]:
     items = _Items(source)
     first = items.get(np.zeros(1, np.int64))[0]
     if isinstance(first, Mapping):
+        if unread := sorted({"weights", "lengths", "observed", "labels"} & set(first)):
+            raise ValueError(
+                f"expected items of {type(source).__name__} with 'x' or 'image', and 'context' or "
+                f"'label', got {', '.join(unread)} too, which are read of arrays alone"
+            )
         keys: dict[str, Any] = {
             part: next((name for name in names if name in first), None)
             for part, names in (("x", ("x", "image")), ("context", ("context", "label")))
@@ -185,7 +193,12 @@ def parts_of(source: Any) -> dict[str, Stored]:
                 f"expected items of {type(source).__name__} with an entry 'x' or 'image', got "
                 f"{', '.join(map(str, first))}; rename one, or give arrays"
             )
-    elif isinstance(first, tuple | list) and len(first) == 2:
+    elif isinstance(first, tuple):
+        if len(first) != 2:
+            raise ValueError(
+                f"expected items of {type(source).__name__} that are an example, or a pair of one "
+                f"and its context, got {len(first)} parts"
+            )
         keys = {"x": 0, "context": 1}
     else:
         return {"x": StoredItems(items, _numbers)}
@@ -248,8 +261,13 @@ def _header(path: Path, key: str | None) -> tuple[tuple[int, ...], np.dtype, int
             f"{path}: expected an array as numpy.save, or numpy.savez without compression, writes "
             f"it, got a file that cannot be read so ({error})"
         ) from None
-    if fortran or dtype.hasobject:
-        raise ValueError(f"{path}: expected plain numbers in C order, got {dtype}; store it again")
+    if dtype.hasobject:
+        raise ValueError(f"{path}: expected plain numbers, got Python objects; store numbers")
+    if fortran and len(shape) > 1:
+        raise ValueError(
+            f"{path}: expected rows one after the other (C order), got columns (Fortran order); "
+            f"store it again by numpy.ascontiguousarray"
+        )
     needed = start + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if path.stat().st_size < needed:
         raise ValueError(

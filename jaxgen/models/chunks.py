@@ -10,6 +10,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.core import ShapeError, check_array, described
+from jaxgen.core.stored import in_memory
 from jaxgen.models.base import Model
 
 
@@ -54,8 +55,8 @@ def checked_examples(
             )
     context = given.pop("context")
     if context is not None:
-        model.check_context(context)
-        if not np.isfinite(np.asarray(context)).all():
+        model.check_context(in_memory(context))
+        if not np.isfinite(np.asarray(in_memory(context))).all():
             raise ValueError(f"{where}: the contexts hold NaN or infinite values")
     return x, context, given
 

@@ -269,9 +269,7 @@ def _halves(opened: Run, model: Model) -> tuple[Examples, Examples]:
 
 
 def _first(examples: Examples, num: int | None) -> Examples:
-    if num is None:
-        return examples
-    if num < 1:
+    if num is not None and num < 1:
         raise ValueError(f"expected an example or more, got {num}")
     return _rows(examples, slice(num))
 

@@ -73,7 +73,9 @@ def _parts(data: Any, model: Model, what: str) -> dict[str, Any]:
         )
     if is_source(data):
         try:
-            return parts_of(data)
+            parts = parts_of(data)
+            # The labels of data that nothing is conditional on stay unused.
+            return parts if model.context_shape is not None else {"x": parts["x"]}
         except ValueError as error:
             raise ValueError(f"the {what} data: {error}") from error
     if isinstance(data, Dataset):

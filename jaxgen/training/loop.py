@@ -138,7 +138,7 @@ def fit(
             progress=progress,
         )
     return dataclasses.replace(
-        result, model=as_in_context(result.model), state=as_in_context(result.state)
+        result, model=as_in_context(result.model, whole=True), state=as_in_context(result.state)
     )
 
 

@@ -6,6 +6,7 @@ writes and prints.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
@@ -56,6 +57,8 @@ def connect(
             f"expected coordinator, processes and index together, or none of them where JAX finds "
             f"them (SLURM, Open MPI, Kubernetes, TPU pods), got no {' and no '.join(missing)}"
         )
+    if coordinator is not None and not re.fullmatch(r".+:\d{1,5}", coordinator):
+        raise ValueError(f"expected a coordinator HOST:PORT, got {coordinator!r}")
     if timeout < 1:
         raise ValueError(f"expected a timeout of a second or more, got {timeout}")
     # SIGTERM is ours: JAX would keep it to itself.

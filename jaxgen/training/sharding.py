@@ -63,11 +63,17 @@ def mesh_for(settings: TrainSettings, devices: Sequence[Any] | None = None) -> M
                 f"{data} x {model}"
             )
         _require_divides(data, settings)
+        if data * model < len(devices):
+            warnings.warn(
+                f"a mesh of {data} x {model} leaves {len(devices) - data * model} of "
+                f"{len(devices)} devices idle",
+                stacklevel=3,
+            )
         return _of_all_processes(_mesh((data, model), (DATA, MODEL), devices))
     count = max(n for n in range(1, len(devices) + 1) if batch % n == 0)
     if count < len(devices):
         warnings.warn(
-            f"a batch of {batch} is cut over {count} of {len(devices)} devices, the most that "
+            f"{_batch(settings)} is cut over {count} of {len(devices)} devices, the most that "
             f"divide it; a multiple of {len(devices)} uses all",
             stacklevel=3,
         )
@@ -118,14 +124,21 @@ def within(mesh: Mesh) -> Iterator[None]:
         yield
 
 
-def as_in_context(tree: T) -> T:
-    """Arrays of a training as parts of the mesh that ``jax.set_mesh`` has set, if any."""
+def as_in_context(tree: T, *, whole: bool = False) -> T:
+    """Arrays of a training as parts of the mesh that ``jax.set_mesh`` has set, if any.
+
+    Args:
+        tree: of arrays.
+        whole: whether all lie on every device where the mesh has Explicit axes, in which operations
+            on arrays that are cut would have to say how their results lie.
+    """
     context = jax.sharding.get_mesh()
     if context.empty:
         return tree
 
     def laid(leaf: Any) -> Any:
-        spec = getattr(leaf.sharding, "spec", ())
+        explicit = whole and AxisType.Explicit in context.axis_types
+        spec = () if explicit else getattr(leaf.sharding, "spec", ())
         axes = [axis if axis in context.shape else None for axis in spec]
         return jax.device_put(leaf, NamedSharding(context, PartitionSpec(*axes)))
 
@@ -193,11 +206,16 @@ def _spec(leaf: Any, mesh: Mesh, fsdp: bool, said: Sequence[Any] | None) -> Part
     return PartitionSpec(*axes)
 
 
+def _batch(settings: TrainSettings) -> str:
+    size, parts = settings.batch_size, settings.accumulate_steps
+    return f"a batch of {size}" if parts == 1 else f"a part of {size // parts} of a batch of {size}"
+
+
 def _require_divides(parts: int, settings: TrainSettings) -> None:
     batch = settings.batch_size // settings.accumulate_steps
     if batch % parts:
         raise ValueError(
-            f"expected a mesh whose axis 'data' divides a batch of {batch}, got {parts} devices "
+            f"expected a mesh whose axis 'data' divides {_batch(settings)}, got {parts} devices "
             f"along it"
         )
 

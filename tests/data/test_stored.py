@@ -88,8 +88,8 @@ def test_what_is_stored_is_no_array_by_accident(tmp_path):
         (lambda path: path.write_bytes(b"no array"), "a file that cannot be read so"),
         (lambda path: np.save(path, np.zeros((3, 2), np.int32)), "store levels as uint8"),
         (lambda path: np.save(path, np.float32(1.0)), "expected rows of bool"),
-        (lambda path: np.save(path, np.array([{}], object)), "expected plain numbers"),
-        (lambda path: np.save(path, np.zeros((3, 2)).T), "in C order"),
+        (lambda path: np.save(path, np.array([{}], object)), "got Python objects"),
+        (lambda path: np.save(path, np.zeros((3, 2)).T), "C order.*got columns"),
     ],
 )
 def test_files_that_are_no_rows_are_refused(write, said, tmp_path):
@@ -183,6 +183,11 @@ def test_arrays_and_sequences_are_no_sources(other):
         (Items(X[:0], "array"), "expected items in the Items, got none"),
         (Items([{"text": 1}], "array"), "an entry 'x' or 'image', got text"),
         (Items(["text"], "array"), "expected items of numbers"),
+        (Items([(X[0], X[0], X[0])], "array"), "or a pair of one and its context, got 3 parts"),
+        (
+            Items([{"x": X[0], "weights": 1.0}], "array"),
+            "got weights too, which are read of arrays",
+        ),
     ],
 )
 def test_items_of_another_kind_are_refused(source, said):
@@ -217,6 +222,26 @@ def test_labels_of_items_are_contexts():
     found = fit(model, Items(X, "pair", LABELS), 0.2, SETTINGS, progress=False)
     for a, b in zip(params(found), params(expected), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_contexts_of_items_may_be_vectors():
+    model = zoo.maf((2,), layers=1, hidden=(8,), context_features=2, rngs=nnx.Rngs(0))
+    source = Items([(x, 2 * x) for x in X], "array")
+    expected = fit(model, (X, 2 * X), 0.2, SETTINGS, progress=False)
+    found = fit(model, source, 0.2, SETTINGS, progress=False)
+    for a, b in zip(params(found), params(expected), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert found.history[-1]["valid_loss"] == expected.history[-1]["valid_loss"]
+
+
+def test_labels_that_nothing_is_conditional_on_stay_unused():
+    found = fit(DiagonalNormal((2,)), Items(X, "pair", LABELS), None, SETTINGS, progress=False)
+    assert found.best_step == 6
+
+
+def test_an_item_that_is_none_is_named():
+    with pytest.raises(ValueError, match="item 2: expected items of numbers, got object"):
+        parts_of(Items([X[0], X[1], None], "array"))["x"][[0, 2]]
 
 
 def test_validation_and_evaluation_read_what_is_stored(tmp_path):
@@ -329,6 +354,18 @@ def test_a_folder_of_pictures_has_a_class_for_each_subfolder(tmp_path):
     assert squares.event_shape == (3, 3, 3)
 
 
+def test_what_begins_with_a_dot_is_passed_over_and_depth_is_named(tmp_path):
+    for name in ("ant", "cat"):
+        pictures(tmp_path / name, 10)
+    (tmp_path / "ant" / "._000.png").write_bytes(b"none")
+    (tmp_path / ".thumbs").mkdir()
+    found = data.load(f"images:{tmp_path}")
+    assert (len(found), found.num_classes) == (16, 2)
+    pictures(tmp_path / "cat" / "deeper", 10)
+    with pytest.raises(ValueError, match=r"in the folder of a class \(ant, cat\), got .*deeper"):
+        data.load(f"images:{tmp_path}")
+
+
 def data_splits():
     return ("train", "valid", "test")
 
@@ -346,6 +383,17 @@ def test_pictures_that_do_not_fit_are_named(tmp_path):
     paths = sorted((tmp_path / "a").iterdir())
     with pytest.raises(ValueError, match=r"011\.png: expected a picture of 6 x 4, .* got 5 x 5"):
         StoredImages(paths)[np.arange(12)]
+    pictures(tmp_path / "b", 13, "RGB")
+    mixed = StoredImages([*paths[:5], tmp_path / "b" / "012.png"])
+    with pytest.raises(ValueError, match=r"012\.png: expected a picture in grey"):
+        mixed[np.arange(6)]
+    for name, picture, said in (
+        ("deep.png", Image.fromarray(np.zeros((4, 6), np.uint16)), "expected 8 bits"),
+        ("clear.png", Image.new("RGBA", (6, 4), (9, 9, 9, 0)), "no transparent pixels"),
+    ):
+        picture.save(tmp_path / name)
+        with pytest.raises(ValueError, match=said):
+            StoredImages([tmp_path / name])
     (tmp_path / "a" / "000.png").write_bytes(b"none")
     with pytest.raises(ValueError, match=r"000\.png: expected a picture"):
         StoredImages(paths)

@@ -125,6 +125,25 @@ def test_a_second_run_is_the_background(folder):
     np.testing.assert_allclose(scores, expected, rtol=1e-6)
 
 
+def test_what_is_stored_on_disk_is_told_apart_too(folder):
+    """As the run's own data, and as the others."""
+    random = np.random.default_rng(0)
+    np.save(folder / "near.npy", random.normal(size=(400, 2)).astype(np.float32))
+    np.save(folder / "far.npy", 5 + random.normal(size=(400, 2)).astype(np.float32))
+    stored = f"stored = Recipe('maf', 'npy:{folder}/near.npy', moons.model_args, train=train)"
+    (folder / "stored.py").write_text(EXPERIMENT + stored)
+    run, out = folder / "stored", folder / "far"
+    common = ["--no-cache"]
+    assert main(["train", f"{folder}/stored.py:stored", "--out", f"{run}", "--quiet", *common]) == 0
+    against = ["--against", f"npy:{folder}/far.npy", "--out", f"{out}", "--alpha", "0.2"]
+    assert main(["ood", f"{run}", *against, *common]) == 0
+    record = json.loads((out / "ood.json").read_text())
+    assert record["num_outside"] == 40
+    assert record["scores"]["negative_log_likelihood"]["auroc"][0] > 0.9
+    assert main(["score", f"{run}", "--out", f"{folder}/stored.csv", *common]) == 0
+    assert len(table(folder / "stored.csv")) == 40
+
+
 def test_points_and_labels_are_scored_too(folder, capsys):
     out = folder / "of points"
     for run, against in (("moons", "toy:rings"), ("labels", "toy:two_moons")):

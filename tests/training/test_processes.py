@@ -227,6 +227,10 @@ def test_a_failure_of_the_first_is_raised_there_and_told_to_the_others(monkeypat
     [
         ({"coordinator": "localhost:1"}, "got no processes and no index"),
         ({"processes": 2, "index": 0}, "got no coordinator"),
+        (
+            {"coordinator": "localhost", "processes": 2, "index": 0},
+            "expected a coordinator HOST:PORT",
+        ),
         ({"timeout": 0}, "a timeout of a second or more, got 0"),
     ],
 )

@@ -149,7 +149,7 @@ def test_the_same_parameters_on_one_device_and_on_eight(name):
 
 
 OWN_MESHES = """
-import json
+import dataclasses, json
 import jax, jax.numpy as jnp, numpy as np
 from flax import nnx
 from jax.sharding import AxisType
@@ -176,6 +176,11 @@ for kind in (AxisType.Explicit, AxisType.Auto):
     with jax.set_mesh(mesh):
         differences[f"set {kind.name}"], result = trained(build(), mesh)
         assert result.model.log_prob(x[:4]).shape == (4,)
+        cut = dataclasses.replace(settings, sharding="fsdp")
+        wide = zoo.maf((4,), layers=1, hidden=(64,), rngs=nnx.Rngs(0))
+        apart = fit(wide, x, settings=cut, mesh=mesh, progress=False)
+        assert apart.model.log_prob(x[:4]).shape == (4,)
+        assert apart.model.sample(jax.random.key(0), 8).shape == (8, 4)
         again = fit(result.model, x, settings=settings, mesh=mesh, progress=False)
         assert np.isfinite(again.history[-1]["loss"])
 print(json.dumps({
@@ -304,6 +309,11 @@ def test_settings_refuse_what_means_nothing():
 
 def test_meshes_that_do_not_fit_are_refused():
     device = jax.devices()[:1]
+    two = [*device, *device]
+    with pytest.warns(UserWarning, match="a part of 3 of a batch of 6 is cut over 1 of 2 devices"):
+        mesh_for(TrainSettings(batch_size=6, accumulate_steps=2), two)
+    with pytest.warns(UserWarning, match="a mesh of 1 x 1 leaves 1 of 2 devices idle"):
+        mesh_for(TrainSettings(sharding=[1, 1]), two)
     with pytest.raises(ValueError, match="expected a mesh of at most 1 devices, as there are"):
         mesh_for(TrainSettings(sharding=[4, 2]), device)
     other = jax.make_mesh((1,), ("batch",), devices=device)
