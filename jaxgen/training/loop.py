@@ -110,6 +110,7 @@ def fit(
     settings = settings if settings is not None else TrainSettings()
     objective = named_objective(objective, {}) if isinstance(objective, str) else objective
     check_arguments(model, settings, objective, mesh, callbacks)
+    own = mesh_for(settings) if mesh is None else automatic(mesh, settings)
     given = as_given(train, model, "training") or Given(Batch())
     train, valid = _splits(given.batch, valid, model, settings)
     if train.x is None and objective is negative_log_likelihood:
@@ -123,7 +124,6 @@ def fit(
     whole_rows = train.observed is None
     if train.x is not None and whole_rows and has_name(objective):  # one's own may add noise
         warn_of_columns(model, in_memory(train.x), given.columns)
-    own = mesh_for(settings) if mesh is None else automatic(mesh, settings)
     with within(own):
         result = descend(
             model,

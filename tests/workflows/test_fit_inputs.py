@@ -495,7 +495,7 @@ ARGUMENTS = {
     ),
     "a mesh of another axis": (
         lambda: fit(plain(), X, mesh=jax.make_mesh((1,), ("rows",))),
-        "expected a mesh with an axis 'data' that divides a batch of 128, got {'rows': 1}",
+        "mesh: expected one with an axis 'data', got {'rows': 1}",
     ),
 }
 REFUSED.update(ARGUMENTS)
