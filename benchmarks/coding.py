@@ -51,7 +51,8 @@ def codecs(x: np.ndarray, levels: int) -> dict[str, int]:
         if form == "JXL" and importlib.util.find_spec("pillow_jxl") is None:
             continue
         buffer = io.BytesIO()
-        picture.save(buffer, form, **options)
+        drawn = picture.convert("L") if form == "JXL" and picture.mode == "1" else picture
+        drawn.save(buffer, form, **options)
         sizes[form] = len(buffer.getvalue())
     return sizes
 
