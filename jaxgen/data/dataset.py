@@ -12,6 +12,7 @@ from jaxgen.core import check_array, checked_arguments, read_number, unknown
 from jaxgen.core.stored import Stored
 from jaxgen.data.arrays import Loaded, sha256_of
 from jaxgen.data.audio import load_audio
+from jaxgen.data.checks import as_labels, as_lengths, check_levels, check_real, read_only
 from jaxgen.data.digits import load_digits
 from jaxgen.data.images import load_images
 from jaxgen.data.npz import load_npz
@@ -71,7 +72,7 @@ class Dataset:
             if self.lengths is not None:
                 raise ValueError(f"{where}: expected examples in memory with lengths")
             if self.y is not None:
-                object.__setattr__(self, "y", _read_only(_as_labels(self.y, len(self.x), where)))
+                object.__setattr__(self, "y", read_only(as_labels(self.y, len(self.x), where)))
             return
         try:
             x = np.asarray(check_array(self.x, where))
@@ -83,14 +84,14 @@ class Dataset:
                 f"{x.shape}; check the array that was given"
             )
         if self.levels is None:
-            _check_real(x, where)
+            check_real(x, where)
         else:
-            _check_levels(x, self.levels, where)
-        object.__setattr__(self, "x", _read_only(np.ascontiguousarray(x)))
+            check_levels(x, self.levels, where)
+        object.__setattr__(self, "x", read_only(np.ascontiguousarray(x)))
         if self.y is not None:
-            object.__setattr__(self, "y", _read_only(_as_labels(self.y, len(x), where)))
+            object.__setattr__(self, "y", read_only(as_labels(self.y, len(x), where)))
         if self.lengths is not None:
-            object.__setattr__(self, "lengths", _read_only(_as_lengths(self.lengths, x, where)))
+            object.__setattr__(self, "lengths", read_only(as_lengths(self.lengths, x, where)))
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -199,81 +200,6 @@ class Dataset:
         more += "" if self.rate is None else f", rate={self.rate}"
         more += "" if self.vocabulary is None else ", text"
         return f"Dataset({self.name!r}, {self.split!r}, x={x}, y={y}, levels={self.levels}{more})"
-
-
-def _check_real(x: np.ndarray, where: str) -> None:
-    if x.dtype.kind != "f":
-        raise ValueError(
-            f"{where}: expected floats, because levels is None, got dtype {x.dtype}; "
-            "give levels for integers, or convert to float32"
-        )
-    finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
-    if not finite.all():
-        raise ValueError(
-            f"{where}: expected finite values, got NaN or infinity in {np.sum(~finite)} of "
-            f"{len(x)} rows, the first of them row {np.argmin(finite)}; remove or replace them"
-        )
-
-
-def _check_levels(x: np.ndarray, levels: int, where: str) -> None:
-    if levels < 2:
-        raise ValueError(
-            f"{where}: expected at least 2 levels, got {levels}; "
-            "give the number of values that a dimension can take, or None for real values"
-        )
-    if x.dtype.kind not in ("iub" if levels == 2 else "iu"):
-        raise ValueError(
-            f"{where}: expected integers, because levels is {levels}, got dtype {x.dtype}; "
-            "convert to uint8, or give levels=None for real values"
-        )
-    low, high = int(x.min()), int(x.max())
-    if low < 0 or high >= levels:
-        raise ValueError(
-            f"{where}: expected integers from 0 to {levels - 1}, because levels is {levels}, got "
-            f"{low} to {high}; shift the values or correct levels"
-        )
-
-
-def _as_labels(y: np.ndarray, num_examples: int, where: str) -> np.ndarray:
-    y = np.asarray(y)
-    if y.dtype.kind not in "iu" or y.shape != (num_examples,):
-        raise ValueError(
-            f"{where}: expected integer labels y of shape ({num_examples},), one for each row of "
-            f"x, got {y.dtype}{y.shape}; give one integer a row, or y=None"
-        )
-    limits = np.iinfo(np.int32)
-    if y.min() < limits.min or y.max() > limits.max:
-        raise ValueError(
-            f"{where}: expected labels that fit in int32, got {y.min()} to {y.max()}; renumber them"
-        )
-    return y.astype(np.int32)
-
-
-def _as_lengths(lengths: np.ndarray, x: np.ndarray, where: str) -> np.ndarray:
-    lengths = np.asarray(lengths)
-    if x.ndim < 2:
-        raise ValueError(
-            f"{where}: lengths are for examples of shape (length,) or (length, *position), got "
-            f"{x.shape[1:]}"
-        )
-    if lengths.dtype.kind not in "iu" or lengths.shape != (len(x),):
-        raise ValueError(
-            f"{where}: expected integer lengths of shape ({len(x)},), one for each row of x, got "
-            f"{lengths.dtype}{lengths.shape}"
-        )
-    if lengths.min() < 1 or lengths.max() > x.shape[1]:
-        raise ValueError(
-            f"{where}: expected lengths from 1 to {x.shape[1]}, got {lengths.min()} to "
-            f"{lengths.max()}; leave out what is empty"
-        )
-    return lengths.astype(np.int32)
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    # A view: the caller's own array stays writeable. The digest is cached, so ours must not change.
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 def _load_digits(rest: str, split: str) -> Loaded:

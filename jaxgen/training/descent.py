@@ -102,6 +102,7 @@ def descend(
             if found := checkpoints.restore_state((state, best.params), names):
                 start, (state, best.params), saved = found
                 best.value, best.step, best.misses = (saved[name] for name in names)
+                best.last = saved.get("last")  # not there before November 2026
         rows = None if out is None else out / "metrics.jsonl"
         log = MetricsLog(rows, start, writes=is_first())
 
@@ -115,6 +116,7 @@ def descend(
             if checkpoints is not None:
                 chosen = best.params if valid is not None and best.step else state.ema
                 counts = {"value": best.value, "step": best.step, "misses": best.misses}
+                counts["last"] = best.last
                 checkpoints.save(
                     at,
                     model=calibrate(with_params(state.model, chosen)),

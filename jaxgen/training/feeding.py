@@ -5,7 +5,7 @@ Grain, in the background, while the device computes. Whichever it is, a batch is
 seed and the step alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -66,12 +66,13 @@ class Feed:
         self._run, self._data, self._count, self._settings = run_steps, data, count, settings
         self._model, self._at = model, start
         self._batches = NamedSharding(mesh, PartitionSpec(None, DATA))
-        self._streamed, self._read = is_streamed(data), None
+        self._streamed, self._checked = is_streamed(data), bool(stored_in(data))
         if not self._streamed:
             self._data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
-        elif stored_in(data):
-            reader = Reader(data, count, settings, self._columns())
-            self._read = reader.ahead(start)
+            return
+        reader = Reader(data, count, settings, self._columns())
+        starts = dispatches(start, settings)
+        self._read = reader.ahead(starts) if self._checked else map(reader, starts)
 
     def next(self, state: TrainState) -> tuple[int, TrainState, Metrics]:
         """Takes the steps to the next multiple of a dispatch; the state is donated.
@@ -84,10 +85,8 @@ class Feed:
         if not self._streamed:
             indices = batch_indices(settings.seed, start, stop, self._count, settings.batch_size)
             return stop, *self._run(state, self._data, jnp.asarray(indices))
-        if self._read is None:
-            parts = Reader(self._data, self._count, settings, self._columns())(start)
-        else:
-            parts = next(self._read)
+        parts = next(self._read)
+        if self._checked:  # stored data, of which nobody has seen all
             for part in parts.values():
                 self._check(part)
         return stop, *self._run(state, self._joined(parts, stop - start), None)
@@ -140,8 +139,8 @@ class Reader:
             for first, last in self._columns
         }
 
-    def ahead(self, start: int) -> Iterator[dict[tuple[int, int], Batch]]:
-        """What is needed from a step on, read before it is asked for.
+    def ahead(self, starts: Sequence[int]) -> Iterator[dict[tuple[int, int], Batch]]:
+        """What is needed of some dispatches, read before it is asked for.
 
         Raises:
             ImportError: if Grain is not installed.
@@ -154,8 +153,6 @@ class Reader:
                 "data that stay on disk are read by Grain, which is not installed; run: "
                 'pip install "jaxgen[data]"'
             ) from error
-        every, steps = self._settings.steps_per_dispatch, self._settings.steps
-        starts = sorted({start, *range((start // every + 1) * every, steps, every)})
         read = grain.MapDataset.source(starts).map(self)
         options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)
         batches = read.to_iter_dataset(options)
@@ -166,6 +163,16 @@ class Reader:
                 grain.MultiprocessingOptions(num_workers=self._settings.workers)
             )
         return iter(batches)
+
+
+def dispatches(start: int, settings: TrainSettings) -> list[int]:
+    """The first steps of the dispatches from one on.
+
+    >>> dispatches(3, TrainSettings(steps=10, steps_per_dispatch=4))
+    [3, 4, 8]
+    """
+    every = settings.steps_per_dispatch
+    return sorted({start, *range((start // every + 1) * every, settings.steps, every)})
 
 
 def dispatch_after(step: int, settings: TrainSettings) -> int:

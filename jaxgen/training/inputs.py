@@ -46,6 +46,9 @@ def as_given(data: Any, model: Model, what: str) -> Given | None:
     x, context, lengths, weights, observed = (parts.get(name) for name in _PARTS)
     where = f"the {what} data"
     names = _column_names(x)
+    if isinstance(x, Stored) and (observed is not None or lengths is not None):
+        what_else = "observed" if lengths is None else "lengths"
+        raise ValueError(f"{where}: expected examples in memory with {what_else}, got {x!r}")
     if observed is not None:
         if x is None or lengths is not None:
             has = "no examples" if x is None else "lengths too"

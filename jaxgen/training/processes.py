@@ -9,13 +9,11 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-
-T = TypeVar("T")
 
 # At its end a process waits so long for the others, of which the first still evaluates.
 _EVALUATION = 7 * 24 * 3600
@@ -121,12 +119,3 @@ def by_the_first(action: Callable[[], Any]) -> None:
             failure = error
     if most_of_all(failure is not None):
         raise failure or PeerError("the first process cannot go on; it says why")
-
-
-def on_host(tree: T) -> T:
-    """The arrays of a tree as NumPy's, whole in every process; all have to ask."""
-    if jax.process_count() == 1:
-        return jax.tree.map(np.asarray, tree)
-    return jax.tree.map(
-        lambda leaf: np.asarray(multihost_utils.process_allgather(leaf, tiled=True)), tree
-    )

@@ -12,6 +12,7 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.core import ShapeError, described, partition
+from jaxgen.models import Model
 from jaxgen.training.objectives import Batch, Objective
 from jaxgen.training.state import TrainState
 
@@ -51,7 +52,7 @@ def make_step(
     (1, ['grad_norm', 'loss'])
     """
 
-    counts = "step" in inspect.signature(objective).parameters
+    loss_at = at_step(objective)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         params, rebuild = partition(state.model)
@@ -61,9 +62,7 @@ def make_step(
 
         @jax.value_and_grad
         def loss_of(params: nnx.State, batch: Batch, key: Array) -> Array:
-            options = {"step": state.step} if counts else {}
-            loss = objective(rebuild(params), batch, key, **options)
-            return _scalar(loss)
+            return _scalar(loss_at(rebuild(params), batch, key, state.step))
 
         if accumulate_steps == 1:
             loss, grads = loss_of(params, batch, key)
@@ -81,6 +80,13 @@ def make_step(
         return new, {"loss": loss, "grad_norm": optax.tree.norm(grads)}
 
     return step
+
+
+def at_step(objective: Objective) -> Callable[[Model, Batch, Array, Array | int], Any]:
+    """An objective of a model, a batch, a key and the step, whether it asks for that or not."""
+    if "step" in inspect.signature(objective).parameters:
+        return lambda model, batch, key, step: objective(model, batch, key, step=step)
+    return lambda model, batch, key, step: objective(model, batch, key)
 
 
 def _mean_of_parts(

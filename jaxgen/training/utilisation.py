@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from jaxgen.models import Model
 from jaxgen.training.objectives import Batch, Objective
 from jaxgen.training.settings import TrainSettings
+from jaxgen.training.steps import at_step
 
 # Operations a second of dense products, from the manufacturers' data sheets.
 PEAKS = {
@@ -65,7 +66,7 @@ def _pass(objective: Objective, model: Model, train: Batch, settings: TrainSetti
         return jax.ShapeDtypeStruct((settings.batch_size, *array.shape[1:]), dtype)
 
     batch = jax.tree.map(rows, train)
-    traced = jax.make_jaxpr(objective)(model, batch, jax.random.key(0))
+    traced = jax.make_jaxpr(at_step(objective))(model, batch, jax.random.key(0), 0)
     return matrix_operations(traced.jaxpr)
 
 

@@ -239,6 +239,25 @@ def test_labels_that_nothing_is_conditional_on_stay_unused():
     assert found.best_step == 6
 
 
+@pytest.mark.parametrize("part", ["observed", "lengths"])
+def test_masks_and_lengths_go_with_examples_in_memory(tmp_path, part):
+    np.save(tmp_path / "x.npy", X)
+    given = {"x": StoredArray(tmp_path / "x.npy"), part: np.ones(X.shape, bool)}
+    with pytest.raises(ValueError, match=f"expected examples in memory with {part}, got Stored"):
+        fit(DiagonalNormal((2,)), given, settings=SETTINGS, progress=False)
+
+
+def test_weights_go_with_stored_examples(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    weights = RNG.uniform(size=len(X))
+    found, expected = (
+        fit(DiagonalNormal((2,)), {"x": x, "weights": weights}, None, SETTINGS, progress=False)
+        for x in (StoredArray(tmp_path / "x.npy"), X)
+    )
+    for a, b in zip(params(found), params(expected), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_an_item_that_is_none_is_named():
     with pytest.raises(ValueError, match="item 2: expected items of numbers, got object"):
         parts_of(Items([X[0], X[1], None], "array"))["x"][[0, 2]]

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 
-import jax
 import numpy as np
 import pytest
 
@@ -20,7 +19,6 @@ from jaxgen.training.processes import (
     connect,
     is_first,
     most_of_all,
-    on_host,
 )
 
 TRAINED = """
@@ -53,7 +51,7 @@ settings = TrainSettings(
     steps=steps, batch_size=16, steps_per_dispatch=2, checkpoint_every=2, eval_every=4, **more
 )
 result = fit(model, x, x[:30], settings, out=None if out == "-" else out, progress=False)
-from jaxgen.training.processes import on_host
+from jaxgen.models.chunks import on_host
 params = on_host(nnx.state(result.model, nnx.Param))
 print(json.dumps({
     "params": [leaf.tolist() for leaf in jax.tree.leaves(params)],
@@ -206,8 +204,6 @@ def test_one_process_is_the_first_and_agrees_with_itself():
     done = []
     by_the_first(lambda: done.append(1))
     assert done == [1]
-    tree = on_host({"a": jax.numpy.ones(2)})
-    assert isinstance(tree["a"], np.ndarray)
 
 
 def test_a_failure_of_the_first_is_raised_there_and_told_to_the_others(monkeypatch):

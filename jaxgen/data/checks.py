@@ -1,0 +1,83 @@
+"""What a data set refuses when it is made."""
+
+import numpy as np
+
+
+def check_real(x: np.ndarray, where: str) -> None:
+    """Refuses what is no finite floats."""
+    if x.dtype.kind != "f":
+        raise ValueError(
+            f"{where}: expected floats, because levels is None, got dtype {x.dtype}; "
+            "give levels for integers, or convert to float32"
+        )
+    finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"{where}: expected finite values, got NaN or infinity in {np.sum(~finite)} of "
+            f"{len(x)} rows, the first of them row {np.argmin(finite)}; remove or replace them"
+        )
+
+
+def check_levels(x: np.ndarray, levels: int, where: str) -> None:
+    """Refuses what is no integers from 0 to below the levels."""
+    if levels < 2:
+        raise ValueError(
+            f"{where}: expected at least 2 levels, got {levels}; "
+            "give the number of values that a dimension can take, or None for real values"
+        )
+    if x.dtype.kind not in ("iub" if levels == 2 else "iu"):
+        raise ValueError(
+            f"{where}: expected integers, because levels is {levels}, got dtype {x.dtype}; "
+            "convert to uint8, or give levels=None for real values"
+        )
+    low, high = int(x.min()), int(x.max())
+    if low < 0 or high >= levels:
+        raise ValueError(
+            f"{where}: expected integers from 0 to {levels - 1}, because levels is {levels}, got "
+            f"{low} to {high}; shift the values or correct levels"
+        )
+
+
+def as_labels(y: np.ndarray, num_examples: int, where: str) -> np.ndarray:
+    """One int32 for each example."""
+    y = np.asarray(y)
+    if y.dtype.kind not in "iu" or y.shape != (num_examples,):
+        raise ValueError(
+            f"{where}: expected integer labels y of shape ({num_examples},), one for each row of "
+            f"x, got {y.dtype}{y.shape}; give one integer a row, or y=None"
+        )
+    limits = np.iinfo(np.int32)
+    if y.min() < limits.min or y.max() > limits.max:
+        raise ValueError(
+            f"{where}: expected labels that fit in int32, got {y.min()} to {y.max()}; renumber them"
+        )
+    return y.astype(np.int32)
+
+
+def as_lengths(lengths: np.ndarray, x: np.ndarray, where: str) -> np.ndarray:
+    """An int32 from 1 to the length for each example."""
+    lengths = np.asarray(lengths)
+    if x.ndim < 2:
+        raise ValueError(
+            f"{where}: lengths are for examples of shape (length,) or (length, *position), got "
+            f"{x.shape[1:]}"
+        )
+    if lengths.dtype.kind not in "iu" or lengths.shape != (len(x),):
+        raise ValueError(
+            f"{where}: expected integer lengths of shape ({len(x)},), one for each row of x, got "
+            f"{lengths.dtype}{lengths.shape}"
+        )
+    if lengths.min() < 1 or lengths.max() > x.shape[1]:
+        raise ValueError(
+            f"{where}: expected lengths from 1 to {x.shape[1]}, got {lengths.min()} to "
+            f"{lengths.max()}; leave out what is empty"
+        )
+    return lengths.astype(np.int32)
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """A view that cannot be written to."""
+    # The caller's own array stays writeable. The digest is cached, so ours must not change.
+    view = array.view()
+    view.flags.writeable = False
+    return view
