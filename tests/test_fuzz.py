@@ -595,6 +595,8 @@ DATA = {
         },
     ),
     "crops": (SMALL.crops, {}, {"size": (0, -1, 1.5, "x", None, {}, 10**12, NAN, True, 5)}),
+    "quantized": (SMALL.quantized, {}, {"levels": (0, 1, -1, 1.5, "x", None, {}, 10**12, NAN)}),
+    "binarized": (SMALL.binarized, {}, {"seed": (-1, 1.5, "x", None, {}, NAN)}),
     "reshaped": (
         SMALL.reshaped,
         {},

@@ -2,6 +2,7 @@
 
 import abc
 import copy
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -9,6 +10,9 @@ import numpy as np
 # Who wants to know something of all stored examples looks at so many, or at fewer large ones.
 _SAMPLE = 10_000
 _SAMPLE_BYTES = 2**28
+
+
+Change = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Stored(abc.ABC):
@@ -25,6 +29,7 @@ class Stored(abc.ABC):
     def __init__(self, shape: tuple[int, ...], dtype: Any):
         self._shape, self.dtype = tuple(shape), np.dtype(dtype)
         self._rows: np.ndarray | None = None
+        self._changes: tuple[Change, ...] = ()
         self._event = self._shape[1:]
 
     @abc.abstractmethod
@@ -65,13 +70,24 @@ class Stored(abc.ABC):
         if rows.size and not -len(self) <= rows.min() <= rows.max() < len(self):
             raise IndexError(f"expected rows from 0 to {len(self) - 1}, got {rows.max()}")
         where = rows.reshape(-1) % max(len(self), 1)
-        found = self.read(where if self._rows is None else self._rows[where])
+        where = where if self._rows is None else self._rows[where]
+        found = self.read(where).reshape(len(where), *self._event)
+        for change in self._changes:
+            found = change(found, where)
         return found.reshape(*rows.shape, *self._event)
 
     def at(self, rows: np.ndarray | slice) -> Self:
         """Some of the rows, which stay stored."""
         all_rows = np.arange(self._shape[0]) if self._rows is None else self._rows
         return self._with(_rows=all_rows[rows])
+
+    def changed(self, change: "Change") -> Self:
+        """The same with examples that something is done to whenever they are read.
+
+        Args:
+            change: ``(examples, rows of the store) -> examples`` of the same shape and dtype.
+        """
+        return self._with(_changes=(*self._changes, change))
 
     def reshaped(self, event_shape: tuple[int, ...]) -> Self:
         """The same with examples of another shape of the same size."""

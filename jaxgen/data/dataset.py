@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from jaxgen.core import check_array, checked_arguments, read_number, unknown
-from jaxgen.core.stored import Stored
+from jaxgen.core.stored import Change, Stored
 from jaxgen.data.arrays import Loaded, sha256_of
 from jaxgen.data.audio import load_audio
 from jaxgen.data.checks import as_labels, as_lengths, check_levels, check_real, read_only
 from jaxgen.data.digits import load_digits
 from jaxgen.data.images import load_images
+from jaxgen.data.levels import binarize, quantize
 from jaxgen.data.npz import load_npz
 from jaxgen.data.splits import SPLITS
 from jaxgen.data.stored import load_npy
@@ -190,6 +191,61 @@ class Dataset:
             y=None if self.y is None else self.y[rows],
             lengths=np.minimum(lengths[rows] - first, size),
         )
+
+    @checked_arguments
+    def quantized(self, levels: int) -> "Dataset":
+        """The same data in fewer levels, see :func:`jaxgen.data.levels.quantize`: less bit depth.
+
+        Args:
+            levels: how many, from 2 to as many as the data have.
+
+        Raises:
+            ValueError: if there are fewer than that, or the data are real.
+
+        >>> load("digits", "test").quantized(4)
+        Dataset('digits in 4 levels', 'test', x=uint8(180, 8, 8, 1), y=int32(180,), levels=4)
+        """
+        before = self._require_levels(levels)
+        x = self._changed(functools.partial(quantize, levels=before, to=levels))
+        return replace(self, name=f"{self.name} in {levels} levels", x=x, levels=levels)
+
+    @checked_arguments
+    def binarized(self, seed: int = 0) -> "Dataset":
+        """Ones with probability ``x / (levels - 1)``, drawn once for all.
+
+        What to validate and test on if every training step draws others
+        (:func:`jaxgen.training.augment.binarize`).
+
+        Args:
+            seed: of the draws, at least 0; those of a row depend on the seed and the row alone.
+
+        >>> load("digits", "test").binarized()
+        Dataset('digits binarized', 'test', x=uint8(180, 8, 8, 1), y=int32(180,), levels=2)
+        """
+        levels = self._require_levels(2)
+        if seed < 0:
+            raise ValueError(f"binarized: expected a seed of 0 or more, got {seed}")
+        seeds = (seed, SPLITS.index(self.split))
+        x = self._changed(functools.partial(binarize, levels=levels, seeds=seeds))
+        return replace(self, name=f"{self.name} binarized", x=x, levels=2)
+
+    def _require_levels(self, fewer: int) -> int:
+        """The levels of data that can be made fewer."""
+        where = f"data set {self.name!r}, split {self.split!r}"
+        if self.vocabulary is not None or self.rate is not None:
+            raise ValueError(f"{where}: expected levels of grey or the like, got text or sound")
+        if self.levels is None or not 2 <= fewer <= self.levels:
+            has = "real values" if self.levels is None else f"{self.levels}"
+            raise ValueError(
+                f"{where}: expected from 2 to as many levels as there are, {has}, got {fewer}"
+            )
+        return self.levels
+
+    def _changed(self, change: Change) -> Any:
+        """The examples after a change of their values, which may depend on their rows."""
+        if isinstance(self.x, Stored):
+            return self.x.changed(change)
+        return change(self.x, np.arange(len(self)))
 
     def __len__(self) -> int:
         return len(self.x)

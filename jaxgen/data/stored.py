@@ -205,6 +205,11 @@ def parts_of(source: Any) -> dict[str, Stored]:
     return {part: StoredItems(items, _Entry(key)) for part, key in keys.items() if key is not None}
 
 
+def entries(source: Any, key: Any) -> StoredItems:
+    """One entry of each item of an object that has items."""
+    return StoredItems(_Items(source), _Entry(key))
+
+
 class _Entry:
     """Picks an entry of an item, as an array; unlike a function made here, it pickles."""
 

@@ -7,9 +7,12 @@ folder.
 
 x is the feature ``image``, or the only array among the features; y is ``label`` if there is one.
 The split ``valid`` is tfds's ``validation``, or the last tenth of its ``train`` (train is then the
-rest). Dtypes are converted as ``jaxgen.data.arrays`` says.
+rest). Dtypes are converted as ``jaxgen.data.arrays`` says. Images of bytes, and floats, that would
+take more than 2 GiB of memory stay on disk and are read when they are needed
+(``jaxgen.data.stored``); their labels are read once, at the start.
 """
 
+import math
 import os
 import re
 from pathlib import Path
@@ -20,9 +23,12 @@ import numpy as np
 from jaxgen.core import unknown
 from jaxgen.data.arrays import Loaded, as_events
 from jaxgen.data.splits import last_tenth
+from jaxgen.data.stored import entries
 
 # NAME, NAME/CONFIG, NAME:1.2.3. A namespace (huggingface:NAME) would send tfds to the network.
 _NAME = re.compile(r"\w+(/[\w.-]+)?(:[\d.*]+)?")
+
+_IN_MEMORY = 2**31  # bytes; what takes more stays on disk
 
 
 def load_tfds(name: str, split: str) -> Loaded:
@@ -33,7 +39,7 @@ def load_tfds(name: str, split: str) -> Loaded:
         split: ``"train"``, ``"valid"`` or ``"test"``.
 
     Returns:
-        x (n, *event_shape), y (n,) or None, levels or None.
+        x (n, *event_shape), stored if it is large; y (n,) or None; levels or None.
 
     Raises:
         ImportError: tensorflow-datasets or array_record is not installed, or the data set's
@@ -59,6 +65,8 @@ def load_tfds(name: str, split: str) -> Loaded:
             f"tfds:{name}: expected a split {split!r}, got {', '.join(builder.info.splits)}; "
             "load a split that the data set has"
         )
+    if _is_large(builder, x_key, sources[split][0]):
+        return _stored(builder, name, *sources[split], x_key, y_key)
     # uint8 and bool say themselves how many levels there are; of other integers, all splits do.
     dtype = np.dtype(builder.info.features[x_key].np_dtype)
     needed = list(sources) if dtype.kind in "iu" and dtype != np.uint8 else [split]
@@ -154,11 +162,37 @@ def _sources(builder: Any, split: str) -> dict[str, tuple[str, slice]]:
     return found
 
 
-def _read(
+def _is_large(builder: Any, x_key: str, tfds_split: str) -> bool:
+    """Whether examples that can be read one by one take more memory than they should."""
+    feature = builder.info.features[x_key]
+    dtype = np.dtype(feature.np_dtype)
+    if None in feature.shape or not (dtype.kind == "f" or dtype == np.uint8):
+        return False
+    each = math.prod(feature.shape) * dtype.itemsize
+    return builder.info.splits[tfds_split].num_examples * each > _IN_MEMORY
+
+
+def _stored(
     builder: Any, name: str, tfds_split: str, rows: slice, x_key: str, y_key: str | None
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> Loaded:
+    """Examples that stay on disk, and their labels, which are not read with every example."""
+    import tensorflow_datasets as tfds
+
+    x = entries(_opened(builder, name, tfds_split), x_key).at(rows)
+    levels = 256 if x.dtype == np.uint8 else None
+    if levels is not None and x.ndim == 3:
+        x = x.reshaped((*x.shape[1:], 1))
+    labels = None
+    if y_key is not None:
+        known = _opened(builder, name, tfds_split, decoders={x_key: tfds.decode.SkipDecoding()})
+        labels = np.asarray([known[row][y_key] for row in range(len(known))[rows]])
+    return x, labels, levels  # type: ignore[return-value]
+
+
+def _opened(builder: Any, name: str, tfds_split: str, **options: Any) -> Any:
+    """A data source of one of tfds's splits."""
     try:
-        source = builder.as_data_source(tfds_split)
+        return builder.as_data_source(tfds_split, **options)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "array_record":
             raise
@@ -172,6 +206,12 @@ def _read(
             f"{builder.info.file_format.value} in {builder.data_path}; move that folder away, "
             f"then run: {_how_to_prepare(name)}"
         ) from error
+
+
+def _read(
+    builder: Any, name: str, tfds_split: str, rows: slice, x_key: str, y_key: str | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    source = _opened(builder, name, tfds_split)
     examples = [source[row] for row in range(len(source))[rows]]
     images = [np.asarray(example[x_key]) for example in examples]
     shapes = sorted({image.shape for image in images})

@@ -17,6 +17,7 @@ from jaxgen.data import Dataset, Vocabulary
 from jaxgen.models import Model
 from jaxgen.runs.files import ExperimentFile
 from jaxgen.runs.recipe import Functions, Recipe
+from jaxgen.training.augment import binarized_levels
 from jaxgen.training.claims import claim
 from jaxgen.training.saved import (
     RunError,
@@ -50,7 +51,8 @@ class Run:
     @classmethod
     def new(cls, path: Path, recipe: Recipe, data: Dataset, file: str | None) -> Self:
         """The run of a recipe on these training data, not yet written."""
-        about = (data.event_shape, data.levels, data.num_classes, data.rate, data.vocabulary)
+        levels = data.levels if binarized_levels(recipe.augment) is None else 2
+        about = (data.event_shape, levels, data.num_classes, data.rate, data.vocabulary)
         return cls(path, recipe, *about, file=file)
 
     @classmethod

@@ -17,7 +17,7 @@ from jaxgen.core import Shape, replace, unknown
 from jaxgen.data import Dataset
 from jaxgen.models import Dequantized, Embedded, Model
 from jaxgen.networks import Embedding
-from jaxgen.training.augment import augmented, named_augmentations
+from jaxgen.training.augment import augmented, binarized_levels, named_augmentations
 from jaxgen.training.objectives import Objective, named_objective
 from jaxgen.training.optimizers import optimizer_names
 from jaxgen.training.procedures import Procedure, named_procedure
@@ -66,12 +66,14 @@ class Recipe:
         dequantize: wraps a flow for integer levels, with uniform noise.
         dequantizer_args: hyperparameters of :func:`jaxgen.zoo.dequantizer`, which replaces the
             uniform noise by a conditional flow (variational dequantization); None for uniform.
-        crop: for signals: training and validation see them in pieces of so many values, see
-            :meth:`jaxgen.data.Dataset.crops`; the record is of whole signals, so the model's
+        crop: for signals: training and validation see them in pieces of so many values
+            (:meth:`jaxgen.data.Dataset.crops`); the record is of whole signals, so the model's
             parameters must fit any length. None for whole signals throughout.
-        augment: what is done to training examples, drawn anew in every step: ``"flip"`` (left for
-            right), ``"crop"`` or ``"crop:PADDING"`` (moved by some pixels), one after the other;
-            see :mod:`jaxgen.training.augment`.
+        levels: the data in so many levels, fewer than they have (bit depth); None for their own.
+        augment: what is done to training examples, drawn anew in every step, one after the other:
+            ``"flip"`` (left for right), ``"crop"`` or ``"crop:PADDING"`` (moved by some pixels),
+            ``"binarize"`` or ``"binarize:LEVELS"`` (grey as the probability of a one, drawn once
+            for validation and the record); see :mod:`jaxgen.training.augment`.
         objective: what training minimises, see :mod:`jaxgen.training.objectives`.
         objective_args: its arguments.
         procedure: ``"gradient_descent"``, or ``"counting"`` of tables; see
@@ -98,6 +100,7 @@ class Recipe:
     dequantize: bool = False
     dequantizer_args: dict[str, Any] | None = None
     crop: int | None = None
+    levels: int | None = None
     augment: list[str] = dataclasses.field(default_factory=list)
     objective: str = "negative_log_likelihood"
     objective_args: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -121,14 +124,21 @@ class Recipe:
         named_augmentations(self.augment)  # which refuses what it does not know
 
     def load_data(self, split: str) -> Dataset:
-        """A split of the data, with examples of the recipe's shape."""
+        """A split of the data as the model knows them: of the recipe's shape and levels."""
+        data = self.load_examples(split)
+        return data if binarized_levels(self.augment) is None else data.binarized()
+
+    def load_examples(self, split: str) -> Dataset:
+        """A split of the data as augmentations take them, which may be grey."""
         data = datasets.load(self.data, split)
-        if self.event_shape is None:
-            return data
         try:
-            return data.reshaped(tuple(self.event_shape))
+            data = data if self.event_shape is None else data.reshaped(tuple(self.event_shape))
         except TypeError as error:  # a setting of another kind, and no mistake in a program
             raise ValueError(str(error)) from None
+        data = data if self.levels is None else data.quantized(self.levels)
+        if (grey := binarized_levels(self.augment)) not in (None, data.levels):
+            raise ValueError(f"augment: binarize: expected {grey} levels, got those of {data}")
+        return data
 
     def build(
         self,

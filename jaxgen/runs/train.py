@@ -59,7 +59,7 @@ def train(
     out = Path(out)
     own = None if file is None else file.functions
     procedure = recipe.resolve_procedure()  # which refuses what it does not know
-    training, validation = (recipe.load_data(split) for split in ("train", "valid"))
+    training, validation = recipe.load_examples("train"), recipe.load_data("valid")
     if recipe.crop is not None:
         training, validation = (part.crops(recipe.crop) for part in (training, validation))
     # As it was loaded: it may have been edited by the time that training ends.
@@ -94,7 +94,7 @@ def train(
     print(record)
     rows = read_metrics(out / "metrics.jsonl")
     if any("loss" in row for row in rows):
-        in_bits = training.levels is not None and training.levels > 2
+        in_bits = run.levels is not None and run.levels > 2
         per_unit = mean_size(model, batch) * math.log(2.0) if in_bits else 1.0
         curve = loss_curve(rows, per_unit, "bits/dim" if in_bits else "nats")
         curve.savefig(out / "loss.png", dpi=120)

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from jaxgen.models import Model
+from jaxgen.training.augment import as_seen
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.claims import kept_in
 from jaxgen.training.compiled import steps_for
@@ -70,6 +71,7 @@ class FitResult:
 def descend(
     model: Model,
     train: Batch,
+    seen: Batch,
     valid: Batch | None,
     settings: TrainSettings,
     *,
@@ -80,12 +82,16 @@ def descend(
     mesh: Mesh,
     progress: bool,
 ) -> FitResult:
-    """:func:`~jaxgen.training.fit`, with arguments that were checked."""
+    """:func:`~jaxgen.training.fit`, with arguments that were checked.
+
+    ``seen`` are the training data as the model sees them, see
+    :func:`~jaxgen.training.augment.as_seen`.
+    """
     count = num_examples(train, settings)
     transformation = as_transformation(optimizer, settings)
     init_key, train_key, valid_key = jax.random.split(jax.random.key(settings.seed), 3)
     state, placed, calibrate, context = started(
-        model, train, count, transformation, settings, mesh, init_key, train_key
+        model, seen, count, transformation, settings, mesh, init_key, train_key
     )
     best = Best(params=jax.tree.map(jnp.copy, state.ema))
     validation = None if valid is None else Validation(valid, valid_key, mesh)
@@ -108,8 +114,12 @@ def descend(
 
         how = (objective, optimizer, settings, mesh, placed)
         run_steps = steps_for(*how, state, train, is_streamed(train))
+
+        def check(x: Any) -> None:
+            model.check_data(as_seen(objective, Batch(x)).x)  # type: ignore[arg-type]
+
         utilisation = Utilisation(model, train, objective, settings, mesh)
-        feed = Feed(run_steps, model, train, count, settings, mesh, start)
+        feed = Feed(run_steps, check, train, count, settings, mesh, start)
         bits = 1.0 / (mean_size(model, train) * math.log(2.0)) if model.levels else None
 
         def save(at: int) -> None:

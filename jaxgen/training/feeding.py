@@ -5,14 +5,14 @@ Grain, in the background, while the device computes. Whichever it is, a batch is
 seed and the step alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.data.batching import batch_indices
-from jaxgen.models import Model
 from jaxgen.training.compiled import Run
 from jaxgen.training.objectives import Batch
 from jaxgen.training.rows import stored_in, take_rows
@@ -46,7 +46,7 @@ class Feed:
 
     Args:
         run_steps: compiled for these data, see :func:`~jaxgen.training.compiled.steps_for`.
-        model: whose support each batch of stored data is checked for.
+        check: refuses examples outside of the model's support, of each batch of stored data.
         data, count: the training data, and how many examples they are.
         settings: of the training.
         mesh: the devices.
@@ -56,7 +56,7 @@ class Feed:
     def __init__(
         self,
         run_steps: Run,
-        model: Model,
+        check: Callable[[np.ndarray], None],
         data: Batch,
         count: int,
         settings: TrainSettings,
@@ -64,7 +64,7 @@ class Feed:
         start: int,
     ):
         self._run, self._data, self._count, self._settings = run_steps, data, count, settings
-        self._model, self._at = model, start
+        self._check, self._at = check, start
         self._batches = NamedSharding(mesh, PartitionSpec(None, DATA))
         self._streamed, self._checked = is_streamed(data), bool(stored_in(data))
         if not self._streamed:
@@ -88,7 +88,8 @@ class Feed:
         parts = next(self._read)
         if self._checked:  # stored data, of which nobody has seen all
             for part in parts.values():
-                self._check(part)
+                if part.x is not None:
+                    self._check(np.reshape(part.x, (-1, *part.x.shape[2:])))
         return stop, *self._run(state, self._joined(parts, stop - start), None)
 
     def _columns(self) -> list[tuple[int, int]]:
@@ -111,11 +112,6 @@ class Feed:
             for of, leaf in enumerate(leaves)
         ]
         return jax.tree.unflatten(structure, arrays)
-
-    def _check(self, part: Batch) -> None:
-        """Refuses what the examples that were seen before did not show."""
-        if part.x is not None:
-            self._model.check_data(part.x.reshape(-1, *part.x.shape[2:]))
 
 
 class Reader:

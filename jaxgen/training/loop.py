@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from jaxgen.core.stored import in_memory
 from jaxgen.models import Model
+from jaxgen.training.augment import as_seen
 from jaxgen.training.checks import check_arguments, check_inputs
 from jaxgen.training.columns import warn_of_columns
 from jaxgen.training.descent import FitResult, descend
@@ -118,8 +119,9 @@ def fit(
             "fit: expected training data, got None; maximum likelihood needs them, an objective "
             "like reverse_kl does not"
         )
+    seen = as_seen(objective, train)
     # Before anything is written.
-    check_inputs(model, train, valid, settings, optimizer, given.columns)
+    check_inputs(model, seen, valid, settings, optimizer, given.columns)
     # Rows with missing values are filled with those of others, which therefore are repeated.
     whole_rows = train.observed is None
     if train.x is not None and whole_rows and has_name(objective):  # one's own may add noise
@@ -128,6 +130,7 @@ def fit(
         result = descend(
             model,
             train,
+            seen,
             valid,
             settings,
             out=None if out is None else Path(out),

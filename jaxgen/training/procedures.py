@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from jaxgen.core import unknown
 from jaxgen.models import Model
+from jaxgen.training.augment import as_seen
 from jaxgen.training.checks import check_data, check_inputs
 from jaxgen.training.counting import count, counted_network
 from jaxgen.training.descent import FitResult
@@ -49,7 +50,8 @@ class GradientDescent:
     """:func:`~jaxgen.training.fit`: stochastic gradient descent on the objective."""
 
     def check(self, task: Task) -> None:
-        check_inputs(task.model, task.train, task.valid, task.settings, task.optimizer)
+        seen = as_seen(task.objective, task.train)
+        check_inputs(task.model, seen, task.valid, task.settings, task.optimizer)
 
     def run(self, task: Task, out: Path, *, progress: bool) -> FitResult:
         return fit(

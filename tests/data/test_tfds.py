@@ -3,7 +3,9 @@
 The data sets are made here, in the format array_record, which works without TensorFlow.
 """
 
+import importlib
 import json
+import pickle
 import re
 import struct
 import sys
@@ -12,6 +14,7 @@ import zlib
 import numpy as np
 import pytest
 
+from jaxgen.core.stored import Stored
 from jaxgen.data import load
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -124,6 +127,22 @@ def test_images_and_labels_without_a_validation_set(folder):
     assert values == [example["image"][0, 0, 0] for example in source]
     assert sorted(values) == list(range(30))
     assert sorted(parts["test"].x[:, 0, 0, 0]) == list(range(100, 105))
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_large_data_stay_on_disk(monkeypatch, split):
+    held = load("tfds:small_images", split)
+    monkeypatch.setattr(importlib.import_module("jaxgen.data.tfds"), "_IN_MEMORY", 100)
+    stored = load("tfds:small_images", split)
+    assert isinstance(stored.x, Stored)
+    assert (stored.x.shape, stored.levels) == (held.x.shape, 256)
+    np.testing.assert_array_equal(stored.x[:], held.x)
+    np.testing.assert_array_equal(stored.y, held.y)
+    again = pickle.loads(pickle.dumps(stored.x))  # as processes that read ahead are given it
+    np.testing.assert_array_equal(again[[1, 0]], held.x[[1, 0]])
+    assert set(np.unique(stored.binarized().x[:])) == {0, 1}
+    np.testing.assert_array_equal(stored.quantized(4).x[:], held.quantized(4).x)
+    np.testing.assert_array_equal(stored.binarized(5).x[:2], stored.binarized(5).x[:][:2])
 
 
 def test_the_only_array_feature_and_levels_of_all_splits():
