@@ -176,7 +176,7 @@ recipes = {
         dataclasses.replace(EXACT, weight_decay=0.0, optimizer_args={"b1": 0.95, "b2": 0.9995}),
         components=5,
         blocks=2,
-        width=24,
+        width=20,
         resolutions=2,
         dropout=0.3,
     ),

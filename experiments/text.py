@@ -55,3 +55,9 @@ attention_muon = replace(
     name="attention_muon_topics",
     summary="The transformer, trained with Muon.",
 )
+attention_small = replace(
+    attention_muon,
+    model_args={**attention.model_args, "width": 64},
+    name="attention_small_topics",
+    summary="A quarter of the transformer, small enough to come with jaxgen.",
+)

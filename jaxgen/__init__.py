@@ -26,6 +26,7 @@ _SUBMODULES = (
     "compression",
     "conditionals",
     "data",
+    "estimators",
     "evaluation",
     "functional",
     "likelihoods",
@@ -45,6 +46,7 @@ __all__ = [
     "freeze",
     "load",
     "num_parameters",
+    "pretrained",
     "rematerialize",
     "save",
     "summary",
@@ -55,7 +57,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"jaxgen.{name}")
-    if name in ("load", "save"):
+    if name in ("load", "pretrained", "save"):
         return vars(importlib.import_module("jaxgen.runs"))[name]
     raise AttributeError(f"module 'jaxgen' has no attribute {name!r}")
 

@@ -47,6 +47,7 @@ LAZY += (
     "PIL",
     "pyarrow",
     "tensorboardX",
+    "huggingface_hub",
 )
 # Floor 0 knows arrays only.
 NOT_IN_FUNCTIONAL = ("flax", "optax", "distrax", "jaxgen.core")

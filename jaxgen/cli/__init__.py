@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
                 keep_programs()
             return options.run(options)
-        except (ValueError, OSError, FloatingPointError) as error:
+        except (ValueError, OSError, FloatingPointError, ImportError) as error:
             print(f"jaxgen: {_said(error, options)}", file=sys.stderr)
         except (MemoryError, RecursionError) as error:
             print(f"jaxgen: {type(error).__name__}: {error}", file=sys.stderr)

@@ -109,6 +109,21 @@ def complete(options: argparse.Namespace) -> int:
     return 0
 
 
+def export(options: argparse.Namespace) -> int:
+    from jaxgen.runs import export_run
+
+    export_run(options.run_dir, options.folder, **_chosen(options, "license", "file"))
+    print(options.folder)
+    return 0
+
+
+def push(options: argparse.Namespace) -> int:
+    from jaxgen.runs import push as upload
+
+    print(upload(options.folder, options.repository, private=options.private))
+    return 0
+
+
 def score(options: argparse.Namespace) -> int:
     from jaxgen.runs import score_run
 

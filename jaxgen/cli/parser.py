@@ -29,6 +29,8 @@ def parser() -> argparse.ArgumentParser:
     _calibrate(add)
     _compress(add)
     _decompress(add)
+    _export(add)
+    _push(add)
     listing = add("list", help="list models, data sets, and recipes in ./experiments")
     listing.set_defaults(run=commands.list_all)
     return whole
@@ -257,12 +259,29 @@ def _add_coded(command: argparse.ArgumentParser) -> None:
     command.add_argument("--labels", metavar="PATH", help="a file of contexts, if it takes any")
 
 
+def _export(add: Callable[..., argparse.ArgumentParser]) -> None:
+    about = "write a run's model, record and card into a folder to share"
+    export = _of_a_run(add, "export", about, commands.export)
+    export.add_argument("folder", metavar="DIR", help="the folder, made by this")
+    export.add_argument("--license", metavar="NAME", help="of the model, such as apache-2.0")
+
+
+def _push(add: Callable[..., argparse.ArgumentParser]) -> None:
+    push = add("push", help="upload an exported model to the Hugging Face Hub")
+    push.add_argument("folder", metavar="DIR", help="what jaxgen export wrote")
+    push.add_argument("repository", metavar="OWNER/NAME", help="made if there is none")
+    push.add_argument("--private", action="store_true", help="of a new one: for its owner only")
+    push.set_defaults(run=commands.push)
+
+
 def _of_a_run(
     add: Callable[..., argparse.ArgumentParser], name: str, about: str, run: Callable[..., Any]
 ) -> argparse.ArgumentParser:
     """A command over a run directory."""
     command = add(name, help=about)
-    command.add_argument("run_dir", metavar="RUN", help="the run directory")
+    command.add_argument(
+        "run_dir", metavar="RUN", help="the run directory, hf://OWNER/NAME or pretrained:NAME"
+    )
     command.add_argument(
         "--file", metavar="FILE", help="the experiment file, for a run whose model is defined there"
     )

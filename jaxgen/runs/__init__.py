@@ -5,7 +5,9 @@ from jaxgen.runs.calibration import calibrate_run
 from jaxgen.runs.compress import compress_run, decompress_run
 from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import joined, sample, sample_text
+from jaxgen.runs.export import export_run
 from jaxgen.runs.files import ExperimentFile, load_recipe
+from jaxgen.runs.hub import pretrained, pretrained_names, push
 from jaxgen.runs.latents import interpolate_run, reconstruct_run, traverse_run
 from jaxgen.runs.ood import ood_run, score_run
 from jaxgen.runs.recipe import Recipe
@@ -24,12 +26,16 @@ __all__ = [
     "compress_run",
     "decompress_run",
     "evaluate_run",
+    "export_run",
     "interpolate_run",
     "joined",
     "keep_programs",
     "load",
     "load_recipe",
     "ood_run",
+    "pretrained",
+    "pretrained_names",
+    "push",
     "reconstruct_run",
     "sample",
     "sample_text",

@@ -16,10 +16,12 @@ from jaxgen.core import Shape
 from jaxgen.data import Dataset, Vocabulary
 from jaxgen.models import Model
 from jaxgen.runs.files import ExperimentFile
+from jaxgen.runs.hub import located
 from jaxgen.runs.recipe import Functions, Recipe
 from jaxgen.training.augment import binarized_levels
 from jaxgen.training.claims import claim
 from jaxgen.training.saved import (
+    VERSION,
     RunError,
     SavedModel,
     damaged,
@@ -57,12 +59,12 @@ class Run:
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
-        """The run that is in a directory.
+        """The run that is in a directory, or at an address (:func:`~jaxgen.runs.hub.located`).
 
         Raises:
-            RunError: if its ``config.json`` is missing or damaged.
+            RunError: if its ``config.json`` is missing or damaged, or a newer jaxgen wrote it.
         """
-        path = Path(path)
+        path = located(path)
         config = read_config(path)
         if SavedModel.read(path) is not None:
             raise RunError(
@@ -95,6 +97,7 @@ class Run:
     def config(self) -> dict[str, Any]:
         """What ``config.json`` holds."""
         return {
+            "version": VERSION,
             "name": self.name,
             "recipe": self.recipe.to_dict(),
             "event_shape": list(self.event_shape),

@@ -59,8 +59,7 @@ class Recipe:
         model: a constructor of :mod:`jaxgen.zoo`, or the file's own, by name.
         data: a data set, see :func:`jaxgen.data.load`.
         model_args: hyperparameters of the constructor.
-        event_shape: another shape of the data's examples, such as that of images which are stored
-            as vectors; None for their own.
+        event_shape: of images that are stored as vectors, say; None for the data's own.
         class_features: trains p(x | label): the data's labels reach the model through an embedding
             of this size; None for an unconditional model, or one that takes labels itself.
         dequantize: wraps a flow for integer levels, with uniform noise.

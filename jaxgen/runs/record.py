@@ -20,6 +20,7 @@ from jaxgen.models.completion import ApproximateCompletion
 from jaxgen.runs.directory import Run, labels_of
 from jaxgen.runs.draw import random_key, save_figure
 from jaxgen.runs.files import ExperimentFile
+from jaxgen.training.saved import ARRAYS
 
 
 def evaluate_run(
@@ -142,7 +143,12 @@ def complete_run(
 
 
 def _keep(record: Record, path: Path) -> None:
-    """Writes a record; where that cannot be, a warning says so: its number is worth the same."""
+    """Writes a record; where that cannot be, a warning says so: its number is worth the same.
+
+    That of an exported run stays what it was exported with.
+    """
+    if (path.parent / ARRAYS).exists():
+        return
     try:
         record.save(path)
     except OSError as error:

@@ -17,6 +17,7 @@ from jaxgen.core import Shape
 from jaxgen.models import Model
 from jaxgen.runs.directory import Run
 from jaxgen.runs.files import ExperimentFile
+from jaxgen.runs.hub import located
 from jaxgen.runs.recipe import Recipe
 from jaxgen.training.claims import writing
 from jaxgen.training.saved import (
@@ -94,7 +95,7 @@ def load(
 
     Args:
         run: the folder of :func:`save`; or the run directory of ``jaxgen train`` or of
-            ``fit(out=...)``.
+            ``fit(out=...)``; or ``hf://OWNER/NAME``, a model on the Hugging Face Hub.
         event_shape: for a run of a recipe whose model's parameters fit events of any length
             (WaveNet, a homogeneous Markov chain, a recurrent network), another shape than that of
             training.
@@ -106,8 +107,9 @@ def load(
         The model, with the dtypes that were saved.
 
     Raises:
-        RunError: if there is no run, it is damaged, its parameters do not fit the event shape or
-            ``like``, or it needs an experiment file or ``like``.
+        RunError: if there is no run, it is damaged, a newer jaxgen wrote it, its parameters do not
+            fit the event shape or ``like``, or it needs an experiment file or ``like``.
+        ImportError: for a model on the Hub, if ``huggingface_hub`` is not installed.
 
     >>> import tempfile
     >>> from jaxgen.models import Dequantized
@@ -119,7 +121,7 @@ def load(
     >>> load(folder, like=build(1)).levels
     4
     """
-    folder = Path(run)
+    folder = located(run)
     saved = SavedModel.read(folder)
     if saved is None:
         if like is not None:

@@ -146,7 +146,7 @@ def _but_placement(config: dict[str, Any]) -> dict[str, Any]:
     for name in ("recipe", "train", "training", "settings"):  # one in the other
         if isinstance(kept.get(name), dict):
             kept[name] = _but_placement(kept[name])
-    for name in ("sharding", "workers", "keep_last", "keep_best"):
+    for name in ("version", "sharding", "workers", "keep_last", "keep_best"):
         kept.pop(name, None)
     return kept
 

@@ -28,6 +28,7 @@ CONFIG = "config.json"
 ARRAYS = "model.safetensors"  # of a saved model, beside its configuration
 
 _FORMAT = "jaxgen model"
+VERSION = 1  # of what directories hold; a reader refuses what is newer than itself
 
 
 class RunError(ValueError):
@@ -38,11 +39,20 @@ def read_config(path: Path) -> dict[str, Any]:
     """What the ``config.json`` of a directory holds.
 
     Raises:
-        RunError: if it is missing or damaged.
+        RunError: if it is missing or damaged, or a newer jaxgen wrote it.
     """
     if not (path / CONFIG).is_file():
         raise RunError(f"{path} is not a run directory: it has no {CONFIG}")
-    return read_object(path, CONFIG)
+    config = read_object(path, CONFIG)
+    version = config.get("version", 1)  # not there before December 2026
+    if not isinstance(version, int):
+        raise damaged(path, TypeError(f"version: expected int, got {version!r}"))
+    if version > VERSION:
+        raise RunError(
+            f"{path} was written by a newer jaxgen, in format {version}, and this one reads "
+            f"formats up to {VERSION}; run: pip install --upgrade jaxgen"
+        )
+    return config
 
 
 def damaged(path: Path, error: Exception, name: str = CONFIG) -> RunError:
@@ -128,7 +138,7 @@ class SavedModel:
         fields = dataclasses.asdict(self)
         if self.sha256 is None:
             del fields["sha256"]
-        return {"format": _FORMAT, **fields}
+        return {"format": _FORMAT, "version": VERSION, **fields}
 
     def load(self, like: M, path: Path) -> M:
         """The module that is kept in a directory.
@@ -192,9 +202,14 @@ def write_arrays(module: nnx.Module, path: Path) -> str:
 def trained_model(path: Path, like: M) -> M:
     """The model of the newest checkpoint in a run directory; ``like`` gives the structure.
 
+    A run that was exported has the arrays of the model alone.
+
     Raises:
         RunError: if there is none, or it is damaged or another model's.
     """
+    if (path / ARRAYS).exists():
+        exported = dataclasses.replace(SavedModel.of(like), sha256=read_config(path).get("sha256"))
+        return exported.load(like, path)
     missing = RunError(f"{path}: no checkpoint has been written yet; train it first")
     if not (path / "checkpoints").is_dir():
         raise missing
