@@ -4,37 +4,8 @@ Command: ``JAXGEN_DATA=DIR jaxgen train experiments/binarized_mnist.py:made --ou
 runs/made_binarized_mnist``, and so on; ``DIR`` holds ``binarized_mnist.npz`` with the arrays
 ``train`` (50000 images of 784 pixels), ``valid`` and ``test``.
 
-Log-likelihood in nats, exact, on the test split of 10000 images. Published numbers are as recalled.
-Costs are of training on two CPU cores or one H200, beside other work. ``jaxgen complete RUN`` fills
-holes in the test images; the log-likelihood of the missing part given the rest is in the last rows.
-
-=================  ==============  =========================================  ======================
-variant            result          published                                  cost
-=================  ==============  =========================================  ======================
-fvsbn              -97.78 ± 0.23   -97.45 (FVSBN)                             82 s
-made               -90.68 ± 0.23   -88.40 (8000 hidden units, one mask)       96 s
-nade               -87.46 ± 0.23   -88.33 (500 hidden units)                  36.7 min
-gated_pixelcnn     -84.77 ± 0.20   none; -81.30 of the PixelCNN               23.9 min
-eonade             -84.72 ± 0.22   -85.10 (two layers of 500, 128 orders)     32 s of an H200
-pixelcnn           -83.56 ± 0.20   -81.30 (PixelCNN)                          27.4 min
-lmconv             -83.80 ± 0.20   -77.56, on another, dynamic binarization   56 s of an H200
-attention          not recorded    none; -79.20 of a Diagonal BiLSTM          wants an accelerator
-diagonal_bilstm    not recorded    -79.20 (seven layers of 16 units)          wants an accelerator
-made_masks         not recorded    -86.64 (two layers of 8000, 32 masks)      wants an accelerator
-row_lstm           not recorded    -80.54 (Row LSTM)                          wants an accelerator
-=================  ==============  =========================================  ======================
-
-=================  ========  =========  =============  ===========
-given the rest     top half  left half  centre square  random 75 %
-=================  ========  =========  =============  ===========
-eonade             -40.04    -37.35     -51.04         -54.05
-lmconv             -40.28    -37.21     -52.07         -71.82
-made               -46.92    -41.47     -56.90         -67.19
-=================  ========  =========  =============  ===========
-
-EoNADE and the convolutions complete exactly: what is observed comes first in their orders (of
-random pixels in an order unlike all that LMConv was trained in). MADE knows raster order alone: an
-approximation that sees what is observed before a pixel and not what comes after it.
+``jaxgen complete RUN`` fills holes in the test images, and records the log-likelihood of what is
+missing given the rest. Of random pixels the order is unlike all that LMConv was trained in.
 """
 
 from typing import Any

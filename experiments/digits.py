@@ -2,45 +2,8 @@
 
 Command: ``jaxgen train experiments/digits.py:glow --out runs/glow_digits``, and so on.
 
-17 levels, bits per dimension counted per level, on the test split of 180 examples. Nothing is
-published for this data set. Costs are of training on two CPU cores, beside other work. The
-parameters are the average that scored best on the validation split; where no note below says
-otherwise, there was one candidate, not tuned.
-
-====================  ===========  ========  ======================================================
-autoregressive        bits/dim     at most   (exact; a categorical head unless another is named)
-====================  ===========  ========  ======================================================
-attention             1.78 ± 0.02  13.2 min  a causal transformer over the pixels
-eonade                1.97 ± 0.02  37 s      averaged over sixteen orders
-fvsbn                 2.05 ± 0.02  2 s       a linear model of each pixel given those before it
-gated_pixelcnn        1.77 ± 0.02  4.9 min
-growing               1.92 ± 0.02  7 s       a small network for each pixel
-lmconv                1.78 ± 0.02  3.5 min   averaged over eight S-curves
-made                  1.94 ± 0.02  2.5 min   averaged over eight orders
-markov                2.26 ± 0.02  2 s       order one, a table for each pixel
-nade                  1.97 ± 0.02  37 s
-pixelcnn              1.80 ± 0.02  60 s
-pixelcnnpp            1.73 ± 0.02  6.3 min   a mixture of logistics; resolutions 8x8 and 4x4
-pixelrnn              1.80 ± 0.02  4.3 min   the Diagonal BiLSTM
-recurrent             1.85 ± 0.02  73 s      an LSTM in raster order
-====================  ===========  ========  ======================================================
-
-====================  ===========  ========  ======================================================
-flows                 bits/dim     about     (ELBO, one sample of the dequantization noise)
-====================  ===========  ========  ======================================================
-conditional_glow      1.98 ± 0.02  73 s      bits per dimension given the label
-flowpp                1.90 ± 0.02  4 min
-glow                  2.05 ± 0.02  1.5 min   the demonstration
-iaf                   2.23 ± 0.02  16 s
-jet                   2.31 ± 0.02  5 min
-maf                   2.12 ± 0.02  14 s      five layers, each a MADE with one hidden layer
-maf_mog               1.95 ± 0.02  3 min     three layers on a MADE with five Gaussians a pixel
-nice                  2.30 ± 0.02  16 s
-nsf                   1.93 ± 0.02  75 s      Glow's architecture, six spline couplings
-realnvp               1.98 ± 0.02  3 min     1.90 ± 0.02 with 100 importance samples
-tarflow               2.12 ± 0.02  15 min    no noise augmentation
-variational_realnvp   1.88 ± 0.02  5 min     1.82 ± 0.02 with 100 importance samples
-====================  ===========  ========  ======================================================
+17 levels, bits per dimension counted per level. The parameters are the average that scored best on
+the validation split; there was one candidate each, not tuned.
 """
 
 import dataclasses

@@ -4,8 +4,7 @@ Command: ``JAXGEN_DATA=DIR jaxgen train experiments/frey_faces.py:fvae --out run
 so on; ``DIR`` holds ``freyfaces.npz`` (array ``x``). There is no official split: the rows are
 shuffled and cut into 80, 10 and 10 per cent.
 
-Bits per dimension on the test split, importance-weighted with 1000 samples, an upper bound in
-expectation. No variant has a record yet.
+Records are importance-weighted with 1000 samples.
 """
 
 from typing import Any

@@ -3,21 +3,8 @@
 Command: ``JAXGEN_DATA=DIR jaxgen train experiments/latent_mnist.py:vae --out
 runs/vae_binarized_mnist``, and so on; ``DIR`` as in ``experiments/binarized_mnist.py``.
 
-Log-likelihood in nats on the test split of 10000 images, importance-weighted with 5000 samples, a
-lower bound in expectation, and the evidence lower bound beside it. Costs are of training on two
-CPU cores, beside other work; the estimate takes 7 to 13 minutes more. Published numbers are as
-recalled, that of ``vae`` for the same networks and 40 latents.
-
-=======  ===============  ===============  ======  ======  =========================================
-variant  nats             of the ELBO      active  cost    published
-=======  ===============  ===============  ======  ======  =========================================
-vae      -88.81 ± 0.23    -94.33 ± 0.25    29      16 min  -89.9
-vae_iaf  -87.58 ± 0.23    -91.84 ± 0.24    40      22 min  (of larger networks -80.8)
-vae_maf  -85.66 ± 0.23    -90.19 ± 0.25    39      16 min
-=======  ===============  ===============  ======  ======  =========================================
-
-A prior that is a flow buys 3.2 nats, a posterior that is one 1.2. Variants without a row have no
-record yet. The weight of the divergence grows from 0 to 1 over the first quarter of training. Of
+The estimate takes 7 to 13 minutes more than training. The weight of the divergence grows from 0 to
+1 over the first quarter of training. Of
 ``vae`` the bound of 500 weights on the validation split is -92.9 after 40000 steps (-93.9 with
 tanh), and -90.0 after 200000, which the record is of; there was one candidate of ``vae_iaf``, after
 one that left for infinity, and one of ``vae_maf``.

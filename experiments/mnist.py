@@ -3,15 +3,6 @@
 Command: ``JAXGEN_DATA=DIR jaxgen train experiments/mnist.py:glow --out runs/glow_mnist``, and so
 on; ``DIR`` holds ``mnist.npz``.
 
-Published numbers are as recalled. Costs are of training on two CPU cores.
-
-================  =======================================  ===========================  ==========
-glow              1.12 bits/dim (1.1151 ± 0.0026; ELBO)    1.05 (Glow)                  27 minutes
-maf               -1169.47 ± 0.79 nats (exact)             -1300.5 (MAF of 5 layers)    25 minutes
-conditional_maf   -1227.77 ± 0.70 nats (exact)             -1302.9 (the same)           11 minutes
-made_mog          -1044.07 ± 0.80 nats (exact)             -1038.5 (of 10 components)   18 minutes
-================  =======================================  ===========================  ==========
-
 Glow (Kingma and Dhariwal 2018), small and multi-scale: uniform dequantization, the bound with one
 sample of the noise. Most pixels are background, and the logit of their uniform noise is far from
 normal, which affine couplings cannot mend: a spline for every pixel can. Tried on the first 1000

@@ -11,24 +11,10 @@ own images upside down::
     np.savez("mnist_rgb.npz", test_x=np.repeat(padded, 3, axis=-1))
     np.savez("cifar10_flipped.npz", test_x=photos[:, ::-1])
 
-The area under the ROC curve of each score, on whole test splits of 10000 images, negatives the
-model's own data (records/ood has the intervals, the other measures and the share of false alarms;
-``--background`` is the run of ``local_`` on the same data). The models are small, trained in 5 to
-25 minutes on two CPU cores beside other work, and good densities are not their purpose.
-Fashion-MNIST to MNIST is published as 1.00 for DoSE and for LPath, 0.99 for likelihood regret, and
-0.87 for the bound of a VAE.
-
-================  ======  ==========  =====  ==========  ========  =========  ========
-against MNIST     -log p  typicality  ratio  complexity  goodness  gradients  the path
-================  ======  ==========  =====  ==========  ========  =========  ========
-glow_fashion      0.062   0.869       0.975  0.990       0.495     0.641
-pixelcnn_fashion  0.044   0.912       0.987  0.957
-vae_fashion       0.184   0.654       0.996  0.991                            0.962
-================  ======  ==========  =====  ==========  ========  =========  ========
-
-Likelihood alone takes MNIST for the likeliest Fashion-MNIST there is; its ratio to that of the next
-neighbours does not. Empty cells are scores that the model has not, or (gradients, regret) take
-hours on two cores. Recipes without a row are not trained yet.
+``--background`` is the run of ``local_`` on the same data. The models are small, trained in 5 to 25
+minutes on two CPU cores beside other work, and good densities are not their purpose. Fashion-MNIST
+to MNIST is published as 1.00 for DoSE and for LPath, 0.99 for likelihood regret, and 0.87 for the
+bound of a VAE.
 """
 
 from typing import Any

@@ -6,13 +6,7 @@ and so on. The text ships with Python (these numbers are of 3.11), and is writte
     python -c "import pydoc_data.topics as t; print('\\n'.join(t.topics.values()))" > topics.txt
 
 Bits per character of the last tenth, in pieces of 64 characters, each scored from its own
-beginning, where nothing precedes it. Costs are of training on two CPU cores, beside other work.
-
-================  ===========  =====  =========================================================
-attention         1.87 ± 0.03  2 min  a causal transformer that reads characters by a table
-attention_scalar  2.33 ± 0.03  2 min  the same, which reads them as numbers: what tables are for
-attention_muon    1.78 ± 0.03  4 min  the first, trained with Muon
-================  ===========  =====  =========================================================
+beginning, where nothing precedes it.
 
 Beside them, counted on the training split: interpolated n-grams of order 5, with Kneser-Ney's
 discounts 1.94 (order 4: 2.10; 6: 1.89), with Witten-Bell's weights 2.04. To an n-gram that reads on

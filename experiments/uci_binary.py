@@ -4,46 +4,10 @@ Command: ``JAXGEN_DATA=DIR jaxgen train experiments/uci_binary.py:made_adult --o
 runs/made_adult``, and so on; ``DIR`` holds ``uci_binary/adult.npz`` and so on, each with the arrays
 ``train``, ``valid`` and ``test``.
 
-Log-likelihood in nats, exact, on the test split: 26147 examples of adult, 1186 of dna, 5624 of
-mushrooms, 1240 of nips (NIPS-0-12). Results are the mean of three seeds with their spread (standard
-deviation), of Markov chains those of the one count. Published numbers are as recalled: of the NADE
-papers (500 hidden units; EoNADE with one hidden layer and 16 orders) and of Germain et al. (2015),
-where MADE is with one mask; with mask sampling it has the numbers of made_masks. Costs are of
-training on two CPU cores, beside other work, at most. Everywhere the step was chosen on validation,
-with what the last column says.
-
-====================  ==============  ======  =========  =======  ==================================
-variant               result          spread  published  cost     chosen on validation
-====================  ==============  ======  =========  =======  ==================================
-eonade_adult           -13.23 ± 0.02  0.013    -13.19    90 s     of 3 settings, 6000 to 40000 steps
-eonade_dna             -83.05 ± 0.27  0.055    -82.31    47 s     of 7 settings
-eonade_mushrooms        -9.73 ± 0.02  0.013     -9.69    79 s     of 2 settings
-eonade_nips           -272.71 ± 0.53  0.053   -272.39    32 s     of 5 settings
-fvsbn_adult            -13.20 ± 0.02  0.000    -13.17    6 s      of 19 settings
-fvsbn_dna              -82.91 ± 0.27  0.001    -83.64    4 s      of 9 settings
-fvsbn_mushrooms        -10.13 ± 0.03  0.001    -10.27    5 s      of 7 settings
-fvsbn_nips            -274.99 ± 0.50  0.000   -276.88    2 s      of 22 settings
-made_adult             -13.13 ± 0.02  0.010    -13.12    45 s     of 12 settings
-made_dna               -80.63 ± 0.28  0.012    -83.63    2 min
-made_mushrooms          -9.58 ± 0.02  0.003     -9.68    3.5 min  6000 constant, 20000 cosine
-made_nips             -274.26 ± 0.52  0.021   -280.25    45 s     of 2 settings
-made_masks_adult       -13.08 ± 0.02  0.005    -13.13    51 s     of 2 settings
-made_masks_dna         -80.02 ± 0.30  0.006    -79.66    83 s     of 3 settings
-made_masks_mushrooms    -9.60 ± 0.02  0.003     -9.69    43 s     of 2 settings
-made_masks_nips       -274.47 ± 0.52  0.028   -277.28    17 s     steps and dropout, of 2 each
-markov_adult           -21.24 ± 0.03                     1 s      the strength of the prior, of 6
-markov_dna             -81.99 ± 0.08                     1 s      the same
-markov_mushrooms       -26.30 ± 0.08                     1 s      the same
-markov_nips           -294.14 ± 0.47                     1 s      the same
-mixture_adult          -19.70 ± 0.03  0.156    -20.44    12 s     rate, of 2; first deviation, of 3
-mixture_dna            -98.44 ± 0.22  0.417    -98.19    2 s      the number of components, of 2
-mixture_mushrooms      -15.38 ± 0.03  0.235    -14.46    10 s     rate, of 2; first deviation, of 3
-mixture_nips          -287.27 ± 0.51  0.281   -290.02    5 s      the number of components, of 2
-nade_adult             -13.08 ± 0.02  0.000    -13.19    2.4 min
-nade_dna               -82.71 ± 0.27  0.027    -84.81    78 s
-nade_mushrooms          -9.69 ± 0.02  0.002     -9.81    1.9 min  of 2 settings
-nade_nips             -272.72 ± 0.54  0.108   -273.08    93 s     (the rest was guessed and kept)
-====================  ==============  ======  =========  =======  ==================================
+Three seeds each, but for Markov chains, which are counted. Published numbers are of the NADE papers
+(500 hidden units; EoNADE with one hidden layer and 16 orders) and of Germain et al. (2015), where
+MADE is with one mask; with mask sampling it has those of ``made_masks``. Everywhere the step was
+chosen on validation, with what the notes in ``results.json`` say.
 """
 
 from collections.abc import Mapping

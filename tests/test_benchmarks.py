@@ -37,10 +37,10 @@ def test_every_benchmark_is_listed():
     assert sorted(scripts) == sorted([*SMALLEST, "torch_peers.py"])
 
 
-def test_readme_shows_the_comparison_of_tables():
-    readme = (BENCHMARKS.parent / "README.md").read_text("utf-8")
+def test_the_page_of_results_shows_the_comparison_of_tables():
+    page = (BENCHMARKS.parent / "docs" / "results.md").read_text("utf-8")
     for name, table in json.loads((BENCHMARKS / "tables.json").read_text()).items():
-        (row,) = [line for line in readme.splitlines() if line.startswith(f"| {name} |")]
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| {name} |")]
         shown = row.replace(",", "").split(" | ")[1:]
         scores = [
             table["log_likelihood"][each] for each in ("Gaussian", "FlowJAX", "maf", "tabular")

@@ -165,6 +165,15 @@ def decompress(options: argparse.Namespace) -> int:
     return 0
 
 
+def results(options: argparse.Namespace) -> int:
+    from jaxgen.runs.results import fill_results
+
+    document = Path(options.document)
+    document.write_text(fill_results(document.read_text(), options.experiments))
+    print(document)
+    return 0
+
+
 def list_all(options: argparse.Namespace) -> int:
     from jaxgen.runs.listing import listing
 

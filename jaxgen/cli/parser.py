@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     _decompress(add)
     _export(add)
     _push(add)
+    _results(add)
     listing = add("list", help="list models, data sets, and recipes in ./experiments")
     listing.set_defaults(run=commands.list_all)
     return whole
@@ -272,6 +273,15 @@ def _push(add: Callable[..., argparse.ArgumentParser]) -> None:
     push.add_argument("repository", metavar="OWNER/NAME", help="made if there is none")
     push.add_argument("--private", action="store_true", help="of a new one: for its owner only")
     push.set_defaults(run=commands.push)
+
+
+def _results(add: Callable[..., argparse.ArgumentParser]) -> None:
+    results = add("results", help="write the tables of committed records into a document")
+    results.add_argument("document", metavar="FILE.md", help="with lines <!-- results: ... -->")
+    results.add_argument(
+        "--experiments", default="experiments", metavar="DIR", help="default: ./experiments"
+    )
+    results.set_defaults(run=commands.results)
 
 
 def _of_a_run(

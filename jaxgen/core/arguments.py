@@ -35,6 +35,7 @@ _LEAST = {
     "num_blocks": 0,
     "num_examples": 0,
     "places": 0,
+    "seed": 0,
     "upsampling_blocks": 0,
 }
 _MOST = 2**24  # units, layers, levels: beyond it nothing can be held, and float32 cannot count

@@ -30,6 +30,8 @@ class Record:
     mean over the examples of the split, in the same unit. ``estimator`` says whether the
     log-probability is exact, a bound or an estimate. The whole split counts.
 
+    ``seconds`` are those of the evaluation, and ``training_seconds``, of a run, those of its steps.
+
     ``num_values`` is there for examples of different lengths: how many values they have together.
     Their bits per dimension are those of all examples over all values, not a mean of ratios.
 
@@ -56,6 +58,7 @@ class Record:
     git_commit: str | None
     seconds: float
     num_values: int | None = None
+    training_seconds: float | None = None
     elbo: float | None = None
     elbo_standard_error: float | None = None
     divergence: list[float] | None = None
@@ -86,7 +89,8 @@ class Record:
         Path(path).write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
 
 
-_OPTIONAL = ("num_values", "elbo", "elbo_standard_error", "divergence", "active_units")
+_OPTIONAL = ("num_values", "training_seconds", "elbo", "elbo_standard_error")
+_OPTIONAL += ("divergence", "active_units")
 
 
 def _finite(value: Any) -> Any:

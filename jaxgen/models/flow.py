@@ -286,7 +286,7 @@ def flow_on(
     event_shape: Shape,
     layers: Sequence[Bijector],
     bounds: Bounds,
-    alpha: float,
+    alpha: float | None,
     base: Model | None = None,
     marginal_bins: int | None = None,
 ) -> Flow:
@@ -301,7 +301,8 @@ def flow_on(
         layers: listed from the base to the data; there may be none.
         bounds: a pair ``(low, high)``, of which either may be None, for all channels or for each;
             None for the whole line.
-        alpha: the logit's margin.
+        alpha: the logit's margin, as a share of the interval; None for 0.05 of images, of which
+            levels are made again, and 1e-6 of vectors, whose samples should keep to the bounds.
         base: the base density; a standard normal if None.
         marginal_bins: after the logit, as seen from the data, a spline of so many bins for every
             entry, on all of the logit's range; None for none.
@@ -311,6 +312,8 @@ def flow_on(
             channels, or without a margin.
     """
     layers = list(layers)
+    if alpha is None:
+        alpha = 0.05 if len(event_shape) > 1 else 1e-6
     ends = bounds_of_entries(bounds, event_shape[-1])
     (low, high), *others = dict.fromkeys(ends)
     if marginal_bins is not None:

@@ -1,5 +1,6 @@
 """Records of a run's model: of whole examples, and of missing parts."""
 
+import dataclasses
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from jaxgen.models.completion import ApproximateCompletion
 from jaxgen.runs.directory import Run, labels_of
 from jaxgen.runs.draw import random_key, save_figure
 from jaxgen.runs.files import ExperimentFile
+from jaxgen.training.metrics import read_metrics
 from jaxgen.training.saved import ARRAYS
 
 
@@ -64,6 +66,9 @@ def evaluate_run(
         num_samples=num_samples or recipe.eval_samples,
         train_seed=recipe.train.seed,
     )
+    rows = read_metrics(opened.path / "metrics.jsonl")
+    if rows:
+        record = dataclasses.replace(record, training_seconds=rows[-1].get("seconds"))
     if split in (None, recipe.eval_split):
         own = num_samples in (None, recipe.eval_samples)
         _keep(record, opened.path / ("record.json" if own else f"record.k{num_samples}.json"))

@@ -48,7 +48,8 @@ MEANINGS: dict[str, str] = {
     "the real line by a logit; ``(0, None)`` for data that are bounded on one side, by a "
     "logarithm; a list of such pairs, one for each entry of a vector, None among them; None for "
     "no bounds.",
-    "alpha": "the margin of logits.",
+    "alpha": "the margin of logits, by which samples may miss the bounds; None for 0.05 of images, "
+    "whose levels round it away, and 1e-6 of vectors.",
     "context_features": "the size of a context vector; None for an unconditional model.",
     "rngs": "where the initial weights come from.",
 }

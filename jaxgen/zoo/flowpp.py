@@ -65,7 +65,7 @@ def flowpp(
     bound: float | None = 5.0,
     dropout: float = 0.0,
     bounds: Bounds = None,
-    alpha: float = 0.05,
+    alpha: float | None = None,
     context_features: int | None = None,
     rngs: nnx.Rngs,
 ) -> Flow:

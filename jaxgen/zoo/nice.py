@@ -44,7 +44,7 @@ def nice(
     base: str = "logistic",
     dropout: float = 0.0,
     bounds: Bounds = None,
-    alpha: float = 0.05,
+    alpha: float | None = None,
     context_features: int | None = None,
     rngs: nnx.Rngs,
 ) -> Flow:

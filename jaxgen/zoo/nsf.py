@@ -55,7 +55,7 @@ def nsf(
     levels: int | None = None,
     dropout: float = 0.0,
     bounds: Bounds = None,
-    alpha: float = 0.05,
+    alpha: float | None = None,
     context_features: int | None = None,
     rngs: nnx.Rngs,
 ) -> Flow:

@@ -67,7 +67,7 @@ def realnvp(
     bound: float | None = 3.0,
     dropout: float = 0.0,
     bounds: Bounds = None,
-    alpha: float = 0.05,
+    alpha: float | None = None,
     context_features: int | None = None,
     rngs: nnx.Rngs,
 ) -> Flow:

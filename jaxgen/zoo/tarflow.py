@@ -42,7 +42,7 @@ def tarflow(
     bound: float | None = None,
     dropout: float = 0.0,
     bounds: Bounds = None,
-    alpha: float = 0.05,
+    alpha: float | None = None,
     context_features: int | None = None,
     rngs: nnx.Rngs,
 ) -> Flow:
