@@ -120,7 +120,7 @@ def _card(
     lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in metadata.items()), "---", ""]
     lines += [f"# {title}", ""]
     lines += [
-        f"A model of [jaxgen](https://pypi.org/project/jaxgen): `{made}` over events of shape "
+        f"A model of jaxgen, for JAX and Flax: `{made}` over events of shape "
         f"`{model.event_shape}`, {num_parameters(model):,} parameters. "
         f"Its log-likelihood is {_exactness(model)}.",
         "",

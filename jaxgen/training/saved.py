@@ -192,10 +192,13 @@ def write_arrays(module: nnx.Module, path: Path) -> str:
     from safetensors.numpy import save_file
 
     arrays = {name: _numbers(name, leaf) for name, leaf in leaves_by_path(module).items()}
+    path.touch()
+    readable = path.stat().st_mode  # by whom a new file is; the library makes it its owner's alone
     try:
         save_file(arrays, path)
     except SafetensorError as error:
         raise OSError(str(error)) from error
+    path.chmod(readable)
     return _sha256(path)
 
 

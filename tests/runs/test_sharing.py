@@ -56,6 +56,7 @@ def same(a, b) -> bool:
 def test_an_exported_run_is_the_same_model_and_evaluates_to_its_record(run, exported):
     assert sorted(path.name for path in exported.iterdir()) == FILES
     assert same(load(run), load(exported))
+    assert len({path.stat().st_mode for path in exported.iterdir()}) == 1
     before = (exported / "record.json").read_bytes()
     record = evaluate_run(exported)
     assert record.value == json.loads(before)["value"]
