@@ -944,6 +944,7 @@ MODELS: dict[str, Example] = {
             residual=True,
             lu=False,
             context_features=2,
+            scale="sigmoid",
             rngs=r,
         ),
         (2, 2, 1),

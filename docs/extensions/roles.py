@@ -1,4 +1,4 @@
-"""Docstrings are reStructuredText in Markdown's eyes: roles become links, formulas become dollars."""
+"""Docstrings have reStructuredText's roles and formulas, of which Markdown has its own."""
 
 import importlib
 import re

@@ -7,7 +7,7 @@ a conditional Gaussian prior; the other half goes on to the next level.
 With the defaults it is the model of the paper's section 6 for CIFAR-10, of 44 million parameters.
 
 Deviations: the coupling's network has no actnorm; the log-scale is bounded softly instead of by a
-sigmoid. The latent keeps the event's shape.
+sigmoid, which is an option. The latent keeps the event's shape.
 """
 
 from collections.abc import Callable
@@ -50,6 +50,7 @@ def glow(
     residual: bool = False,
     lu: bool = True,
     bound: float | None = 3.0,
+    scale: str = "exp",
     dropout: float = 0.0,
     bounds: Bounds = None,
     alpha: float = 0.05,
@@ -68,6 +69,10 @@ def glow(
         residual: False for the paper's networks, whose convolutions are 3x3, 1x1 and 3x3; True for
             residual blocks of 3x3 convolutions.
         lu: LU parametrisation of the 1x1 convolutions; False for a free matrix.
+        scale: how couplings scale: ``"exp"``, or ``"sigmoid"``, with which no coupling stretches
+            the data to more than twice their size. Scales that multiply through many layers can
+            give unusual images a density that depends on the dequantization noise by orders of
+            magnitude (Behrmann et al. 2021); the paper's sigmoid guards against it, as this one.
         marginal_bins: a spline of so many bins for every entry, behind the logit, fits the entries'
             marginal distributions, whose shapes affine couplings cannot; None for none.
 
@@ -92,7 +97,7 @@ def glow(
     scales = multi_scale(
         event_shape,
         network,
-        Affine(bound),
+        Affine(bound, scale),
         levels=fitting_levels(event_shape) if levels is None else levels,
         steps=steps,
         matrix=LUMatrix if lu else DenseMatrix,
@@ -117,14 +122,14 @@ def multi_scale(
         event_shape: ``(height, width, channels)``; the sides divisible by ``2 ** levels``.
         network: of a coupling: made of the numbers of input and output features, and ``rngs``.
         transform: the family. What is split off always has a conditional Gaussian prior, that is an
-            affine one: the family's own if it is affine.
+            affine one, bounded as the family is if that is affine.
         levels, steps: scales, and steps of flow in each.
         matrix: how the 1x1 convolutions are parametrised.
         rngs: where the initial weights come from.
     """
     event_shape = check_event(event_shape, (3,), "a multi-scale flow")
     check_halvings(event_shape, levels, "levels")
-    gaussian = transform if isinstance(transform, Affine) else Affine()
+    gaussian = Affine(transform.bound) if isinstance(transform, Affine) else Affine()
 
     def level(shape: Shape, remaining: int) -> Bijector:
         squeeze = Squeeze(shape)
