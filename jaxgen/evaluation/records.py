@@ -89,8 +89,14 @@ class Record:
         Path(path).write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
 
 
-_OPTIONAL = ("num_values", "training_seconds", "elbo", "elbo_standard_error")
-_OPTIONAL += ("divergence", "active_units")
+_OPTIONAL = (
+    "num_values",
+    "training_seconds",
+    "elbo",
+    "elbo_standard_error",
+    "divergence",
+    "active_units",
+)
 
 
 def _finite(value: Any) -> Any:

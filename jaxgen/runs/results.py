@@ -105,7 +105,7 @@ def _read(folder: Path) -> list[dict[str, Any]]:
 
 def _commands(experiments: Path) -> dict[str, str]:
     """Of every run by its name, what ``jaxgen train`` is given: ``digits.py:glow``."""
-    found = {}
+    found: dict[str, str] = {}
     for path in sorted(experiments.glob("*.py")):
         file = ExperimentFile.load(path)
         found |= {file.recipe(name).name or name: f"{path.name}:{name}" for name in file.recipes}
