@@ -45,7 +45,13 @@ def data_at_hand(name: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("name", NAMES)
+def weighted(name: str) -> bool:
+    return Run.read(f"pretrained:{name}").recipe.eval_samples > 1
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if weighted(n) else ()) for n in NAMES]
+)
 def test_it_evaluates_to_its_record(name):
     if not data_at_hand(name):
         pytest.skip(f"needs {Run.read(f'pretrained:{name}').recipe.data} in JAXGEN_DATA")
