@@ -1,5 +1,6 @@
 """Modules for people to read: a line, and a table."""
 
+import html
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -38,7 +39,7 @@ def brief(module: nnx.Pytree) -> str:
 
 
 @checked_arguments
-def summary(module: nnx.Module) -> str:
+def summary(module: nnx.Module) -> "Summary":
     """A table of the arrays in a module: where they are, their shapes, dtypes and sizes.
 
     Layers that are stacked along a leading axis (the steps of a scan) are shown once, with their
@@ -48,7 +49,7 @@ def summary(module: nnx.Module) -> str:
         module: any model, or other module; its leaves may be abstract.
 
     Returns:
-        The table, to be printed: a row for each array, with the layer that it is in, and how many
+        The table, text to be printed that a notebook shows as HTML: a row for each array, with the layer that it is in, and how many
         numbers it has, trained (``nnx.Param``) or fixed (:class:`~jaxgen.Buffer`); and the totals.
 
     Raises:
@@ -74,8 +75,40 @@ def summary(module: nnx.Module) -> str:
         rows.append(_Row(path, owner, said, dtype, trained, fixed))
     totals = [f"{size:,}" for size in _sizes(module)]
     rows.append(_Row("total", "", "", "", *totals))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join([brief(module), *(_aligned(row, widths) for row in rows)])
+    return Summary(brief(module), rows)
+
+
+class Summary(str):
+    """A table as text, which a notebook shows as HTML.
+
+    Args:
+        title: what it is of.
+        rows: the first one is the head, the last one the totals.
+    """
+
+    _title: str
+    _rows: tuple["_Row", ...]
+
+    def __new__(cls, title: str, rows: Sequence["_Row"]) -> "Summary":
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        text = "\n".join([title, *(_aligned(row, widths) for row in rows)])
+        table = super().__new__(cls, text)
+        table._title, table._rows = title, tuple(rows)
+        return table
+
+    def __getnewargs__(self) -> tuple[str, Sequence["_Row"]]:
+        return self._title, self._rows
+
+    def _repr_html_(self) -> str:
+        head, *rows = self._rows
+        lines = [_line(head, "th"), *(_line(row, "td") for row in rows)]
+        return f"<p>{html.escape(self._title)}</p><table>{''.join(lines)}</table>"
+
+
+def _line(row: Sequence[str], tag: str) -> str:
+    """A row of a table of HTML."""
+    cells = "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in row)
+    return f"<tr>{cells}</tr>"
 
 
 class _Row(NamedTuple):

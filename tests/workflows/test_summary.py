@@ -1,5 +1,6 @@
 """What a module prints: a line of it, and the table of its arrays."""
 
+import pickle
 import re
 
 import jax
@@ -9,7 +10,7 @@ import registry
 from flax import nnx
 
 import jaxgen
-from jaxgen import bijectors, conditionals, models
+from jaxgen import bijectors, conditionals, models, zoo
 from jaxgen.core import num_parameters
 from jaxgen.training import TrainSettings, fit
 
@@ -100,3 +101,14 @@ def test_a_result_of_fit_is_short():
     assert line.startswith("FitResult(best_step=2, interrupted=False, model=Flow(event_shape=(2,)")
     assert "last of 1 rows of history={'step': 2, 'loss': " in line
     assert "\n" not in line
+
+
+def test_notebooks_show_it_as_a_table():
+    model = zoo.made((3,), levels=2, hidden=(4,), rngs=nnx.Rngs(0))
+    table = jaxgen.summary(model)
+    shown = table._repr_html_()
+    assert shown.count("<tr>") == len(table.splitlines()) - 1
+    assert "<th>path</th>" in shown
+    assert "<td>total</td>" in shown
+    again = pickle.loads(pickle.dumps(table))
+    assert (again, again._repr_html_()) == (table, shown)
