@@ -49,8 +49,9 @@ def summary(module: nnx.Module) -> "Summary":
         module: any model, or other module; its leaves may be abstract.
 
     Returns:
-        The table, text to be printed that a notebook shows as HTML: a row for each array, with the layer that it is in, and how many
-        numbers it has, trained (``nnx.Param``) or fixed (:class:`~jaxgen.Buffer`); and the totals.
+        The table, text to be printed, which a notebook shows as HTML: a row for each array, with
+        the layer that it is in, and how many numbers it has, trained (``nnx.Param``) or fixed
+        (:class:`~jaxgen.Buffer`); and the totals.
 
     Raises:
         TypeError: if it is no module.
@@ -96,8 +97,8 @@ class Summary(str):
         table._title, table._rows = title, tuple(rows)
         return table
 
-    def __getnewargs__(self) -> tuple[str, Sequence["_Row"]]:
-        return self._title, self._rows
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._title, self._rows)
 
     def _repr_html_(self) -> str:
         head, *rows = self._rows
