@@ -98,6 +98,7 @@ class Likelihood(nnx.Pytree):
     discrete: tuple[int, ...] = ()  # columns of whole numbers in a row of real ones
     reparametrized: bool = True  # whether real samples are differentiable in the parameters
     has_cdf: bool = False  # with cdf
+    tempers_noise: bool = False  # whether noise times a temperature is what `temper` promises
 
     __signature__: Any = ConstructorSignature()
 
@@ -265,13 +266,24 @@ class Likelihood(nnx.Pytree):
         keeps the most likely levels that together have a probability of ``top_p`` or more, and
         gives the others none. At 1 and 1 the distribution is the same.
 
+        A likelihood whose noise may be multiplied, as normal noise and Gumbel's may and uniform
+        noise may not, sets ``tempers_noise``; another defines this method.
+
         Raises:
-            ValueError: for a ``top_p`` of a likelihood that makes no choice among levels.
+            ValueError: for a ``top_p`` of a likelihood that makes no choice among levels, or a
+                temperature of one that knows none.
         """
         if isinstance(top_p, jax.core.Tracer) or top_p != 1.0:
             raise ValueError(
                 f"{type(self).__name__}: top_p is for Bernoulli and Categorical heads, which have "
                 f"a logit for each level; use a temperature"
+            )
+        other = isinstance(temperature, jax.core.Tracer) or temperature != 1.0
+        if other and not self.tempers_noise:
+            name = type(self).__name__
+            raise ValueError(
+                f"{name}: expected a temperature of 1, as this likelihood defines no other; define "
+                f"{name}.temper, or set tempers_noise = True if its noise may be multiplied by it"
             )
         return params, noise * temperature
 

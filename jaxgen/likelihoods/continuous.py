@@ -20,6 +20,7 @@ class Real(Likelihood):
     """Real values, which a network reads as they are."""
 
     has_units = True
+    tempers_noise = True
 
     def check(self, value: Array | np.ndarray) -> None:
         if not jnp.issubdtype(value.dtype, jnp.floating):

@@ -28,6 +28,7 @@ class Counts(Likelihood):
     """
 
     levels = math.inf
+    tempers_noise = True
 
     def numbers(self, value: Array) -> Array:
         return jnp.log1p(value.astype(jnp.result_type(float)))

@@ -50,6 +50,7 @@ class Levels(Likelihood):
     """
 
     levels: int
+    tempers_noise = True
 
     @checked_arguments
     def __init__(self, levels: int, inputs: str = "scalar"):

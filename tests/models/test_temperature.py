@@ -11,12 +11,14 @@ from flax import nnx
 from scipy import stats
 
 from jaxgen.cli import main
+from jaxgen.conditionals import MADE
 from jaxgen.core import METHODS
 from jaxgen.likelihoods import (
     Bernoulli,
     Categorical,
     DiscretizedLogisticMixture,
     GaussianMixture,
+    Likelihood,
     Normal,
 )
 from jaxgen.models import (
@@ -304,3 +306,43 @@ def test_the_command_line_of_a_model_of_levels_in_another_shape(tmp_path, monkey
     wrong = dataclasses.replace(experiment, event_shape=[2, 2, 1])
     with pytest.raises(ValueError, match="expected an event shape of 6 entries"):
         train(wrong, "other", progress=False)
+
+
+class Laplace(Likelihood):
+    """By the inverse of its distribution function, whose noise no temperature may multiply."""
+
+    params_per_value = 2
+
+    def log_prob(self, value, params):
+        mean, log_scale = jnp.moveaxis(self.unpack(params, ()), -1, 0)
+        return -jnp.abs(value - mean) * jnp.exp(-log_scale) - log_scale - jnp.log(2.0)
+
+    def noise(self, key, shape, dtype):
+        return jax.random.uniform(key, shape, dtype, -0.5, 0.5)
+
+    def sample(self, params, noise, position_shape):
+        mean, log_scale = jnp.moveaxis(self.unpack(params, position_shape), -1, 0)
+        return mean - jnp.exp(log_scale) * jnp.sign(noise) * jnp.log1p(-2 * jnp.abs(noise))
+
+
+class Tempered(Laplace):
+    """The same, whose scale is multiplied."""
+
+    def temper(self, params, noise, position_shape, temperature, top_p):
+        return params.at[..., 1].add(jnp.log(temperature)), noise
+
+
+def test_a_head_of_ones_own_says_what_a_temperature_means():
+    def model(head):
+        return Autoregressive(MADE((3,), 2, hidden=(4,), rngs=nnx.Rngs(0)), head)
+
+    key = jax.random.key(0)
+    plain = model(Laplace()).sample(key, 500)
+    with pytest.raises(ValueError, match=r"Laplace: expected a temperature of 1.*Laplace\.temper"):
+        model(Laplace()).sample(key, 500, temperature=0.5)
+    with pytest.raises(ValueError, match="expected a temperature of 1"):
+        jax.jit(lambda t: model(Laplace()).sample(key, 5, temperature=t))(0.5)
+    # At its start the network gives every entry the mean 0 and the scale 1.
+    np.testing.assert_allclose(
+        model(Tempered()).sample(key, 500, temperature=0.5), 0.5 * plain, rtol=1e-5, atol=1e-6
+    )
