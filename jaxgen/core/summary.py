@@ -87,15 +87,12 @@ class Summary(str):
         rows: the first one is the head, the last one the totals.
     """
 
-    _title: str
-    _rows: tuple["_Row", ...]
-
     def __new__(cls, title: str, rows: Sequence["_Row"]) -> "Summary":
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        text = "\n".join([title, *(_aligned(row, widths) for row in rows)])
-        table = super().__new__(cls, text)
-        table._title, table._rows = title, tuple(rows)
-        return table
+        return super().__new__(cls, "\n".join([title, *(_aligned(row, widths) for row in rows)]))
+
+    def __init__(self, title: str, rows: Sequence["_Row"]):
+        self._title, self._rows = title, rows
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._title, self._rows)
