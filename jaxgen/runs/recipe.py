@@ -68,7 +68,7 @@ class Recipe:
         crop: for signals: training and validation see them in pieces of so many values
             (:meth:`jaxgen.data.Dataset.crops`); the record is of whole signals, so the model's
             parameters must fit any length. None for whole signals throughout.
-        levels: the data in so many levels, fewer than they have (bit depth); None for their own.
+        quantize: the data in so many levels, fewer than they have (bit depth); None for their own.
         augment: what is done to training examples, drawn anew in every step, one after the other:
             ``"flip"`` (left for right), ``"crop"`` or ``"crop:PADDING"`` (moved by some pixels),
             ``"binarize"`` or ``"binarize:LEVELS"`` (grey as the probability of a one, drawn once
@@ -99,7 +99,7 @@ class Recipe:
     dequantize: bool = False
     dequantizer_args: dict[str, Any] | None = None
     crop: int | None = None
-    levels: int | None = None
+    quantize: int | None = None
     augment: list[str] = dataclasses.field(default_factory=list)
     objective: str = "negative_log_likelihood"
     objective_args: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -134,7 +134,7 @@ class Recipe:
             data = data if self.event_shape is None else data.reshaped(tuple(self.event_shape))
         except TypeError as error:  # a setting of another kind, and no mistake in a program
             raise ValueError(str(error)) from None
-        data = data if self.levels is None else data.quantized(self.levels)
+        data = data if self.quantize is None else data.quantized(self.quantize)
         if (grey := binarized_levels(self.augment)) not in (None, data.levels):
             raise ValueError(f"augment: binarize: expected {grey} levels, got those of {data}")
         return data

@@ -65,6 +65,7 @@ def test_layout(trained):
         assert (run / name).read_bytes().startswith(PNG)
     config = json.loads((run / "config.json").read_text())
     assert config == {
+        "version": 1,
         "name": "made_levels",
         "recipe": experiment.to_dict(),
         "event_shape": [2, 2, 1],

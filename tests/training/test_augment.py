@@ -171,7 +171,7 @@ def test_runs_in_fewer_levels_and_of_binarized_data(tmp_path):
     binary = Recipe(
         "made", "digits", {"levels": 2, "hidden": [8]}, augment=["binarize:17"], train=settings
     )
-    coarse = Recipe("made", "digits", {"levels": 4, "hidden": [8]}, levels=4, train=settings)
+    coarse = Recipe("made", "digits", {"levels": 4, "hidden": [8]}, quantize=4, train=settings)
     for name, recipe, data in (
         ("binary", binary, "digits binarized"),
         ("coarse", coarse, "digits in 4 levels"),
