@@ -7,12 +7,12 @@ from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import joined, sample, sample_text
 from jaxgen.runs.export import export_run
 from jaxgen.runs.files import ExperimentFile, load_recipe
-from jaxgen.runs.hub import pretrained, pretrained_names, push
+from jaxgen.runs.hub import pretrained_names, push
 from jaxgen.runs.latents import interpolate_run, reconstruct_run, traverse_run
 from jaxgen.runs.ood import ood_run, score_run
 from jaxgen.runs.recipe import Recipe
 from jaxgen.runs.record import complete_run, evaluate_run
-from jaxgen.runs.saving import load, save
+from jaxgen.runs.saving import load, pretrained, save
 from jaxgen.runs.train import train
 from jaxgen.training.saved import RunError
 

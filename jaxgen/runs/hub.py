@@ -20,29 +20,12 @@ from jaxgen.core import unknown
 from jaxgen.training.saved import ARRAYS, CONFIG, RunError
 
 _HUB = "hf://"
-_PRETRAINED = "pretrained:"
+PRETRAINED = "pretrained:"
 _REPOSITORY = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 _INSTALLED = Path(__file__).parents[1] / "pretrained"
 
 # What there may be beside the configuration and the arrays.
 _BESIDE = ("README.md", "record.json", "samples.png", "samples.txt")
-
-
-def pretrained(name: str) -> Any:
-    """A trained model that is installed with jaxgen; nothing is downloaded.
-
-    Args:
-        name: one of :func:`pretrained_names`, which are those of rows in the table of results.
-
-    Raises:
-        ValueError: for an unknown name, naming the nearest.
-
-    >>> pretrained("maf_two_moons").event_shape
-    (2,)
-    """
-    from jaxgen.runs.saving import load
-
-    return load(_PRETRAINED + name)
 
 
 def pretrained_names() -> list[str]:
@@ -62,8 +45,8 @@ def located(address: Path | str) -> Path:
     ('runs', 'glow')
     """
     text = str(address)
-    if text.startswith(_PRETRAINED):
-        name = text.removeprefix(_PRETRAINED)
+    if text.startswith(PRETRAINED):
+        name = text.removeprefix(PRETRAINED)
         if name not in pretrained_names():
             raise unknown("pretrained model", name, pretrained_names())
         return _INSTALLED / name

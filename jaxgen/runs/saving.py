@@ -17,7 +17,7 @@ from jaxgen.core import Shape
 from jaxgen.models import Model
 from jaxgen.runs.directory import Run
 from jaxgen.runs.files import ExperimentFile
-from jaxgen.runs.hub import located
+from jaxgen.runs.hub import PRETRAINED, located
 from jaxgen.runs.recipe import Recipe
 from jaxgen.training.claims import writing
 from jaxgen.training.saved import (
@@ -131,6 +131,21 @@ def load(
         if value is not None:
             raise RunError(f"{folder}: {name} is for runs of recipes; this model was saved")
     return saved.load(_built(saved, folder) if like is None else like, folder)
+
+
+def pretrained(name: str) -> Any:
+    """A trained model that is installed with jaxgen; nothing is downloaded.
+
+    Args:
+        name: one of :func:`pretrained_names`, which are those of rows in the table of results.
+
+    Raises:
+        ValueError: for an unknown name, naming the nearest.
+
+    >>> pretrained("maf_two_moons").event_shape
+    (2,)
+    """
+    return load(PRETRAINED + name)
 
 
 def _built(saved: SavedModel, folder: Path) -> Model:
