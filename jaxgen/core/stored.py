@@ -11,7 +11,7 @@ import numpy as np
 _SAMPLE = 10_000
 _SAMPLE_BYTES = 2**28
 
-
+# From examples and their rows in the store to other examples of the same shape.
 Change = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -81,7 +81,7 @@ class Stored(abc.ABC):
         all_rows = np.arange(self._shape[0]) if self._rows is None else self._rows
         return self._with(_rows=all_rows[rows])
 
-    def changed(self, change: "Change") -> Self:
+    def changed(self, change: Change) -> Self:
         """The same with examples that something is done to whenever they are read.
 
         Args:

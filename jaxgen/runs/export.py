@@ -118,11 +118,12 @@ def _card(
     if record is not None:
         metadata["model-index"] = [{"name": title, "results": [_result(record)]}]
     lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in metadata.items()), "---", ""]
+    known = "exact" if model.exactness == "exact" else "bounded from below, by draws"
     lines += [f"# {title}", ""]
     lines += [
         f"A model of jaxgen, for JAX and Flax: `{made}` over events of shape "
         f"`{model.event_shape}`, {num_parameters(model):,} parameters. "
-        f"Its log-likelihood is {_exactness(model)}.",
+        f"Its log-likelihood is {known}.",
         "",
     ]
     if record is not None:
@@ -146,10 +147,6 @@ def _card(
         recipe = json.dumps(opened.recipe.to_dict(), indent=2)
         lines += ["How it was trained:", "", "```json", recipe, "```", ""]
     return "\n".join(lines)
-
-
-def _exactness(model: Model) -> str:
-    return "exact" if model.exactness == "exact" else "estimated by importance weights"
 
 
 def _result(record: dict[str, Any]) -> dict[str, Any]:

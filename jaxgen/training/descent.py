@@ -71,7 +71,6 @@ class FitResult:
 def descend(
     model: Model,
     train: Batch,
-    seen: Batch,
     valid: Batch | None,
     settings: TrainSettings,
     *,
@@ -82,16 +81,12 @@ def descend(
     mesh: Mesh,
     progress: bool,
 ) -> FitResult:
-    """:func:`~jaxgen.training.fit`, with arguments that were checked.
-
-    ``seen`` are the training data as the model sees them, see
-    :func:`~jaxgen.training.augment.as_seen`.
-    """
+    """:func:`~jaxgen.training.fit`, with arguments that were checked."""
     count = num_examples(train, settings)
     transformation = as_transformation(optimizer, settings)
     init_key, train_key, valid_key = jax.random.split(jax.random.key(settings.seed), 3)
     state, placed, calibrate, context = started(
-        model, seen, count, transformation, settings, mesh, init_key, train_key
+        model, train, count, objective, transformation, settings, mesh, init_key, train_key
     )
     best = Best(params=jax.tree.map(jnp.copy, state.ema))
     validation = None if valid is None else Validation(valid, valid_key, mesh)

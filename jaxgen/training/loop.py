@@ -119,9 +119,10 @@ def fit(
             "fit: expected training data, got None; maximum likelihood needs them, an objective "
             "like reverse_kl does not"
         )
-    seen = as_seen(objective, train)
     # Before anything is written.
+    seen = as_seen(objective, train)
     check_inputs(model, seen, valid, settings, optimizer, given.columns)
+    del seen  # which may be a second copy of all examples
     # Rows with missing values are filled with those of others, which therefore are repeated.
     whole_rows = train.observed is None
     if train.x is not None and whole_rows and has_name(objective):  # one's own may add noise
@@ -130,7 +131,6 @@ def fit(
         result = descend(
             model,
             train,
-            seen,
             valid,
             settings,
             out=None if out is None else Path(out),

@@ -13,7 +13,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.core import needs_calibration
 from jaxgen.models import Model
-from jaxgen.training.objectives import Batch
+from jaxgen.training.augment import as_seen
+from jaxgen.training.objectives import Batch, Objective
 from jaxgen.training.rows import looked_at, take_rows, typical_rows, without_padding
 from jaxgen.training.settings import TrainSettings
 from jaxgen.training.sharding import placed_at, shardings
@@ -43,6 +44,7 @@ def started(
     model: Model,
     train: Batch,
     count: int,
+    objective: Objective,
     optimizer: optax.GradientTransformation,
     settings: TrainSettings,
     mesh: Mesh,
@@ -54,6 +56,7 @@ def started(
     Args:
         model: as it was given.
         train, count: the training data, and how many examples they are.
+        objective: by which the model may see them augmented.
         optimizer, settings: of the training.
         mesh: the devices.
         init_key: of what layers draw that are initialised from data.
@@ -61,8 +64,9 @@ def started(
     """
     rows = typical_rows(train, count, settings.seed)
     plain = without_padding(train)
-    first = take_rows(plain, rows[: settings.init_batch_size])
-    whole = looked_at(plain) if train.weights is None else take_rows(plain, rows)
+    first = as_seen(objective, take_rows(plain, rows[: settings.init_batch_size]))
+    typical = looked_at(plain) if train.weights is None else take_rows(plain, rows)
+    whole = as_seen(objective, typical)
     everywhere = NamedSharding(mesh, PartitionSpec())
     if not mesh.is_multi_process:  # numbers of the host do not mix with arrays of several
         # As the model of an earlier training is: what follows is compiled for where its arrays are.
@@ -70,7 +74,7 @@ def started(
     model = placed_at(model.standardize(whole.x, whole.context), everywhere)
     if first.x is not None:
         model = jax.jit(type(model).initialize)(model, first.x, init_key, first.context)
-    seen = take_rows(plain, rows[:CALIBRATION_EXAMPLES])
+    seen = as_seen(objective, take_rows(plain, rows[:CALIBRATION_EXAMPLES]))
     calibrate = _calibration(model, seen, init_key)
     # Cut before it is copied for the average and the optimizer: no device holds all of those.
     fsdp = settings.sharding == "fsdp"
