@@ -21,6 +21,8 @@ _ABILITIES = {
     "has_cdf": "only models that take data to independent uniform numbers have it: Autoregressive "
     "or a Mixture with a head that has a cdf, a normal, logistic, uniform or Student's t base "
     "density, a Flow on one of these, and an Embedded one",
+    "position_log_probs": "only models that give all positions one order say what each adds: "
+    "Autoregressive, Factorized, and an Embedded one of these",
     "num_members": "only an Ensemble, or an Embedded one, has members in equal parts",
     "levels": "only models of levels that define steps or latent_parts can be coded: "
     "Autoregressive, Factorized, an Ensemble, a VAE of such a decoder with a prior and a posterior "
@@ -80,7 +82,11 @@ class Abilities(Module):
         return self.observed_log_prob(x, observed, context)
 
     def conditions_exactly(self, observed: Mask) -> bool:
-        """Whether these are exact for a mask of ``grid_shape``, or for many."""
+        """Whether :meth:`complete` and :meth:`conditional_log_prob` are exact for a mask.
+
+        Args:
+            observed: boolean array of the ``grid_shape``, or many, ``(*, *grid_shape)``.
+        """
         raise self._lacks("conditions_exactly", "grid_shape")
 
     def conditional_cdf(self, x: Array, context: Context = None) -> tuple[Array, Array]:
@@ -103,6 +109,24 @@ class Abilities(Module):
             TypeError: if the model has none: its ``has_cdf`` is False.
         """
         raise self._lacks("conditional_cdf", "has_cdf")
+
+    def position_log_probs(self, x: Array, context: Context = None) -> Array:
+        r"""What every position adds to ``log p(x)``: :math:`\log p(x_i \mid x_{<i}, c)` in nats.
+
+        Negated, it is how surprising each position is to a model that has seen those before it, in
+        the order in which it generates: characters of a text, pixels, columns of a table.
+
+        Args:
+            x: array ``(*batch, *event_shape)``.
+            context: array ``(*batch, *context_shape)`` for a conditional model.
+
+        Returns:
+            Array ``(*batch, *grid_shape)``, whose sum over positions is ``log_prob``.
+
+        Raises:
+            TypeError: if the model is not a chain of positions in one order.
+        """
+        raise self._lacks("position_log_probs", "position_log_probs")
 
     def steps(self, context: Context = None, member: Array | None = None) -> Steps:
         """The distributions of levels that an event is coded by, one position after another.

@@ -112,10 +112,18 @@ class Autoregressive(Model):
     def _score(
         self, x: Array, context: Context, order: Order, within: Array | None, key: Key
     ) -> Array:
+        return self.border.total(self._each(x, context, order, key), within)
+
+    def position_log_probs(self, x: Array, context: Context = None) -> Array:
+        x, context = self._events(x, context, "position_log_probs")
+        self.likelihood.check(x)
+        return self._each(x, context)
+
+    @program()
+    def _each(self, x: Array, context: Context, order: Order = None, key: Key = None) -> Array:
         u, inside = self.likelihood.restricted(self.border.inwards(x))
         params = self.network(self.likelihood.encode(u), context, order, key=key)
-        total = self.border.total(self.likelihood, u, params, within)
-        return support.restrict(total, inside)
+        return support.restrict(self.border.each(self.likelihood, u, params), inside)
 
     def conditional_cdf(self, x: Array, context: Context = None) -> tuple[Array, Array]:
         if not self.has_cdf:
@@ -191,20 +199,17 @@ class Autoregressive(Model):
         """Draws the missing part of events given the observed part.
 
         Exact where the observed positions stand first in the generation order. A network trained in
-        many orders lets them: it is given an ``order``, out of which they are moved to the front,
-        as :class:`~jaxgen.models.Ensemble` does (and :class:`~jaxgen.conditionals.EoNADE` needs
-        none). Without one the network keeps to its own order, the one that ``log_prob`` is about,
-        and is exact for a mask that is its beginning or whose positions depend on none that are
-        missing (in a Bayesian network, say). For another mask a position is drawn given the
-        observed positions before it and not given those after it: an approximation, of which a
-        warning tells.
+        many orders lets them: given an ``order``, they are moved to its front, as
+        :class:`~jaxgen.models.Ensemble` does (:class:`~jaxgen.conditionals.EoNADE` needs none).
+        Without one the network keeps to its own order, and is exact for a mask that is its
+        beginning or whose positions depend on none that are missing. For another mask a position
+        is drawn given the observed ones before it alone: an approximation, with a warning.
 
         The observed positions fill the network's cache in one pass; only what is missing is run
         step by step. Under ``jit`` this needs a mask that is a constant of the jitted function, as
         in ``jax.jit(lambda model, key, x: model.complete(key, x, observed, 4))``; with a mask that
         is an argument there is a step for every position. Of events with masks of their own, the
-        pass covers as many positions as are observed of each. Outside ``jit`` it covers none, a
-        quarter, half, or three quarters of an event's, so that a few programs do for all masks.
+        pass covers as many positions as are observed of each.
 
         Args:
             key: the random key.
@@ -291,12 +296,7 @@ class Autoregressive(Model):
         return self.score_parts(x, observed, *given)[0]
 
     def conditions_exactly(self, observed: Mask, order: Array | np.ndarray | None = None) -> bool:
-        """Whether :meth:`complete` and :meth:`conditional_log_prob` are exact for a mask.
-
-        Args:
-            observed: boolean array of the network's ``grid_shape``, or many, ``(*, *grid_shape)``.
-            order: as there.
-        """
+        """As :meth:`Model.conditions_exactly`, of an ``order`` as in :meth:`complete`."""
         return completion.is_exact(self.conditional, observed, order)
 
     def steps(self, context: Context = None, member: Array | None = None) -> Steps:

@@ -112,17 +112,24 @@ class Border(Module):
             return jnp.zeros(self.event_shape)
         return jnp.broadcast_to(self.units.shift_and_log_scale()[1], self.event_shape)
 
-    def total(self, likelihood: Likelihood, u: Array, params: Array, scored: Array | None) -> Array:
-        """The log-probability of data over some of their positions, in nats, ``(*batch,)``.
+    def each(self, likelihood: Likelihood, u: Array, params: Array) -> Array:
+        """The log-probability of data at every position, in nats, ``(*batch, *grid_shape)``.
 
         Args:
             likelihood: the head.
             u: data, :meth:`inwards`.
             params: parameters ``(*batch, *grid_shape, num_params)``.
-            scored: boolean ``(*batch, *grid_shape)``, or what broadcasts against it; None for all.
         """
         each = likelihood.log_prob(u, params.astype(float_dtype(params.dtype)))
-        each = each + self.log_volume()
+        return each + self.log_volume()
+
+    def total(self, each: Array, scored: Array | None = None) -> Array:
+        """The sum of :meth:`each`, ``(*batch,)``.
+
+        Args:
+            each: log-probabilities ``(*batch, *grid_shape)``.
+            scored: boolean ``(*batch, *grid_shape)``, or what broadcasts against it; None for all.
+        """
         if scored is not None:
             each = jnp.where(scored, each, 0.0)
         return jnp.sum(each, tuple(range(each.ndim - self.grid_ndims, each.ndim)))

@@ -41,6 +41,7 @@ _METHODS = (
     "observed_elbo",
     "conditions_exactly",
     "conditional_cdf",
+    "position_log_probs",
     "infer",
     "decode",
     "reconstruct",

@@ -225,6 +225,9 @@ class Embedded(Model):
     def conditional_cdf(self, x: Array, context: Context = None) -> tuple[Array, Array]:
         return self.model.conditional_cdf(x, self.embed(context))
 
+    def position_log_probs(self, x: Array, context: Context = None) -> Array:
+        return self.model.position_log_probs(x, self.embed(context))
+
     def steps(self, context: Context = None, member: Array | None = None) -> Steps:
         which = {} if member is None else {"member": member}
         return self.model.steps(self.embed(context), **which)

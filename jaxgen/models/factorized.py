@@ -89,7 +89,8 @@ class Factorized(Autoregressive):
         drawn = jax.vmap(draw)(positions, network.to_sequence(params, positions, params=True))
         entries = len(likelihood.position_shape(network.position_shape))
         u = network.from_sequence(drawn, positions, entries=entries)
-        return self.border.outwards(u), self.border.total(likelihood, u, params, None)
+        each = self.border.each(likelihood, u, params)
+        return self.border.outwards(u), self.border.total(each)
 
     def _params(self, context: Context, key: Key = None) -> Array:
         """The likelihood's parameters at every position, which no data decide."""

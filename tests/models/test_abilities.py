@@ -11,7 +11,8 @@ from jaxgen import models, zoo
 from jaxgen.bijectors import ActNorm
 from jaxgen.core import ShapeError
 from jaxgen.evaluation import interpolate
-from jaxgen.models import Dequantized, Ensemble, Flow
+from jaxgen.models import Dequantized, Embedded, Ensemble, Flow
+from jaxgen.networks import Embedding
 from jaxgen.testing import perturb, to_float64
 
 KEY = jax.random.key(0)
@@ -99,6 +100,50 @@ def test_completion_goes_with_grid_shape(name, x64):
     assert model.complete(KEY, x, observed, 2, context).shape == (2, *x.shape)
     scores = model.conditional_log_prob(x, observed, context)  # of all, given nothing
     np.testing.assert_allclose(scores, model.log_prob(x, context), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_what_positions_add_is_the_whole(name, x64):
+    model, example = member(name)
+    x, context = example.data(model.levels), example.context(model)
+    if name not in ("Autoregressive", "Factorized"):
+        said = r"\.position_log_probs: only models that give all positions one order"
+        with pytest.raises(TypeError, match=said):
+            model.position_log_probs(x, context)
+        return
+    each = model.position_log_probs(x, context)
+    assert each.shape == (len(x), *model.grid_shape)
+    total = each.reshape(len(x), -1).sum(1)
+    np.testing.assert_allclose(total, model.log_prob(x, context), rtol=1e-12)
+    # A position's number knows nothing of what follows it.
+    seen = np.zeros(model.grid_shape, bool).reshape(-1)
+    seen[model.conditional.own_order()[0]] = True
+    observed = model.observed_log_prob(x, seen.reshape(model.grid_shape), context)
+    np.testing.assert_allclose(each.reshape(len(x), -1)[:, seen][:, 0], observed, rtol=1e-9)
+
+
+def test_what_positions_add_in_units_and_outside(x64):
+    """Real values have the volume of their units; a value outside has nothing to add to others."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50, 3)) * [1.0, 1e3, 1e-3]
+    model = to_float64(
+        zoo.made((3,), levels=None, components=2, hidden=(8,), rngs=nnx.Rngs(0))
+    ).standardize(x, None)
+    each = model.position_log_probs(x)
+    np.testing.assert_allclose(each.sum(-1), model.log_prob(x), rtol=1e-12)
+    finer = model.position_log_probs(x)[:, 1] + np.log(1e3)
+    assert -4 < finer.mean() < 0
+    levels = zoo.made((3,), levels=4, hidden=(8,), rngs=nnx.Rngs(0))
+    inside = jax.jit(type(levels).position_log_probs)(levels, jnp.array([1, 7, 2]))
+    assert np.isfinite(inside).tolist() == [True, False, True]
+
+
+def test_what_positions_add_given_a_label(x64):
+    base = zoo.made((3,), levels=4, hidden=(8,), context_features=2, rngs=nnx.Rngs(0))
+    model = perturb(to_float64(Embedded(base, Embedding(3, 2, rngs=nnx.Rngs(1)))), KEY, 0.3)
+    x, labels = np.array([[0, 1, 3], [2, 0, 1]]), np.array([2, 0])
+    each = model.position_log_probs(x, labels)
+    np.testing.assert_allclose(each.sum(-1), model.log_prob(x, labels), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", CLASSES)
