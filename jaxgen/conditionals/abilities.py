@@ -53,10 +53,16 @@ class Abilities(Module):
     def with_length(self, length: int) -> Self:
         """The same network over sequences of another length.
 
+        A model's statistics of its data go along with :meth:`Autoregressive.with_length
+        <jaxgen.models.Autoregressive.with_length>`.
+
         Raises:
             TypeError: if its parameters belong to positions.
         """
-        raise TypeError(f"{type(self).__name__} is of one length; a recurrent network is of any")
+        raise TypeError(
+            f"{type(self).__name__} is of one length; a recurrent network, a WaveNet and a Markov "
+            f"chain of one shared table are of any"
+        )
 
     def predict(self, x: Array, seen: Array, context: Context = None, *, key: Key = None) -> Array:
         """Parameters of all positions given those that are seen, in one pass.

@@ -100,6 +100,24 @@ class Markov(Conditional):
         self.kernel = nnx.Param(jnp.zeros((*first, most, num_params))) if linear else None
         self.bias = nnx.Param(jnp.zeros((*first, num_params))) if linear else None
 
+    @checked_arguments
+    def with_length(self, length: int) -> Self:
+        """As :meth:`Conditional.with_length`, for a chain of one table or linear map.
+
+        Raises:
+            TypeError: for another graph, or where positions have tables of their own.
+            ValueError: for no more positions than a position has parents.
+        """
+        if not self.shared or not isinstance(self.parents, int) or len(self.grid_shape) != 1:
+            return super().with_length(length)
+        least = min(length, self.num_positions)
+        if least <= self.parents:
+            raise ValueError(
+                f"Markov.with_length: expected more than {self.parents} positions, a position's "
+                f"parents, got {least}"
+            )
+        return replace(self, grid_shape=(length,))
+
     def own_order(self) -> np.ndarray:
         if self.generation_order is None:
             return np.arange(self.num_positions)

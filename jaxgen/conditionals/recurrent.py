@@ -80,11 +80,7 @@ class Recurrent(Conditional):
 
     @checked_arguments
     def with_length(self, length: int) -> Self:
-        """The same network over sequences of another length.
-
-        A model's statistics of its data go along with :meth:`Autoregressive.with_length
-        <jaxgen.models.Autoregressive.with_length>`.
-        """
+        """As :meth:`Conditional.with_length`."""
         return replace(self, grid_shape=(length,))
 
     def init_cache(self, batch: Shape, context: Context = None, order: Order = None) -> Cache:

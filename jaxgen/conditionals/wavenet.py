@@ -18,6 +18,7 @@ under a mixture of discretized logistics.
 
 import math
 from collections.abc import Sequence
+from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
-from jaxgen.core import Context, Key, Module, Order, Shape, check_grid, checked_arguments
+from jaxgen.core import Context, Key, Module, Order, Shape, check_grid, checked_arguments, replace
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.networks.blocks import dropout, shape_of_context, zero_linear
 
@@ -146,6 +147,14 @@ class WaveNet(Conditional):
     def receptive_field(self) -> int:
         """How many of the values before it a position sees."""
         return sum(self.dilations) + 1
+
+    @checked_arguments
+    def with_length(self, length: int) -> Self:
+        """As :meth:`Conditional.with_length`; a local context is then of this length, too."""
+        context_shape = self.context_shape
+        if self.local and context_shape is not None:
+            context_shape = (length, *context_shape[1:])
+        return replace(self, grid_shape=(length,), context_shape=context_shape)
 
     def _params(self, skips: Array) -> Array:
         return self.last(jax.nn.relu(self.mix(jax.nn.relu(skips))))

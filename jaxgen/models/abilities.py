@@ -23,6 +23,8 @@ _ABILITIES = {
     "density, a Flow on one of these, and an Embedded one",
     "position_log_probs": "only models that give all positions one order say what each adds: "
     "Autoregressive, Factorized, and an Embedded one of these",
+    "with_length": "only autoregressive models whose network knows of no positions are of any "
+    "length: recurrent ones, a WaveNet, a Markov chain of one shared table, and Embedded ones",
     "num_members": "only an Ensemble, or an Embedded one, has members in equal parts",
     "levels": "only models of levels that define steps or latent_parts can be coded: "
     "Autoregressive, Factorized, an Ensemble, a VAE of such a decoder with a prior and a posterior "
@@ -127,6 +129,14 @@ class Abilities(Module):
             TypeError: if the model is not a chain of positions in one order.
         """
         raise self._lacks("position_log_probs", "position_log_probs")
+
+    def with_length(self, length: int) -> Any:
+        """The same model over sequences of another length.
+
+        Raises:
+            TypeError: if its parameters, or its statistics of the data, belong to positions.
+        """
+        raise self._lacks("with_length", "with_length")
 
     def steps(self, context: Context = None, member: Array | None = None) -> Steps:
         """The distributions of levels that an event is coded by, one position after another.

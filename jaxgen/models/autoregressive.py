@@ -326,7 +326,7 @@ class Autoregressive(Model):
 
     @checked_arguments
     def with_length(self, length: int) -> "Autoregressive":
-        """The same model over sequences of another length, of a stationary recurrent network."""
+        """As :meth:`Model.with_length`, of a network that has such a method and is stationary."""
         network = self.conditional.with_length(length)
         model = Autoregressive(network, self.likelihood)
         return replace(model, border=self.border.of_events(model.event_shape))

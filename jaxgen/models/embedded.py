@@ -251,6 +251,12 @@ class Embedded(Model):
     def _adapt(self, adapt: Adapt, x: Array, key: Array, context: Context) -> Self:
         return replace(self, model=adapt.model(self.model, x, key, self.embed(context)))
 
+    def with_length(self, length: int) -> Self:
+        model = self.model.with_length(length)
+        return replace(
+            self, model=model, event_shape=model.event_shape, grid_shape=model.grid_shape
+        )
+
     def check_data(self, x: Array | np.ndarray) -> None:
         self.model.check_data(x)
 

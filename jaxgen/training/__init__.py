@@ -1,6 +1,7 @@
 """Floor 7: objectives, the training state, jitted and pmapped steps, the loop, procedures."""
 
 from jaxgen.training.columns import ColumnWarning
+from jaxgen.training.counting import count
 from jaxgen.training.descent import FitResult, NonFiniteLossError
 from jaxgen.training.loop import fit
 from jaxgen.training.objectives import (
@@ -28,6 +29,7 @@ __all__ = [
     "Trace",
     "TrainSettings",
     "TrainState",
+    "count",
     "elbo",
     "fit",
     "importance_weighted",

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,68 +12,111 @@ import optax
 from jaxgen.conditionals import Markov
 from jaxgen.models import Autoregressive, Model
 from jaxgen.models.scoring import score
+from jaxgen.training.checks import check_data
 from jaxgen.training.claims import kept_in
 from jaxgen.training.descent import FitResult
+from jaxgen.training.inputs import as_given, with_validation
 from jaxgen.training.metrics import MetricsLog, read_metrics
 from jaxgen.training.objectives import Batch
 from jaxgen.training.saved import SavedModel
+from jaxgen.training.settings import TrainSettings
 from jaxgen.training.state import TrainState
 
 
 def count(
-    model: Model, train: Batch, valid: Batch, pseudo_counts: Sequence[float], *, out: Path | str
+    model: Model,
+    train: Any,
+    valid: Any = None,
+    pseudo_counts: Sequence[float] = (1.0,),
+    *,
+    out: Path | str | None = None,
+    seed: int = 0,
 ) -> FitResult:
-    """A Markov model whose tables are counts, with the prior that is best in validation.
+    """A Markov model whose tables are counts: maximum likelihood, with a prior, in one pass.
 
     Every strength of the prior is tried, see :meth:`jaxgen.conditionals.Markov.estimate` (with
-    ``backoff``). ``metrics.jsonl`` gets a row for each, whose ``step`` numbers them from 1; the
-    checkpoint is of the best. A run that has one is not counted again.
+    ``backoff``), and that which scores best in validation is taken.
 
     Args:
         model: an :class:`~jaxgen.models.Autoregressive` model over a
-            :class:`~jaxgen.conditionals.Markov` network with tables.
-        train: what is counted, integer levels.
-        valid: what chooses.
+            :class:`~jaxgen.conditionals.Markov` network with tables; it is left as it is.
+        train: what is counted, integer levels, as :func:`~jaxgen.training.fit` takes them.
+        valid: what chooses: the same, or a fraction of the training data that is held out; None
+            for a single strength.
         pseudo_counts: strengths of the prior, in examples for each configuration of the parents.
-        out: the run directory.
+        out: the run directory, whose ``metrics.jsonl`` gets a row for each strength, ``step``
+            numbering them from 1, and where the best is kept: it is not counted again. None to
+            keep nothing.
+        seed: chooses what is held out.
 
     Returns:
         A :class:`~jaxgen.training.FitResult`.
 
     Raises:
-        ValueError: if the model is another.
+        ValueError: if the model is another, there are several strengths and no validation data, or
+            the data do not fit the model.
+
+    >>> from flax import nnx
+    >>> from jaxgen import zoo
+    >>> chain = zoo.markov((4,), levels=3, parents=1, shared=True, rngs=nnx.Rngs(0))
+    >>> x = np.array([[0, 1, 2, 0], [1, 2, 0, 1], [2, 0, 1, 2]] * 10)  # 0, 1, 2, 0, ...
+    >>> chain = count(chain, x, x, [0.1, 1.0]).model
+    >>> round(float(jax.numpy.exp(chain.log_prob(x[0]))), 2)  # the first is one of three
+    0.33
     """
     network = counted_network(model)
     assert isinstance(model, Autoregressive)  # or it would have been refused
-    out = Path(out)
+    given = as_given(train, model, "training")
+    if given is None or given.batch.x is None:
+        raise ValueError("count: expected training data, got None")
+    train, valid = with_validation(given.batch, valid, model, TrainSettings(seed=seed))
+    if not pseudo_counts:
+        raise ValueError("count: expected at least one pseudo-count, got none")
+    if valid is None and len(pseudo_counts) > 1:
+        raise ValueError(
+            f"count: expected validation data to choose among {len(pseudo_counts)} pseudo-counts"
+        )
+    check_data(model, train, valid)
+    check_counted(train, valid)
+    out = None if out is None else Path(out)
 
     def about() -> SavedModel:
         return SavedModel.of(model, pseudo_counts=pseudo_counts)
 
     with kept_in(out, about, {"training": train, "validation": valid}) as checkpoints:
-        assert checkpoints is not None
-        if found := checkpoints.restore_model(model):
+        if checkpoints is not None and (found := checkpoints.restore_model(model)):
             step, counted = found
-            return _result(counted, read_metrics(out / "metrics.jsonl"), step)
-        best_step = None
-        log, began, best = MetricsLog(out / "metrics.jsonl"), time.perf_counter(), model
-        x, lengths = np.asarray(train.x), train.lengths
+            return _result(counted, read_metrics(_metrics(out)), step)
+        log, began = MetricsLog(_metrics(out)), time.perf_counter()
+        judged = train if valid is None else valid
+        best, best_step, least = model, 0, np.inf
         for step, strength in enumerate(pseudo_counts, 1):
-            tables = network.estimate(
-                x, strength, lengths=None if lengths is None else np.asarray(lengths), backoff=True
-            )
+            tables = network.estimate(train.x, strength, lengths=train.lengths, backoff=True)
             counted = Autoregressive(tables, model.likelihood)
-            ends = None if valid.lengths is None else np.asarray(valid.lengths)
-            loss = -float(score(counted, np.asarray(valid.x), lengths=ends).mean())
+            loss = -float(score(counted, judged.x, lengths=judged.lengths).mean())
             seconds = round(time.perf_counter() - began, 3)
-            row = {"step": step, "pseudo_count": strength, "valid_loss": loss, "seconds": seconds}
-            if all(loss < earlier["valid_loss"] for earlier in log.rows):
-                best, best_step = counted, step
-            log.write(row)
-        assert best_step is not None
-        checkpoints.save(best_step, model=best)
-        checkpoints.wait()
+            name = "loss" if valid is None else "valid_loss"
+            log.write({"step": step, "pseudo_count": strength, name: loss, "seconds": seconds})
+            if loss < least or best_step == 0:
+                best, best_step, least = counted, step, loss
+        if checkpoints is not None:
+            checkpoints.save(best_step, model=best)
+            checkpoints.wait()
     return _result(best, log.rows, best_step)
+
+
+def check_counted(*splits: Batch | None) -> None:
+    """Refuses data of which examples or their parts count for more than others.
+
+    Raises:
+        ValueError: for weights, or missing values.
+    """
+    for split in splits:
+        for name in ("weights", "observed"):
+            if split is not None and getattr(split, name) is not None:
+                raise ValueError(
+                    f"counting counts every value of every example once; it takes no {name}"
+                )
 
 
 def counted_network(model: Model) -> Markov:
@@ -88,6 +132,10 @@ def counted_network(model: Model) -> Markov:
             f"{type(network).__name__}"
         )
     return network
+
+
+def _metrics(out: Path | None) -> Path | None:
+    return None if out is None else out / "metrics.jsonl"
 
 
 def _result(model: Model, rows: list[dict], best_step: int) -> FitResult:

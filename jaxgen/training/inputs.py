@@ -14,6 +14,8 @@ from jaxgen.data.stored import is_source, parts_of
 from jaxgen.models import Model
 from jaxgen.training.missing import fill_in
 from jaxgen.training.objectives import Batch
+from jaxgen.training.rows import hold_out, num_examples
+from jaxgen.training.settings import TrainSettings
 
 # The keys of a dictionary, in the order of a tuple; labels stand for a context.
 _PARTS = ("x", "context", "lengths", "weights", "observed")
@@ -65,6 +67,26 @@ def as_given(data: Any, model: Model, what: str) -> Given | None:
         ),
         names,
     )
+
+
+def with_validation(
+    train: Batch, valid: Any, model: Model, settings: TrainSettings
+) -> tuple[Batch, Batch | None]:
+    """The training and the validation data, which are given, or a fraction that is held out.
+
+    Raises:
+        ValueError: for a number that is no such fraction.
+    """
+    if isinstance(valid, numbers.Number):
+        # A whole number is no fraction, nor is True.
+        if not isinstance(valid, float | np.floating) or not 0 < valid < 1:
+            raise ValueError(
+                f"valid: expected validation data, a fraction between 0 and 1 of the training "
+                f"data, or None, got {valid!r}"
+            )
+        return hold_out(train, float(valid), num_examples(train, settings), settings.seed)
+    given = as_given(valid, model, "validation")
+    return train, None if given is None else given.batch
 
 
 def _parts(data: Any, model: Model, what: str) -> dict[str, Any]:

@@ -1,12 +1,10 @@
 """Training by stochastic gradient descent: what is given, checked and prepared."""
 
 import dataclasses
-import numbers
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jax.sharding import Mesh
 
 from jaxgen.core.stored import in_memory
@@ -15,11 +13,10 @@ from jaxgen.training.augment import as_seen
 from jaxgen.training.checks import check_arguments, check_inputs
 from jaxgen.training.columns import warn_of_columns
 from jaxgen.training.descent import FitResult, descend
-from jaxgen.training.inputs import Given, as_given
+from jaxgen.training.inputs import Given, as_given, with_validation
 from jaxgen.training.objectives import Batch, Objective, named_objective, negative_log_likelihood
 from jaxgen.training.objectives.names import has_name
 from jaxgen.training.optimizers import Optimizer
-from jaxgen.training.rows import hold_out, num_examples
 from jaxgen.training.settings import TrainSettings
 from jaxgen.training.sharding import as_in_context, automatic, mesh_for, within
 from jaxgen.training.stopping import Callback
@@ -100,6 +97,7 @@ def fit(
             are constant (in 2 rows or more) or repeat values, or which have outliers (in 16).
         UserWarning: once, of a validation loss that is not finite.
 
+    >>> import numpy as np
     >>> from flax import nnx
     >>> from jaxgen import zoo
     >>> flow = zoo.maf((2,), layers=1, hidden=(8,), rngs=nnx.Rngs(0))
@@ -113,7 +111,7 @@ def fit(
     check_arguments(model, settings, objective, mesh, callbacks)
     own = mesh_for(settings) if mesh is None else automatic(mesh, settings)
     given = as_given(train, model, "training") or Given(Batch())
-    train, valid = _splits(given.batch, valid, model, settings)
+    train, valid = with_validation(given.batch, valid, model, settings)
     if train.x is None and objective is negative_log_likelihood:
         raise ValueError(
             "fit: expected training data, got None; maximum likelihood needs them, an objective "
@@ -143,19 +141,3 @@ def fit(
     return dataclasses.replace(
         result, model=as_in_context(result.model, whole=True), state=as_in_context(result.state)
     )
-
-
-def _splits(
-    train: Batch, valid: Any, model: Model, settings: TrainSettings
-) -> tuple[Batch, Batch | None]:
-    """The training and the validation data."""
-    if isinstance(valid, numbers.Number):
-        # A whole number is no fraction, nor is True.
-        if not isinstance(valid, float | np.floating) or not 0 < valid < 1:
-            raise ValueError(
-                f"valid: expected validation data, a fraction between 0 and 1 of the training "
-                f"data, or None, got {valid!r}"
-            )
-        return hold_out(train, float(valid), num_examples(train, settings), settings.seed)
-    given = as_given(valid, model, "validation")
-    return train, None if given is None else given.batch

@@ -9,7 +9,7 @@ from jaxgen.core import unknown
 from jaxgen.models import Model
 from jaxgen.training.augment import as_seen
 from jaxgen.training.checks import check_data, check_inputs
-from jaxgen.training.counting import count, counted_network
+from jaxgen.training.counting import check_counted, count, counted_network
 from jaxgen.training.descent import FitResult
 from jaxgen.training.loop import fit
 from jaxgen.training.objectives import Batch, Objective, negative_log_likelihood
@@ -86,8 +86,7 @@ class Counting:
     def check(self, task: Task) -> None:
         if task.objective is not negative_log_likelihood:
             raise ValueError("counting maximises the likelihood; it takes no other objective")
-        if task.train.weights is not None or task.valid.weights is not None:
-            raise ValueError("counting counts every example once; it takes no weights")
+        check_counted(task.train, task.valid)
         counted_network(task.model)
         check_data(task.model, task.train, task.valid)
 

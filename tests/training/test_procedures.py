@@ -66,6 +66,30 @@ def test_counting_is_count(tmp_path):
     assert result.best_step == expected.best_step
 
 
+def test_counting_without_a_directory():
+    """One strength needs no validation data; several take a fraction of the rows for it."""
+    x = np.random.default_rng(0).integers(0, 2, (200, 3))
+    model = zoo.markov((3,), rngs=nnx.Rngs(0))
+    counted = count(model, x).model
+    first = counted.log_prob(np.array([1, 0, 0])) - counted.log_prob(np.array([0, 0, 0]))
+    pairs = [(x[:, 0] == 1) & (x[:, 1] == 0), (x[:, 0] == 0) & (x[:, 1] == 0)]
+    ratio = np.log(pairs[0].sum() / pairs[1].sum())
+    assert abs(first - ratio) < 0.2  # by what the third adds, and the prior
+    chosen = count(model, {"x": x}, 0.2, [1e4, 1.0])
+    assert [row["pseudo_count"] for row in chosen.history] == [1e4, 1.0]
+    again = count(model, {"x": x}, 0.2, [1e4, 1.0])
+    assert chosen.history[0]["valid_loss"] == again.history[0]["valid_loss"]
+    for wrong, said in [
+        ((x, None, [1.0, 2.0]), "expected validation data to choose among 2 pseudo-counts"),
+        ((None,), "expected training data, got None"),
+        ((x + 5,), "expected"),
+        (({"x": x, "weights": np.ones(200)},), "it takes no weights"),
+        ((x, 0.2, []), "expected at least one"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            count(model, *wrong)
+
+
 def made():
     return zoo.made((3,), hidden=(4,), rngs=nnx.Rngs(0))
 
