@@ -18,7 +18,7 @@ from jaxgen.core import (
     summary,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Loaded when first used, so that `import jaxgen` stays as light as JAX and Flax themselves.
 _SUBMODULES = (

@@ -126,8 +126,13 @@ def loss_curve(
             axes.plot(*zip(*points, strict=True), label=label, marker=marker, markersize=3)
     losses = np.array([row["loss"] / nats_per_unit for row in rows])
     if len(losses) > 2:
-        # The first steps are far off and would flatten the rest.
-        low, high = losses.min(), np.quantile(losses, 0.95)
+        # The first steps are far off and would flatten the rest. What validation rises to after
+        # its best is what the curve is looked at for.
+        valid = [row["valid_loss"] / nats_per_unit for row in rows if "valid_loss" in row]
+        valid = [loss for loss in valid if np.isfinite(loss)]
+        after = valid[int(np.argmin(valid)) :] if valid else []
+        low = min([losses.min(), *after])
+        high = max([np.quantile(losses, 0.95), *after])
         margin = 0.1 * (high - low) + 1e-6
         axes.set_ylim(low - margin, high + margin)
     axes.set_xlabel("step")

@@ -32,6 +32,8 @@ class ExperimentFile:
     def load(cls, path: Path | str) -> Self:
         """Executes a file, said as ``FILE`` or ``FILE:NAME``.
 
+        It may import modules that are beside it; installed ones of the same name come first.
+
         Raises:
             ValueError: if there is no such file, or it fails, saying where.
         """
@@ -41,6 +43,8 @@ class ExperimentFile:
         module = types.ModuleType(str(path))  # a name that no import has
         module.__file__ = str(path)
         sys.modules[module.__name__] = module  # where dataclasses look for what annotations name
+        if (beside := str(path.parent.resolve())) not in sys.path:
+            sys.path.append(beside)
         try:
             exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
         except (Exception, SystemExit) as error:

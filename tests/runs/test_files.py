@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,13 @@ def test_several_recipes_are_chosen_by_name(tmp_path):
     assert file.recipe("maf").name == "maf_rings"  # its own
     recipe, _ = load_recipe(f"{path}:maf2")
     assert (recipe.name, recipe.model_args) == ("maf2", {"layers": 2})
+
+
+def test_a_module_beside_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.path", sys.path.copy())
+    (tmp_path / "parts_beside_a_recipe.py").write_text("def build(*args, **options):\n    pass\n")
+    path = write(tmp_path, "from parts_beside_a_recipe import build\n" + ONE)
+    assert set(ExperimentFile.load(path).functions) == {"build"}
 
 
 WRONG = {

@@ -9,7 +9,7 @@ import pytest
 
 from jaxgen import runs
 from jaxgen.cli import main
-from jaxgen.evaluation import sample_grid
+from jaxgen.evaluation import loss_curve, sample_grid
 from jaxgen.runs import Recipe
 from jaxgen.training import TrainSettings
 
@@ -79,3 +79,15 @@ def test_a_picture_costs_no_record(tmp_path, monkeypatch, capsys):
         runs.train(recipe, tmp_path, progress=False)
     assert (tmp_path / "record.json").is_file()
     assert "nats, exact" in capsys.readouterr().out
+
+
+def test_the_loss_curve_shows_what_validation_rises_to():
+    """Overfitting, which the training loss hides; not the first validations, which are far off."""
+    rows = [{"step": i, "loss": 10.0 / i} for i in range(1, 21)]
+    for row, loss in zip(rows[4::5], (500.0, 3.0, 8.0, 12.0), strict=True):
+        row["valid_loss"] = loss
+    low, high = loss_curve(rows).axes[0].get_ylim()
+    assert low < 0.5
+    assert 12 < high < 20
+    rows[-1]["valid_loss"] = np.nan
+    assert loss_curve(rows).axes[0].get_ylim()[1] < 12
