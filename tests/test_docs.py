@@ -13,6 +13,8 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 RUN = [page for page in PAGES if "```python" in page.read_text() and page.stem != "scale"]
 
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# A number that someone measured: with an error, or in a unit of what is measured.
+_MEASURED = re.compile(r"±|AUROC [\d.]|\d\s*(nats|bits|ms\b|minutes|times (as|faster|slower))")
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)")
 
 
@@ -31,6 +33,15 @@ def test_the_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch):
 def test_links_lead_to_files(page):
     for target, _ in _LINK.findall(page.read_text()):
         assert not target or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.stem)
+def test_prose_states_no_measured_number(page):
+    """They stand in the page of results alone, which is written from records."""
+    if page.stem == "results":
+        return
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    assert not _MEASURED.findall(prose)
 
 
 def test_every_page_is_in_the_navigation():
