@@ -41,7 +41,7 @@ def mean_elbo(model, num_draws=4000):
 
 def test_importance_approaches_the_exact_mass(x64):
     model = variational()
-    np.testing.assert_allclose(importance(model, X, KEY, 100_000), EXACT, atol=0.02)
+    np.testing.assert_allclose(importance(model, X, KEY, 100_000), EXACT, atol=0.04)
     one = importance(model, X, KEY, 1)
     elbo = jax.jit(Dequantized.elbo)(model, X, jax.random.split(KEY, 1)[0])
     np.testing.assert_allclose(one, elbo, rtol=1e-9)
@@ -114,7 +114,7 @@ def test_training_the_noise_tightens_the_bound(x64):
 def test_noise_that_ignores_the_levels(x64):
     noise = perturb(to_float64(Flow(Chain([ActNorm((1,)), Logit(alpha=0.0)]), Logistic((1,)))), KEY)
     model = variational(noise)
-    np.testing.assert_allclose(importance(model, X, KEY, 100_000), EXACT, atol=0.02)
+    np.testing.assert_allclose(importance(model, X, KEY, 100_000), EXACT, atol=0.04)
     assert importance(model, X[0], KEY, 2).shape == ()
     assert importance(model, np.stack([X, X]), KEY, 2).shape == (2, LEVELS)
 
