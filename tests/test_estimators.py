@@ -756,3 +756,13 @@ def test_warnings_of_others_are_not_swallowed(X, monkeypatch):
     monkeypatch.setattr(module, "fit", noisy)
     with pytest.warns(UserWarning, match="of somebody else"):
         flow().fit(X)
+
+
+def test_a_failed_refit_leaves_nothing_fitted():
+    """Or the model of two columns would be asked about four."""
+    rows = np.random.default_rng(0).normal(size=(60, 4))
+    density = flow().fit(rows[:, :2])
+    with pytest.raises(ValueError, match="unknown model 'nope'"):
+        density.set_params(model="nope").fit(rows)
+    with pytest.raises(NotFittedError):
+        density.score_samples(rows)
