@@ -49,9 +49,10 @@ class Calibration:
     def __str__(self) -> str:
         among = "" if self.num_samples is None else f", {self.num_samples} draws"
         count = len(self.p_values)
+        said = f"= {self.p_value:.3g}" if self.p_value > 0 else f"< {np.finfo(float).tiny:.1g}"
         of = "" if count == 1 else f", the worst of {count} coordinates {np.argmin(self.p_values)}"
         return (
-            f"{self.name}: p = {self.p_value:.3g} ({self.test} {self.statistic:.4g}{of}; "
+            f"{self.name}: p {said} ({self.test} {self.statistic:.4g}{of}; "
             f"{len(self.u)} examples{among})"
         )
 
