@@ -15,6 +15,7 @@ from jaxgen.bijectors import Standardize
 from jaxgen.conditionals import MADE
 from jaxgen.core import Buffer, replace
 from jaxgen.evaluation import (
+    Calibration,
     calibration_plot,
     coverage,
     highest_density_regions,
@@ -355,6 +356,11 @@ def test_a_result_says_what_it_is():
     assert str(regions).endswith("; 100 examples, 300 draws)")
     assert regions.effective_size == 75.0
     assert len(repr(regions)) < 300
+
+
+def test_no_p_value_is_zero():
+    result = Calibration("ranks", np.zeros(3), "chi-square", 1e9, 0.0, np.zeros(1), 3.0)
+    assert "ranks: p < 2e-308 (chi-square" in str(result)
 
 
 def test_pictures_show_the_numbers_and_their_bands():

@@ -81,7 +81,7 @@ def calibration_plot(
             right.step(ordered, covered, where="post", label=label)
         if u.shape[1] > 1:  # where curves are not
             right.legend(title="coordinate", fontsize="x-small", ncols=2, loc="lower right")
-        left.set_title(f"{result.name}, p = {result.p_value:.2g}", fontsize="small")
+        left.set_title(f"{result.name}, {result.significance()}", fontsize="small")
         left.set_xlabel("u")
         left.set_ylabel("density")
         left.set_xlim(0, 1)

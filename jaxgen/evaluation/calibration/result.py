@@ -46,13 +46,18 @@ class Calibration:
     num_samples: int | None = None
     ranks: np.ndarray | None = dataclasses.field(default=None, repr=False)
 
+    def significance(self) -> str:
+        """The p-value as it is printed; one that is 0 is beyond what numbers can say."""
+        if self.p_value > 0:
+            return f"p = {self.p_value:.3g}"
+        return f"p < {np.finfo(float).tiny:.1g}"
+
     def __str__(self) -> str:
         among = "" if self.num_samples is None else f", {self.num_samples} draws"
         count = len(self.p_values)
-        said = f"= {self.p_value:.3g}" if self.p_value > 0 else f"< {np.finfo(float).tiny:.1g}"
         of = "" if count == 1 else f", the worst of {count} coordinates {np.argmin(self.p_values)}"
         return (
-            f"{self.name}: p {said} ({self.test} {self.statistic:.4g}{of}; "
+            f"{self.name}: {self.significance()} ({self.test} {self.statistic:.4g}{of}; "
             f"{len(self.u)} examples{among})"
         )
 
