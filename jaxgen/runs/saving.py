@@ -13,7 +13,7 @@ from typing import Any
 from flax import nnx
 
 from jaxgen import zoo
-from jaxgen.core import Shape
+from jaxgen.core import Shape, described
 from jaxgen.models import Model
 from jaxgen.runs.directory import Run
 from jaxgen.runs.files import ExperimentFile
@@ -121,6 +121,11 @@ def load(
     >>> load(folder, like=build(1)).levels
     4
     """
+    if like is not None and not isinstance(like, nnx.Module):
+        raise TypeError(
+            f"load: expected a model, or a part of one, for like, got {described(like)}; of a class, "
+            f"an instance"
+        )
     folder = located(run)
     saved = SavedModel.read(folder)
     if saved is None:

@@ -360,3 +360,9 @@ def test_the_files_are_what_others_read(tmp_path):
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["origin"]["constructor"] == "maf"
     assert config["origin"]["arguments"]["hidden"] == [6]
+
+
+def test_like_is_a_model(tmp_path):
+    jaxgen.save(Flow(ActNorm((2,))), tmp_path)
+    with pytest.raises(TypeError, match="expected a model, or a part of one, for like, got"):
+        jaxgen.load(tmp_path, like=Flow)
