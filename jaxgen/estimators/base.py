@@ -109,7 +109,7 @@ class Estimator(BaseEstimator):
         self, rows: np.ndarray, context: np.ndarray | None, sample_weight: ArrayLike | None
     ) -> Self:
         """Fits the model to rows, given contexts, all in float64 and their own units."""
-        vars(self).pop("model_", None)  # of an earlier fit, if this one fails
+        self.__dict__.pop("model_", None)  # of an earlier fit, if this one fails
         weights = weights_of(sample_weight, len(rows))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         model, own = self._built(rows.shape[1], context, seed)

@@ -123,8 +123,8 @@ def load(
     """
     if like is not None and not isinstance(like, nnx.Module):
         raise TypeError(
-            f"load: expected a model, or a part of one, for like, got {described(like)}; of a class, "
-            f"an instance"
+            f"load: expected a model, or a part of one, for like, got {described(like)}; give an "
+            f"instance of a class"
         )
     folder = located(run)
     saved = SavedModel.read(folder)
