@@ -112,7 +112,8 @@ class Autoregressive(Model):
     def _score(
         self, x: Array, context: Context, order: Order, within: Array | None, key: Key
     ) -> Array:
-        return self.border.total(self._each(x, context, order, key), within)
+        each, inside = self._parts(x, context, order, key)
+        return support.restrict(self.border.total(each, within), inside)
 
     def position_log_probs(self, x: Array, context: Context = None) -> Array:
         x, context = self._events(x, context, "position_log_probs")
@@ -120,10 +121,15 @@ class Autoregressive(Model):
         return self._each(x, context)
 
     @program()
-    def _each(self, x: Array, context: Context, order: Order = None, key: Key = None) -> Array:
+    def _each(self, x: Array, context: Context) -> Array:
+        return support.restrict(*self._parts(x, context))
+
+    def _parts(
+        self, x: Array, context: Context, order: Order = None, key: Key = None
+    ) -> tuple[Array, Array]:
         u, inside = self.likelihood.restricted(self.border.inwards(x))
         params = self.network(self.likelihood.encode(u), context, order, key=key)
-        return support.restrict(self.border.each(self.likelihood, u, params), inside)
+        return self.border.each(self.likelihood, u, params), inside
 
     def conditional_cdf(self, x: Array, context: Context = None) -> tuple[Array, Array]:
         if not self.has_cdf:
