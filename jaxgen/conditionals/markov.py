@@ -15,9 +15,7 @@ The dependence itself is one of two:
   linear Gaussian network, for a chain an autoregressive process.
 """
 
-import graphlib
 import math
-import operator
 from collections.abc import Sequence
 from typing import Self
 
@@ -28,11 +26,10 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals.base import Conditional
+from jaxgen.conditionals.graph import Graph, checked_graph, topological_order
 from jaxgen.core import Context, Key, Order, Shape, ShapeError, check_levels, replace
-from jaxgen.core.arguments import checked_arguments, described
+from jaxgen.core.arguments import checked_arguments
 from jaxgen.functional.autoregressive import Cache
-
-Graph = tuple[tuple[int, ...], ...]
 
 _MOST_PARENTS = 12
 _COUNTED_AT_ONCE = 2**22  # values, whose rows are held as int64
@@ -83,8 +80,8 @@ class Markov(Conditional):
             self.parents: int | Graph = int(parents)
             self.generation_order: tuple[int, ...] | None = None
         else:
-            self.parents = _checked(parents, size)
-            self.generation_order = _topological(self.parents)
+            self.parents = checked_graph(parents, size)
+            self.generation_order = topological_order(self.parents)
         most = self._indices()[0].shape[1]
         self.values = None if values is None else _evenly_spaced(values)
         self.shared = self.stationary = shared
@@ -324,34 +321,6 @@ class Markov(Conditional):
                     cell[:, i][within[:, i]], minlength=rows * levels
                 )
         return counts.reshape(-1, rows, levels)
-
-
-def _checked(parents: Sequence[Sequence[int]], size: int) -> Graph:
-    """The parents of every position."""
-    try:
-        graph = tuple(tuple(operator.index(j) for j in each) for each in parents)
-    except TypeError:
-        expected = "an integer of 0 or more, or positions for each position, for parents"
-        raise TypeError(f"Markov: expected {expected}, got {described(parents)}") from None
-    if len(graph) != size:
-        raise ValueError(f"Markov: expected parents for {size} positions, got {len(graph)}")
-    for i, each in enumerate(graph):
-        if len(set(each)) < len(each) or not all(0 <= j < size for j in each):
-            raise ValueError(
-                f"Markov: expected different positions 0..{size - 1} as parents of position {i}, "
-                f"got {each}"
-            )
-    return graph
-
-
-def _topological(graph: Graph) -> tuple[int, ...]:
-    """An order in which parents come first: the raster order if that is one."""
-    if all(j < i for i, each in enumerate(graph) for j in each):
-        return tuple(range(len(graph)))
-    try:
-        return tuple(graphlib.TopologicalSorter(dict(enumerate(graph))).static_order())
-    except graphlib.CycleError as error:
-        raise ValueError(f"Markov: expected no cycle, got {error.args[1]}") from None
 
 
 def _evenly_spaced(values: Sequence[float]) -> tuple[float, ...]:

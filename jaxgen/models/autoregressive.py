@@ -158,9 +158,8 @@ class Autoregressive(Model):
         """As :meth:`Model.sample`.
 
         The noise of a position depends on the key and the position alone, so every ``method``
-        returns the same samples. ``top_p`` keeps, at every position, the most likely levels that
-        together have this probability or more (nucleus sampling), after the temperature; 1 keeps
-        all.
+        returns the same samples. ``top_p`` keeps the most likely levels that together have this
+        probability or more (nucleus sampling), after the temperature; 1 keeps all.
         """
         batch = self._sample_batch(num_samples, context)
         context = self._context(context, batch, "Autoregressive.sample")
@@ -205,17 +204,14 @@ class Autoregressive(Model):
         """Draws the missing part of events given the observed part.
 
         Exact where the observed positions stand first in the generation order. A network trained in
-        many orders lets them: given an ``order``, they are moved to its front, as
-        :class:`~jaxgen.models.Ensemble` does (:class:`~jaxgen.conditionals.EoNADE` needs none).
-        Without one the network keeps to its own order, and is exact for a mask that is its
-        beginning or whose positions depend on none that are missing. For another mask a position
-        is drawn given the observed ones before it alone: an approximation, with a warning.
+        many orders lets them: given an ``order``, they are moved to its front. Without one it keeps
+        to its own order, and is exact for a mask that is its beginning, or whose positions depend
+        on none that are missing. For another mask a position is drawn given the observed ones
+        before it alone: an approximation, with a warning.
 
-        The observed positions fill the network's cache in one pass; only what is missing is run
-        step by step. Under ``jit`` this needs a mask that is a constant of the jitted function, as
-        in ``jax.jit(lambda model, key, x: model.complete(key, x, observed, 4))``; with a mask that
-        is an argument there is a step for every position. Of events with masks of their own, the
-        pass covers as many positions as are observed of each.
+        One pass reads what is observed, and what is missing is run step by step. Under ``jit`` this
+        needs a mask that is a constant, ``jax.jit(lambda m, key, x: m.complete(key, x, observed,
+        4))``; with one that is an argument there is a step for every position.
 
         Args:
             key: the random key.
@@ -284,10 +280,8 @@ class Autoregressive(Model):
         if lengths is not None:
             batch = x.shape[: x.ndim - len(self.event_shape)]
             within = padding.within(self.conditional, lengths, batch, order).reshape(*batch, -1)
-            x, observed = (
-                completion.hide_missing(self.event_shape, self.conditional, x, within),
-                observed & within,
-            )
+            x = completion.hide_missing(self.event_shape, self.conditional, x, within)
+            observed = observed & within
         self.likelihood.check(x)
         return self.score_parts(x, observed, *given, within=within)[1]
 
