@@ -756,6 +756,14 @@ REFUSED_BEFORE_A_RUN = {
         ["levels=2"],
         "made: expected levels=None among model_args, as npz:",
     ),
+    "data of fewer levels than the model": (
+        ["data=digits", "levels=256"],
+        "made: expected levels=17 among model_args, as digits has no more, got a model of 256",
+    ),
+    "data of fewer levels by quantize": (
+        ["data=digits", "levels=17", "quantize=4"],
+        "made: expected levels=4 among model_args",
+    ),
     "data that cannot be dequantized": (["dequantize=true"], "has real values"),
     "data that are not there": (["data=npz:absent.npz"], "found none at"),
 }

@@ -10,7 +10,7 @@ from flax import nnx
 
 from jaxgen.bijectors import ActNorm, Bijector, Logit
 from jaxgen.conditionals import MADE
-from jaxgen.core import Buffer, replace
+from jaxgen.core import Buffer, ShapeError, replace
 from jaxgen.functional import autoregressive
 from jaxgen.likelihoods import Bernoulli, Normal
 from jaxgen.models import Autoregressive, Dequantized, Flow, Logistic, StandardNormal
@@ -424,3 +424,16 @@ def test_a_density_on_one_side_of_an_end_is_understood():
         check(HalfNormal((1,)), above, bounds=(0.5, math.inf))
     with pytest.raises(AssertionError, match=r"integrates to 2 over"):
         check(HalfNormal((1,)), above, bounds=(-math.inf, math.inf))
+
+
+def test_data_of_another_shape_are_not_taken_for_the_event():
+    """Six numbers are no two events of three."""
+    for check, part in (
+        (check_bijector, ActNorm((3,))),
+        (check_model, Flow(ActNorm((3,)))),
+        (check_conditional, MADE((3,), 1, hidden=(4,), rngs=nnx.Rngs(0))),
+    ):
+        with pytest.raises(ShapeError, match="the data to check at"):
+            check(part, jnp.ones((3, 2)))
+        with pytest.raises(ValueError, match="expected an example or more"):
+            check(part, jnp.ones((0, 3)))

@@ -172,7 +172,7 @@ def _complete(add: Callable[..., argparse.ArgumentParser]) -> None:
     complete.add_argument(
         "--holes",
         nargs="+",
-        help="what is missing: top, left, centre, random (default: each in turn)",
+        help="what is missing: top, bottom, left, centre, random (default: each in turn)",
     )
     complete.add_argument("--num", type=int, default=6, help="completions of each (default 6)")
     complete.add_argument("--examples", type=int, default=3, help="images shown (default 3)")

@@ -135,6 +135,12 @@ def load_images(given: str, split: str) -> Loaded:
                 f"images:{given}: expected pictures in the folder of a class ({', '.join(classes)})"
                 f", got {strange[0]}"
             )
+        filled = {path.parent.name for path in _pictures(root)}
+        if empty := [name for name in classes if name not in filled]:
+            raise ValueError(
+                f"images:{given}: expected pictures of every class, got none of {empty[0]!r}; "
+                f"remove its folder, or no example would ever tell what it is"
+            )
         labels = np.array([classes.index(name) for name in names], np.int32)
     return StoredImages(paths, side), labels, 256  # type: ignore[return-value]
 
@@ -145,7 +151,9 @@ def _folder(given: str) -> Path:
     for folder in tried:
         if given and folder.is_dir():
             return folder
-    raise FileNotFoundError(f"expected a folder, found none at {' or '.join(map(str, tried))}")
+    places = " or ".join(str(folder.absolute()) for folder in tried)
+    hint = "" if root is not None else "; JAXGEN_DATA names another folder to look in"
+    raise FileNotFoundError(f"images:{given}: expected a folder, found none at {places}{hint}")
 
 
 def _pictures(folder: Path) -> list[Path]:

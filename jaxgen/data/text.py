@@ -140,6 +140,12 @@ def load_text(rest: str, split: str) -> LoadedText:
             f"convert the file"
         ) from None
     whole = text.encode() if in_bytes else text
+    if len(whole) < length:
+        raise ValueError(
+            f"{found}: expected a text of a piece or more, {length} "
+            f"{'bytes' if in_bytes else 'characters'}, got {len(whole)}; text:PATH:LENGTH takes "
+            f"shorter pieces"
+        )
     cuts = [len(whole) * twentieths // 20 for twentieths in _CUTS]
     part = SPLITS.index(split)
     if cuts[part] == cuts[part + 1]:

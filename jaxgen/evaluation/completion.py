@@ -18,16 +18,22 @@ from jaxgen.models import Model
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HOLES = {"top": "top half", "left": "left half", "centre": "centre square", "random": "random 75 %"}
+HOLES = {
+    "top": "top half",
+    "bottom": "bottom half",
+    "left": "left half",
+    "centre": "centre square",
+    "random": "random 75 %",
+}
 
 
 def observed_around(hole: str, size: Shape) -> np.ndarray:
     """What is observed of an image around a hole.
 
     Args:
-        hole: ``"top"`` (half of the rows), ``"left"`` (half of the columns), ``"centre"`` (a
-            square, half as high and half as wide) or ``"random"`` (three quarters of the pixels,
-            the same at every call).
+        hole: ``"top"`` or ``"bottom"`` (half of the rows), ``"left"`` (half of the columns),
+            ``"centre"`` (a square, half as high and half as wide) or ``"random"`` (three quarters
+            of the pixels, the same at every call).
         size: height and width.
 
     Returns:
@@ -45,6 +51,8 @@ def observed_around(hole: str, size: Shape) -> np.ndarray:
     observed = np.ones((height, width), bool)
     if hole == "top":
         observed[: height // 2] = False
+    elif hole == "bottom":
+        observed[height - height // 2 :] = False
     elif hole == "left":
         observed[:, : width // 2] = False
     elif hole == "centre":

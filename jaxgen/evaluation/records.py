@@ -65,6 +65,8 @@ class Record:
     active_units: int | None = None
 
     def __str__(self) -> str:
+        # Of a single example nothing says how far off its number is.
+        error = "" if math.isnan(self.standard_error) else f" ± {self.standard_error:.4f}"
         values = "" if self.num_values is None else f", {self.num_values} values"
         beside = ""
         if self.elbo is not None:
@@ -73,7 +75,7 @@ class Record:
             beside += f", {self.active_units} active units"
         return (
             f"{self.model} on {self.data} ({self.split}, {self.num_examples} examples{values}): "
-            f"{self.value:.4f} ± {self.standard_error:.4f} {self.unit}, {self.estimator}{beside}"
+            f"{self.value:.4f}{error} {self.unit}, {self.estimator}{beside}"
         )
 
     def save(self, path: Path | str) -> None:

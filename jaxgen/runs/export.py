@@ -139,7 +139,7 @@ def _card(
         "import jaxgen",
         "",
         f'model = jaxgen.load("{name}"{needs})  # this folder, or hf://OWNER/NAME',
-        "samples = model.sample(jax.random.key(0), 4)",
+        *_sampling(name, model, opened, needs),
         "```",
         "",
     ]
@@ -147,6 +147,25 @@ def _card(
         recipe = json.dumps(opened.recipe.to_dict(), indent=2)
         lines += ["How it was trained:", "", "```json", recipe, "```", ""]
     return "\n".join(lines)
+
+
+def _sampling(name: str, model: Model, opened: Run | None, needs: str) -> list[str]:
+    """The lines that draw samples: of labels, given other contexts, or texts."""
+    if opened is not None and opened.vocabulary is not None and model.context_shape is None:
+        lines = [f'texts = jaxgen.runs.sample_text("{name}", num=4{needs})']
+    elif model.context_shape is None:
+        lines = ["samples = model.sample(jax.random.key(0), 4)"]
+    elif opened is not None and opened.num_classes is not None and model.context_shape == ():
+        classes = f"jax.numpy.arange({opened.num_classes})"
+        lines = [
+            f"samples = model.sample(jax.random.key(0), 4, {classes})  # four of each class",
+        ]
+    else:
+        lines = [
+            f"context = jax.numpy.zeros({model.context_shape})  # what the samples are given",
+            "samples = model.sample(jax.random.key(0), 4, context)",
+        ]
+    return lines
 
 
 def _result(record: dict[str, Any]) -> dict[str, Any]:

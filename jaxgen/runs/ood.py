@@ -15,6 +15,7 @@ from jaxgen.core import Context
 from jaxgen.data import Dataset
 from jaxgen.data.npz import load_array
 from jaxgen.evaluation import ood
+from jaxgen.evaluation.ood.conformal import scores_needed
 from jaxgen.evaluation.records import device, git_commit, versions
 from jaxgen.models import Model
 from jaxgen.runs.directory import Run, labels_of
@@ -135,6 +136,11 @@ def ood_run(
     model = opened.load(file)
     behind = _background(background, opened, file)
     reference, held_out = (_first(half, num) for half in _halves(opened, model))
+    if len(held_out.x) < (needed := scores_needed(alpha)):
+        raise ValueError(
+            f"ood: of {len(held_out.x)} validation examples no threshold has a share of false "
+            f"alarms of {alpha:g}; it takes {needed}"
+        )
     inside = _first(_examples(opened, model, None, "test"), num)
     outside = _first(_examples(opened, model, against, "test"), num)
     lines: list[str] = []
@@ -160,11 +166,6 @@ def ood_run(
     for name in ood.scores_of(model, behind) if scores is None else scores:
         judge = _named(model, name, reference, seed, behind)
         threshold = ood.calibrate(judge(*held_out), alpha)
-        if math.isinf(threshold.value):
-            raise ValueError(
-                f"ood: of {len(held_out.x)} validation examples no threshold has a share of false "
-                f"alarms of {alpha:g}; it takes {math.ceil(1 / alpha) - 1}"
-            )
         usual, strange = judge(*inside), judge(*outside)
         result = ood.detection(usual, strange, seed=seed)
         false, caught = (float(threshold.alarms(each).mean()) for each in (usual, strange))

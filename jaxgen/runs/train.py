@@ -16,6 +16,7 @@ from jaxgen.runs.recipe import Recipe
 from jaxgen.runs.record import evaluate_run
 from jaxgen.training.claims import writing
 from jaxgen.training.descent import FitResult
+from jaxgen.training.inputs import has_levels_beyond
 from jaxgen.training.lock import locked
 from jaxgen.training.metrics import read_metrics
 from jaxgen.training.objectives import Batch
@@ -66,6 +67,11 @@ def train(
     source = None if recipe.own_model(own) is None else file
     run = Run.new(out, recipe, training, None if source is None else source.path.name)
     model = run.build(own)
+    if has_levels_beyond(model, run.levels):
+        raise ValueError(
+            f"{recipe.model}: expected levels={run.levels} among model_args, as {recipe.data} has "
+            f"no more, got a model of {model.levels}"
+        )
     batch, valid = (
         Batch(part.x, labels_of(model, part), part.lengths) for part in (training, validation)
     )

@@ -15,7 +15,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors import Bijector
-from jaxgen.core import Buffer, Shape, needs_calibration, partition
+from jaxgen.core import Buffer, Shape, batch_shape, needs_calibration, partition
 from jaxgen.models import Model
 
 M = TypeVar("M", bound=nnx.Module)
@@ -86,8 +86,16 @@ def to_float64(module: M) -> M:
 def flat_batch(
     x: Any, context: Any, event_shape: Shape, context_shape: Shape | None
 ) -> tuple[Array, Array | None]:
-    """The data as ``(batch, *event_shape)``, with a context for each of them."""
-    x = jnp.asarray(x).reshape(-1, *event_shape)
+    """The data as ``(batch, *event_shape)``, with a context for each of them.
+
+    Raises:
+        ShapeError: for events of another shape.
+        ValueError: for no example.
+    """
+    x = jnp.asarray(x)
+    if not all(batch_shape(x, event_shape, "the data to check at")):
+        raise ValueError(f"the data to check at: expected an example or more, got shape {x.shape}")
+    x = x.reshape(-1, *event_shape)
     context = None if context is None else jnp.asarray(context)
     if context is not None and context_shape is not None:
         context = context.reshape(-1, *context_shape)

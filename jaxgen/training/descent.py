@@ -182,6 +182,13 @@ def _crosses(done: int, stop: int, interval: int, settings: TrainSettings) -> bo
     return done // interval != stop // interval or stop == settings.steps
 
 
+_USUALLY = "A lower learning rate, warm-up or a smaller clip_norm usually helps."
+_UNTRAINED = (
+    "No step has been taken yet, so a part of the model is not finite at these data: the checks of "
+    "jaxgen.testing name it."
+)
+
+
 def _require_finite(
     losses: np.ndarray, norms: np.ndarray, done: int, checkpoints: Checkpoints | None
 ) -> None:
@@ -196,7 +203,7 @@ def _require_finite(
         kept = "" if latest is None else f"; the checkpoint of step {latest} is kept"
     raise NonFiniteLossError(
         f"step {done + index + 1}: loss {losses[index]}, gradient norm {norms[index]}{kept}. "
-        f"A lower learning rate, warm-up or a smaller clip_norm usually helps."
+        f"{_UNTRAINED if done + index == 0 else _USUALLY}"
     )
 
 

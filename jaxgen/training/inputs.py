@@ -1,6 +1,8 @@
 """What users have, as batches of arrays: tables, tuples, dictionaries, data sets."""
 
+import math
 import numbers
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -44,6 +46,13 @@ def as_given(data: Any, model: Model, what: str) -> Given | None:
     """
     if data is None:
         return None
+    if isinstance(data, Dataset) and has_levels_beyond(model, data.levels):
+        warnings.warn(
+            f"{data.name} has {data.levels} levels, the model {model.levels}: those beyond have "
+            f"probability, and are drawn, until it has learned that they never come; build it with "
+            f"levels={data.levels}",
+            stacklevel=3,
+        )
     parts = _parts(data, model, what)
     x, context, lengths, weights, observed = (parts.get(name) for name in _PARTS)
     where = f"the {what} data"
@@ -87,6 +96,11 @@ def with_validation(
         return hold_out(train, float(valid), num_examples(train, settings), settings.seed)
     given = as_given(valid, model, "validation")
     return train, None if given is None else given.batch
+
+
+def has_levels_beyond(model: Model, levels: int | None) -> bool:
+    """Whether a model would have to learn that some of its levels never come."""
+    return levels is not None and model.levels is not None and levels < model.levels < math.inf
 
 
 def _parts(data: Any, model: Model, what: str) -> dict[str, Any]:

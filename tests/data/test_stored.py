@@ -385,6 +385,15 @@ def test_what_begins_with_a_dot_is_passed_over_and_depth_is_named(tmp_path):
         data.load(f"images:{tmp_path}")
 
 
+def test_a_class_without_a_picture_is_named(tmp_path):
+    """A model would draw it from what no example has told."""
+    for name in ("ant", "cat"):
+        pictures(tmp_path / name, 10)
+    (tmp_path / "bee").mkdir()
+    with pytest.raises(ValueError, match="pictures of every class, got none of 'bee'"):
+        data.load(f"images:{tmp_path}")
+
+
 def data_splits():
     return ("train", "valid", "test")
 
@@ -416,7 +425,7 @@ def test_pictures_that_do_not_fit_are_named(tmp_path):
     (tmp_path / "a" / "000.png").write_bytes(b"none")
     with pytest.raises(ValueError, match=r"000\.png: expected a picture"):
         StoredImages(paths)
-    with pytest.raises(FileNotFoundError, match="expected a folder"):
+    with pytest.raises(FileNotFoundError, match=r"expected a folder, found none at .*/nowhere"):
         data.load(f"images:{tmp_path}/nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="expected at least 10 rows"):

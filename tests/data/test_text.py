@@ -98,8 +98,11 @@ def test_files_that_are_no_text_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"expected text in UTF-8.*position 0"):
         load(f"text:{tmp_path / 'latin.txt'}")
     (tmp_path / "short.txt").write_text("abc")
+    for split in ("train", "valid", "test"):
+        with pytest.raises(ValueError, match="a piece or more, 256 characters, got 3"):
+            load(f"text:{tmp_path / 'short.txt'}", split)
     with pytest.raises(ValueError, match="20 characters at least"):
-        load(f"text:{tmp_path / 'short.txt'}", "valid")
+        load(f"text:{tmp_path / 'short.txt'}:3", "valid")
 
 
 def test_vocabularies_are_checked():

@@ -31,7 +31,7 @@ def images(number, levels=2):
 
 
 @pytest.mark.parametrize(
-    ("hole", "missing"), [("top", 8), ("left", 8), ("centre", 4), ("random", 12)]
+    ("hole", "missing"), [("top", 8), ("bottom", 8), ("left", 8), ("centre", 4), ("random", 12)]
 )
 def test_a_hole_is_as_large_as_it_says(hole, missing):
     observed = observed_around(hole, (4, 4))
@@ -41,6 +41,7 @@ def test_a_hole_is_as_large_as_it_says(hole, missing):
 
 def test_holes_are_where_they_say():
     np.testing.assert_array_equal(observed_around("top", (5, 2))[:, 0], [0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(observed_around("bottom", (5, 2))[:, 0], [1, 1, 1, 0, 0])
     np.testing.assert_array_equal(observed_around("left", (2, 5))[0], [0, 0, 1, 1, 1])
     with pytest.raises(ValueError, match="unknown hole 'tpo': did you mean 'top'"):
         observed_around("tpo", (4, 4))

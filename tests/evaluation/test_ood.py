@@ -646,10 +646,21 @@ def test_p_values_are_ranks():
 
 
 def test_too_few_scores_for_a_share_raise_no_alarm():
-    threshold = ood.calibrate(np.arange(9.0), 0.05)
+    with pytest.warns(UserWarning, match=r"9 scores are too few for alpha=0.05, it takes 19"):
+        threshold = ood.calibrate(np.arange(9.0), 0.05)
     assert not threshold.alarms(np.array([1e9, np.inf])).any()
     assert threshold.false_alarms(100) == (0, 0)
     assert ood.calibrate(np.arange(19.0), 0.05).alarms(np.array([1e9])).all()
+
+
+def test_a_reference_of_which_one_row_is_far_off_is_refused():
+    """All others would look alike, and what is a little strange typical."""
+    reference = RNG.normal(size=(100, 2)).astype(np.float32)
+    reference[7] = 1e5
+    with pytest.raises(ValueError, match=r"the farthest of example 7: .* compare='copod'"):
+        ood.named_score(StandardNormal((2,)), "typicality", reference)
+    ranks = ood.detector(StandardNormal((2,)), reference, compare="copod")
+    assert ranks(np.full((1, 2), 8.0)) > np.quantile(ranks.reference, 0.9)
 
 
 def test_the_interval_is_beta_binomial():

@@ -109,6 +109,37 @@ def test_what_fit_and_save_wrote_is_exported_too(tmp_path):
         assert "# " in (tmp_path / f"{name} exported" / "README.md").read_text()
 
 
+def snippet(folder):
+    """The lines that a model card shows, run where the folder is."""
+    text = (folder / "README.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    names = {}
+    exec(code, names)
+    return names
+
+
+@pytest.mark.parametrize("kind", ["plain", "labels", "text"])
+def test_the_lines_of_a_card_run(kind, tmp_path, monkeypatch):
+    settings = TrainSettings(steps=1, batch_size=4)
+    if kind == "text":
+        (tmp_path / "abc.txt").write_text("abcab" * 40)
+        spec, others = f"text:{tmp_path}/abc.txt:4", {"model_args": {"levels": 4, "hidden": [4]}}
+    else:
+        spec, others = "digits", {"model_args": {"levels": 17, "hidden": [4]}}
+    labels = {"class_features": 2} if kind == "labels" else {}
+    train(
+        Recipe("made", spec, **others, **labels, train=settings), tmp_path / "run", progress=False
+    )
+    export_run(tmp_path / "run", tmp_path / "shared")
+    monkeypatch.chdir(tmp_path)
+    names = snippet(tmp_path / "shared")
+    if kind == "text":
+        assert [len(text) for text in names["texts"]] == [4] * 4
+    else:
+        shape = (4, 10, 8, 8, 1) if kind == "labels" else (4, 8, 8, 1)
+        assert names["samples"].shape == shape
+
+
 def damage(how):
     def done(folder: Path) -> None:
         path = folder / "model.safetensors"

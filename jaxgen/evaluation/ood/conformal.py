@@ -17,6 +17,7 @@ new examples beta-binomial.
 
 import dataclasses
 import math
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -99,17 +100,40 @@ def calibrate(scores: np.ndarray, alpha: float = 0.05) -> Threshold:
     Raises:
         ValueError: for no score, one that is NaN, or another share.
 
+    Warns:
+        UserWarning: if there are too few scores for any alarm.
+
     >>> threshold = calibrate(np.arange(99.0), 0.1)
     >>> threshold.value, threshold.p_values(np.array([0.0, 98.5, 200.0])).tolist()
     (89.0, [1.0, 0.01, 0.01])
     """
-    if not isinstance(alpha, Real) or not 0.0 < alpha < 1.0:
-        raise ValueError(f"{_NAME}: expected 0 < alpha < 1, got {alpha!r}")
+    scores_needed(alpha)  # which checks it
     scores = np.sort(_scores(scores, _NAME))
     if not len(scores):
         raise ValueError(f"{_NAME}: expected a score at least, got none")
     k = _rank(len(scores), alpha)
+    if k > len(scores):
+        warnings.warn(
+            f"{_NAME}: no alarm is ever raised: {len(scores)} scores are too few for "
+            f"alpha={alpha}, it takes {scores_needed(alpha)}",
+            stacklevel=2,
+        )
     return Threshold(float(scores[k - 1]) if k <= len(scores) else math.inf, float(alpha), scores)
+
+
+def scores_needed(alpha: float) -> int:
+    """How many scores a threshold of so many false alarms takes.
+
+    Raises:
+        ValueError: for another share.
+
+    >>> scores_needed(0.05)
+    19
+    """
+    if not isinstance(alpha, Real) or not 0.0 < alpha < 1.0:
+        raise ValueError(f"{_NAME}: expected 0 < alpha < 1, got {alpha!r}")
+    # As in :func:`_rank`, 1 / alpha may be a whole number that floats miss.
+    return math.ceil(1.0 / alpha / (1 + 1e-12)) - 1
 
 
 def _rank(num: int, alpha: float) -> int:

@@ -34,6 +34,10 @@ from jaxgen.core import Context, Key, ShapeError, check_array, described, unknow
 from jaxgen.evaluation.ood.statistics import Statistic, negative_log_likelihood
 from jaxgen.models import Model
 
+# A standard deviation of normal numbers, in medians of their distance from the median; and how many
+# of them the statistics of a reference may spread.
+_NORMAL, _DOMINATED = 1.4826, 100
+
 
 class Comparison(Protocol):
     """How strange statistics are beside those of a reference."""
@@ -87,7 +91,8 @@ def detector(
 
     Raises:
         ValueError: for no statistic, an unknown comparison, less than two examples, a reference to
-            which the model gives no finite statistics, or one that has the same ones everywhere.
+            which the model gives no finite statistics, or one that has the same ones everywhere,
+            or, for ``"typicality"``, few that spread a hundred times as far as most.
         TypeError: if a statistic is no such function, or for a comparison of another kind.
         ShapeError: if a statistic has not a row for each example.
 
@@ -115,6 +120,8 @@ def detector(
     varied = table.std(axis=0) > 0
     if not varied.any():
         raise ValueError("detector: all statistics are the same everywhere in the reference")
+    if compare == "typicality":
+        _refuse_dominated(table)
     compare = _comparison(compare, table[:, varied], varied)
     return Detector(model, statistics, compare, key, compare(table))
 
@@ -142,6 +149,25 @@ def _table(
             raise ValueError(f"detector: {name} is NaN for example {row}")
         columns.append(values.reshape(len(x), -1))
     return np.concatenate(columns, axis=1)
+
+
+def _refuse_dominated(table: np.ndarray) -> None:
+    """Refuses a reference of which a few rows are so far off that all others look alike.
+
+    A mean and a covariance are theirs then, and what is strange is nearer to it than what is not.
+    """
+    middle = np.median(table, axis=0)
+    away = np.abs(table - middle)
+    spread = _NORMAL * np.median(away, axis=0)
+    dominated = (spread > 0) & (table.std(axis=0) > _DOMINATED * spread)
+    if dominated.any():
+        row = int(away[:, np.flatnonzero(dominated)[0]].argmax())
+        raise ValueError(
+            f"detector: the reference's statistics spread over {_DOMINATED} times what most of "
+            f"them do, the farthest of example {row}: by their mean and covariance nothing could "
+            f"be told from anything else; leave such examples out, or take compare='copod', or a "
+            f"score without a reference, such as negative_log_likelihood"
+        )
 
 
 def _check_statistic(statistic: Any) -> None:
