@@ -101,11 +101,22 @@ def traverse(options: argparse.Namespace) -> int:
 
 
 def complete(options: argparse.Namespace) -> int:
-    from jaxgen.runs import complete_run
+    from jaxgen.runs import complete_run, complete_table
 
-    how = _chosen(options, "holes", "num", "examples", "seed", "file")
-    records = complete_run(options.run_dir, options.out, **how)
-    print(*records, options.out, sep="\n")
+    how = _chosen(options, "seed", "file")
+    if options.data is not None:
+        if not (options.holes is None and options.examples is None):
+            options.refuse("expected --data of rows, or --holes and --examples of images")
+        out = options.out or "completed.csv"
+        num = 1 if options.num is None else options.num
+        missing = complete_table(options.run_dir, out, data=options.data, num=num, **how)
+        print(f"{out}: {missing} missing values, {num} draws of each")
+        return 0
+    out = options.out or "completion.png"
+    for name, default in (("num", 6), ("examples", 3)):
+        how[name] = default if vars(options)[name] is None else vars(options)[name]
+    records = complete_run(options.run_dir, out, holes=options.holes, **how)
+    print(*records, out, sep="\n")
     return 0
 
 

@@ -106,13 +106,13 @@ def _evaluate(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _sample(add: Callable[..., argparse.ArgumentParser]) -> None:
-    about = "draw samples from a run's model, as a picture, sound or text"
+    about = "draw samples from a run's model, as a picture, sound, text or numbers"
     sample = _of_a_run(add, "sample", about, commands.draw_samples)
     sample.add_argument("--num", type=int, help="how many (default 64; 4 texts)")
     sample.add_argument(
         "--out",
-        help="the picture (default samples.png), for a run of sound also a .wav file; for a run of "
-        "text a .txt file (default: it is printed)",
+        help="the picture (default samples.png); an .npy file, of rows a .csv file; for a run of "
+        "sound a .wav file; for a run of text a .txt file (default: it is printed)",
     )
     _add_seed(sample)
     sample.add_argument(
@@ -167,17 +167,23 @@ def _traverse(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _complete(add: Callable[..., argparse.ArgumentParser]) -> None:
-    about = "fill in missing parts of test images, and score them given the rest"
+    about = "fill in missing parts of test images, which are scored too, or of a table's rows"
     complete = _of_a_run(add, "complete", about, commands.complete)
     complete.add_argument(
         "--holes",
         nargs="+",
         help="what is missing: top, bottom, left, centre, random (default: each in turn)",
     )
-    complete.add_argument("--num", type=int, default=6, help="completions of each (default 6)")
-    complete.add_argument("--examples", type=int, default=3, help="images shown (default 3)")
-    _add_out(complete, "completion.png", "the picture")
+    complete.add_argument(
+        "--data", metavar="FILE", help="a .csv or .parquet file whose missing values are drawn"
+    )
+    complete.add_argument("--num", type=int, help="completions of each (default 6, of rows 1)")
+    complete.add_argument("--examples", type=int, help="images shown (default 3)")
+    complete.add_argument(
+        "--out", help="the picture (default completion.png), the table (default completed.csv)"
+    )
     _add_seed(complete)
+    complete.set_defaults(refuse=complete.error)
 
 
 def _score(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -186,7 +192,8 @@ def _score(add: Callable[..., argparse.ArgumentParser]) -> None:
     score.add_argument(
         "--data",
         metavar="SPEC",
-        help="the data, or an .npy or .npz file, all of whose rows are scored in their order "
+        help="the data, or an .npy, .npz, .csv or .parquet file, all of whose rows are scored in "
+        "their order "
         "(default: the run's own test split)",
     )
     score.add_argument("--split", choices=_SPLITS, help="of data by a name (default: test)")

@@ -9,7 +9,8 @@ loaded.
 """
 
 from jaxgen.data.batching import batch_indices
-from jaxgen.data.dataset import Dataset, load, names
+from jaxgen.data.dataset import Dataset
+from jaxgen.data.specs import load, names
 from jaxgen.data.text import Vocabulary
 
 __all__ = ["Dataset", "Vocabulary", "batch_indices", "load", "names"]

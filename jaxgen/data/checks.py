@@ -3,18 +3,20 @@
 import numpy as np
 
 
-def check_real(x: np.ndarray, where: str) -> None:
-    """Refuses what is no finite floats."""
+def check_real(x: np.ndarray, where: str, observed: np.ndarray | None = None) -> None:
+    """Refuses what is no finite floats, at least where they are observed."""
     if x.dtype.kind != "f":
         raise ValueError(
             f"{where}: expected floats, because levels is None, got dtype {x.dtype}; "
             "give levels for integers, or convert to float32"
         )
-    finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+    fit = np.isfinite(x) if observed is None else np.isfinite(x) | ~observed
+    finite = fit.reshape(len(x), -1).all(axis=1)
     if not finite.all():
         raise ValueError(
             f"{where}: expected finite values, got NaN or infinity in {np.sum(~finite)} of "
-            f"{len(x)} rows, the first of them row {np.argmin(finite)}; remove or replace them"
+            f"{len(x)} rows, the first of them row {np.argmin(finite)}; remove or replace them, "
+            "or say by observed which are there"
         )
 
 
@@ -73,6 +75,29 @@ def as_lengths(lengths: np.ndarray, x: np.ndarray, where: str) -> np.ndarray:
             f"{lengths.max()}; leave out what is empty"
         )
     return lengths.astype(np.int32)
+
+
+def as_observed(
+    observed: np.ndarray,
+    x: np.ndarray,
+    levels: int | None,
+    lengths: np.ndarray | None,
+    where: str,
+) -> np.ndarray:
+    """A boolean for each real value."""
+    observed = np.asarray(observed)
+    if levels is not None or lengths is not None:
+        what = "levels" if levels is not None else "lengths"
+        raise ValueError(
+            f"{where}: observed is for real values without padding, got {what}; fit takes both as "
+            f"arrays: Batch(x, observed=mask)"
+        )
+    if observed.dtype != bool or observed.shape != x.shape:
+        raise ValueError(
+            f"{where}: expected observed to be booleans of shape {x.shape}, as x has, got "
+            f"{observed.dtype}{observed.shape}"
+        )
+    return observed
 
 
 def read_only(array: np.ndarray) -> np.ndarray:

@@ -1,8 +1,7 @@
-"""A validated data set, and the table of specs that ``load`` understands."""
+"""A validated data set."""
 
 import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,19 +9,18 @@ import numpy as np
 
 from jaxgen.core import check_array, checked_arguments, read_number, unknown
 from jaxgen.core.stored import Change, Stored
-from jaxgen.data.arrays import Loaded, sha256_of
-from jaxgen.data.audio import load_audio
-from jaxgen.data.checks import as_labels, as_lengths, check_levels, check_real, read_only
-from jaxgen.data.digits import load_digits
-from jaxgen.data.images import load_images
+from jaxgen.data.arrays import sha256_of
+from jaxgen.data.checks import (
+    as_labels,
+    as_lengths,
+    as_observed,
+    check_levels,
+    check_real,
+    read_only,
+)
 from jaxgen.data.levels import binarize, quantize
-from jaxgen.data.npz import load_npz
 from jaxgen.data.splits import SPLITS
-from jaxgen.data.stored import load_npy
-from jaxgen.data.tables import load_csv, load_parquet
-from jaxgen.data.text import Vocabulary, load_text
-from jaxgen.data.tfds import load_tfds
-from jaxgen.data.toy import TOYS, load_toy
+from jaxgen.data.text import Vocabulary
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,6 +41,9 @@ class Dataset:
             padding follows. None where all are whole.
         rate: for sound as mu-law codes, the samples a second; None for other data.
         vocabulary: for text, what the levels stand for; None for other data.
+        columns: of a table, the names of its columns; None for other data.
+        observed: of real values, booleans (n, *event_shape): where they are False the value is
+            missing, and x is made NaN. None where all are there.
 
     Raises:
         ValueError: the parts do not fit, or real values are not finite.
@@ -62,6 +63,8 @@ class Dataset:
     lengths: np.ndarray | None = None
     rate: int | None = None
     vocabulary: Vocabulary | None = None
+    columns: tuple[str, ...] | None = None
+    observed: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         where = f"data set {self.name!r}, split {self.split!r}"
@@ -70,8 +73,8 @@ class Dataset:
         for name, value in (("levels", self.levels), ("rate", self.rate)):
             object.__setattr__(self, name, read_number(value, int | None, name, where))
         if isinstance(self.x, Stored):
-            if self.lengths is not None:
-                raise ValueError(f"{where}: expected examples in memory with lengths")
+            if not (self.lengths is None and self.observed is None):
+                raise ValueError(f"{where}: expected examples in memory with lengths or observed")
             if self.y is not None:
                 object.__setattr__(self, "y", read_only(as_labels(self.y, len(self.x), where)))
             return
@@ -84,8 +87,16 @@ class Dataset:
                 f"{where}: expected x of shape (n, *event_shape) with at least one row, got shape "
                 f"{x.shape}; check the array that was given"
             )
+        if self.columns is not None and x.shape[1:] != (len(self.columns),):
+            raise ValueError(
+                f"{where}: expected rows of {len(self.columns)} named columns, got {x.shape[1:]}"
+            )
+        if self.observed is not None:
+            observed = as_observed(self.observed, x, self.levels, self.lengths, where)
+            object.__setattr__(self, "observed", read_only(observed))
+            x = np.where(observed, x, np.array(np.nan, x.dtype))
         if self.levels is None:
-            check_real(x, where)
+            check_real(x, where, self.observed)
         else:
             check_levels(x, self.levels, where)
         object.__setattr__(self, "x", read_only(np.ascontiguousarray(x)))
@@ -106,7 +117,9 @@ class Dataset:
 
     @property
     def num_values(self) -> int:
-        """How many values the examples have together, padding left out."""
+        """How many values the examples have together, padding and missing ones left out."""
+        if self.observed is not None:
+            return int(self.observed.sum())
         if self.lengths is None:
             return self.x.size
         return int(self.lengths.sum()) * math.prod(self.event_shape[1:])
@@ -145,9 +158,14 @@ class Dataset:
                 f"data set {self.name!r}, split {self.split!r}: expected examples without padding "
                 f"to reshape, got lengths"
             )
+        columns = self.columns if event_shape == self.event_shape else None
         if isinstance(self.x, Stored):
-            return replace(self, x=self.x.reshaped(event_shape))
-        return replace(self, x=self.x.reshape(len(self), *event_shape))
+            return replace(self, x=self.x.reshaped(event_shape), columns=columns)
+        x, there = (
+            None if part is None else part.reshape(len(self), *event_shape)
+            for part in (self.x, self.observed)
+        )
+        return replace(self, x=x, columns=columns, observed=there)
 
     @checked_arguments
     def crops(self, size: int) -> "Dataset":
@@ -175,6 +193,8 @@ class Dataset:
                 f"{where}: expected examples of shape (length,) to cut into crops, got "
                 f"{self.event_shape}"
             )
+        if self.observed is not None:
+            raise ValueError(f"{where}: expected every value to cut examples into crops")
         longest = self.x.shape[1]
         if not 1 <= size <= longest:
             raise ValueError(f"{where}: expected crops of 1 to {longest} values, got {size}")
@@ -187,6 +207,7 @@ class Dataset:
         return replace(
             self,
             name=f"{self.name} in crops of {size}",
+            columns=None,
             x=self.x[rows[:, None], columns],
             y=None if self.y is None else self.y[rows],
             lengths=np.minimum(lengths[rows] - first, size),
@@ -202,6 +223,7 @@ class Dataset:
         Raises:
             ValueError: if there are fewer than that, or the data are real.
 
+        >>> from jaxgen.data import load
         >>> load("digits", "test").quantized(4)
         Dataset('digits in 4 levels', 'test', x=uint8(180, 8, 8, 1), y=int32(180,), levels=4)
         """
@@ -219,6 +241,7 @@ class Dataset:
         Args:
             seed: of the draws, at least 0; those of a row depend on the seed and the row alone.
 
+        >>> from jaxgen.data import load
         >>> load("digits", "test").binarized()
         Dataset('digits binarized', 'test', x=uint8(180, 8, 8, 1), y=int32(180,), levels=2)
         """
@@ -253,97 +276,7 @@ class Dataset:
     def __repr__(self) -> str:
         x, y = (None if a is None else f"{a.dtype}{a.shape}" for a in (self.x, self.y))
         more = "" if self.lengths is None else f", {self.num_values} values"
+        more += "" if self.observed is None else f", {self.num_values} values observed"
         more += "" if self.rate is None else f", rate={self.rate}"
         more += "" if self.vocabulary is None else ", text"
         return f"Dataset({self.name!r}, {self.split!r}, x={x}, y={y}, levels={self.levels}{more})"
-
-
-def _load_digits(rest: str, split: str) -> Loaded:
-    if rest:
-        raise ValueError(f"expected the spec 'digits', got 'digits:{rest}'; leave out ':{rest}'")
-    return load_digits(split)
-
-
-# What a loader returns are the fields of a data set from x on.
-_LOADERS: dict[str, Callable[[str, str], tuple[Any, ...]]] = {
-    "digits": _load_digits,
-    "toy": load_toy,
-    "npz": load_npz,
-    "npy": load_npy,
-    "images": load_images,
-    "csv": load_csv,
-    "parquet": load_parquet,
-    "tfds": load_tfds,
-    "audio": load_audio,
-    "text": load_text,
-}
-
-
-@checked_arguments
-def load(spec: str, split: str = "train") -> Dataset:
-    """One split of a data set, by its spec.
-
-    | spec | data |
-    |---|---|
-    | ``digits`` | scikit-learn's 8x8 digits with 17 levels (``jaxgen.data.digits``) |
-    | ``toy:NAME`` | a density in the plane (``jaxgen.data.toy``) |
-    | ``npz:PATH[:KEY]`` | arrays of a numpy archive (``jaxgen.data.npz``) |
-    | ``npy:PATH`` | an array in a file, which is read as it is needed (``jaxgen.data.stored``) |
-    | ``images:DIR[:SIDE]`` | a folder of pictures, likewise (``jaxgen.data.images``) |
-    | ``csv:PATH[:LABEL]``, ``parquet:PATH[:LABEL]`` | tables (``jaxgen.data.tables``) |
-    | ``tfds:NAME`` | a prepared TensorFlow Datasets data set (``jaxgen.data.tfds``) |
-    | ``audio:PATH[:LABELS]`` | sound clips of an archive as mu-law codes (``jaxgen.data.audio``) |
-    | ``text:PATH[:LENGTH[/EVERY]][:bytes]`` | pieces of a text file (``jaxgen.data.text``) |
-
-    Of arrays on disk the dtype says the levels: bool has 2 and uint8 has 256, whatever values are
-    there. So 0 and 1 in uint8 are grey images, reported in bits per dimension of 256 levels; store
-    binary data as bool. Floats become float32, and are refused where that would lose their content.
-
-    Args:
-        spec: one of the forms above; ``names()`` lists them all.
-        split: ``"train"``, ``"valid"`` or ``"test"``.
-
-    Returns:
-        The data set; the same spec and split give the same rows in the same order, always.
-
-    Raises:
-        ValueError: the spec or the split is unknown, or the data are not valid.
-        FileNotFoundError: the data are not on this machine; nothing is ever downloaded.
-        ImportError: a package that this data set needs is not installed.
-
-    >>> load("digits")
-    Dataset('digits', 'train', x=uint8(1437, 8, 8, 1), y=int32(1437,), levels=17)
-    >>> load("toy:two_moons", "test")
-    Dataset('toy:two_moons', 'test', x=float32(5000, 2), y=int32(5000,), levels=None)
-    """
-    if split not in SPLITS:
-        raise unknown("split", split, SPLITS)
-    kind, _, rest = spec.partition(":")
-    if kind not in _LOADERS:
-        raise unknown("data set", spec, [name for name, _ in names()])
-    return Dataset(spec, split, *_LOADERS[kind](rest, split))
-
-
-def names() -> list[tuple[str, str]]:
-    """What ``load`` accepts: each spec with a line that describes it.
-
-    Returns:
-        Pairs (spec, description); in the last eight, the capitals are yours to fill in.
-
-    >>> for spec, description in names()[:2]:
-    ...     print(f"{spec:15} {description}")
-    digits          1797 handwritten digits, 8x8 pixels with 17 levels
-    toy:two_moons   two interleaved half circles of radius 1, noise 0.1
-    """
-    return [
-        ("digits", "1797 handwritten digits, 8x8 pixels with 17 levels"),
-        *((f"toy:{name}", draw.__doc__ or "") for name, draw in TOYS.items()),
-        ("npz:PATH[:KEY]", "arrays of a numpy archive, in the current directory or JAXGEN_DATA"),
-        ("npy:PATH", "an array in a file of any size, read as it is needed"),
-        ("images:DIR[:SIDE]", "a folder of pictures, a class in each subfolder, read as needed"),
-        ("csv:PATH[:LABEL]", "a table of numbers, with the labels in a column"),
-        ("parquet:PATH[:LABEL]", "the same in a Parquet file"),
-        ("tfds:NAME", "a prepared TensorFlow Datasets data set; TFDS_DATA_DIR names the folder"),
-        ("audio:PATH[:LABELS]", "sound clips of a numpy archive, as 256 mu-law codes"),
-        ("text:PATH[:LENGTH[/EVERY]][:bytes]", "pieces of a text file, as characters or bytes"),
-    ]

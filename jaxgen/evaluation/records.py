@@ -32,8 +32,9 @@ class Record:
 
     ``seconds`` are those of the evaluation, and ``training_seconds``, of a run, those of its steps.
 
-    ``num_values`` is there for examples of different lengths: how many values they have together.
-    Their bits per dimension are those of all examples over all values, not a mean of ratios.
+    ``num_values`` is there for examples of different lengths, or with missing values: how many they
+    have together. Their bits per dimension are those of all examples over all values, not a mean of
+    ratios.
 
     Beside an importance-weighted estimate stands the evidence lower bound, ``elbo``, of one weight,
     in the same unit, with its standard error. Of a model with a posterior, ``divergence`` is its
@@ -177,6 +178,12 @@ def evaluate(
         )
     if model.vector_shape is not None:  # all weights are one: a bound that no more of them tighten
         num_samples = 1
+    if data.observed is not None and (model.grid_shape is None or observed is not None):
+        what = "no part of an event" if observed is None else "whole examples to complete"
+        raise ValueError(
+            f"evaluate: {data.name} lacks values, and {type(model).__name__} knows the density of "
+            f"{what}; leave those rows out"
+        )
     estimator = _estimator(model, num_samples, observed, missing)
     began = time.perf_counter()
     scores = score(
@@ -185,11 +192,13 @@ def evaluate(
         context,
         lengths=data.lengths,
         observed=observed,
+        known=data.observed,
         key=jax.random.key(seed),
         num_samples=num_samples,
         batch_size=batch_size,
     )
     seconds = time.perf_counter() - began
+    differ = data.lengths is not None or data.observed is not None
     in_bits = data.levels is not None and data.levels > 2
     bad = np.flatnonzero(~np.isfinite(scores))
     if bad.size:
@@ -225,7 +234,7 @@ def evaluate(
         device=device(),
         git_commit=git_commit(),
         seconds=round(seconds, 3),
-        num_values=None if data.lengths is None else data.num_values,
+        num_values=data.num_values if differ else None,
         **beside,
     )
 

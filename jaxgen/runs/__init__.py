@@ -13,6 +13,7 @@ from jaxgen.runs.ood import ood_run, score_run
 from jaxgen.runs.recipe import Recipe
 from jaxgen.runs.record import complete_run, evaluate_run
 from jaxgen.runs.saving import load, pretrained, save
+from jaxgen.runs.tables import complete_table
 from jaxgen.runs.train import train
 from jaxgen.training.saved import RunError
 
@@ -23,6 +24,7 @@ __all__ = [
     "RunError",
     "calibrate_run",
     "complete_run",
+    "complete_table",
     "compress_run",
     "decompress_run",
     "evaluate_run",

@@ -14,7 +14,7 @@ from jaxgen.evaluation import (
     simulation_based_calibration,
     tarp,
 )
-from jaxgen.runs.directory import Run, labels_of
+from jaxgen.runs.directory import Run, labels_of, whole_examples
 from jaxgen.runs.draw import check_seed, random_key, save_figure
 from jaxgen.runs.files import ExperimentFile
 
@@ -72,7 +72,8 @@ def calibrate_run(
         raise ValueError(f"calibrate: expected from {least} to {len(data.x)} examples, got {num}")
     rows = rng.permutation(len(data.x))[:num]
     labels = labels_of(model, data)
-    x, context = data.x[rows], None if labels is None else np.asarray(labels)[rows]
+    x = whole_examples(model, data, labels, seed)[rows]
+    context = None if labels is None else np.asarray(labels)[rows]
     own: dict[str, Any] = {} if samples is None else {"num_samples": samples}
     keys = jax.random.split(key, 4)
     weights = recipe.eval_samples

@@ -39,6 +39,7 @@ class Run:
         recipe: what is trained there, with its name.
         event_shape, levels, num_classes, rate, vocabulary: of the training data.
         file: the name of the experiment file, if the model is defined there.
+        columns: of the training data, if they are a table.
     """
 
     path: Path
@@ -49,13 +50,14 @@ class Run:
     rate: int | None
     vocabulary: Vocabulary | None = None
     file: str | None = None
+    columns: tuple[str, ...] | None = None
 
     @classmethod
     def new(cls, path: Path, recipe: Recipe, data: Dataset, file: str | None) -> Self:
         """The run of a recipe on these training data, not yet written."""
         levels = data.levels if binarized_levels(recipe.augment) is None else 2
         about = (data.event_shape, levels, data.num_classes, data.rate, data.vocabulary)
-        return cls(path, recipe, *about, file=file)
+        return cls(path, recipe, *about, file=file, columns=data.columns)
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
@@ -81,13 +83,15 @@ class Run:
             for name, number in numbers.items():
                 if not isinstance(number, int | None):
                     raise TypeError(f"{name}: expected int or None, got {number!r}")
+            names = config.get("columns")
+            columns = None if names is None else tuple(map(str, names))
             text = config.get("vocabulary")
             vocabulary = None if text is None else Vocabulary(**text)
             recipe = dataclasses.replace(Recipe.from_dict(config["recipe"]), name=config["name"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise damaged(path, error) from error
-        file = config.get("file")
-        return cls(path, recipe, tuple(shape), **numbers, vocabulary=vocabulary, file=file)
+        more: dict[str, Any] = {"vocabulary": vocabulary, "file": config.get("file"), "columns": columns}
+        return cls(path, recipe, tuple(shape), **numbers, **more)
 
     @property
     def name(self) -> str:
@@ -106,6 +110,7 @@ class Run:
             "rate": self.rate,
             "vocabulary": None if self.vocabulary is None else dataclasses.asdict(self.vocabulary),
             "file": self.file,
+            "columns": None if self.columns is None else list(self.columns),
         }
 
     def claim(self) -> None:
@@ -121,8 +126,9 @@ class Run:
             if (saved := SavedModel.read(path)) is not None:
                 return saved.to_dict()
             run = Run.read(path)
-            if run.num_classes is None:  # not written before runs knew of classes
-                run = dataclasses.replace(run, num_classes=self.num_classes)
+            for name in ("num_classes", "columns"):  # not written before runs knew of them
+                if getattr(run, name) is None:
+                    run = dataclasses.replace(run, **{name: getattr(self, name)})
             return run.config()
 
         claim(self.path, self.config(), old)
@@ -188,6 +194,40 @@ def _characters(vocabulary: Vocabulary | None) -> set[str]:
 def labels_of(model: Model, data: Dataset) -> np.ndarray | None:
     """The labels of the examples, if the model is conditional on them."""
     return None if model.context_shape is None else data.y
+
+
+def whole_examples(model: Model, data: Dataset, labels: np.ndarray | None, seed: int) -> Any:
+    """The examples; where values of a row are missing, with a draw given the others.
+
+    Of rows that come from the model, so do these: a score, or a test of calibration, means what it
+    means of whole rows.
+    """
+    if data.observed is None:
+        return data.x
+    return completed(model, data.x, data.observed, labels, seed, 1)[0]
+
+
+def completed(
+    model: Model,
+    x: np.ndarray,
+    observed: np.ndarray,
+    labels: np.ndarray | None,
+    seed: int,
+    num: int,
+) -> np.ndarray:
+    """Draws of what is missing of rows, ``(num, n, *event_shape)``.
+
+    Raises:
+        ValueError: if the model completes nothing.
+    """
+    if model.grid_shape is None:
+        raise ValueError(
+            f"values are missing, and a {type(model).__name__} does not know how to complete the "
+            f"rows; leave those out, or train a model that does, such as tabular"
+        )
+    given = None if labels is None else jax.numpy.asarray(labels)
+    draw = jax.jit(type(model).complete, static_argnums=4)
+    return np.asarray(draw(model, jax.random.key(seed), x, observed, num, given))
 
 
 def _current(config: dict[str, Any]) -> dict[str, Any]:

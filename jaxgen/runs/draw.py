@@ -1,10 +1,11 @@
-"""Pictures, and sound, of what a run's model draws."""
+"""Pictures, sound, text and tables of what a run's model draws."""
 
+import csv
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -37,15 +38,17 @@ def sample(
     length: int | None = None,
     file: ExperimentFile | Path | str | None = None,
 ) -> None:
-    """Draws samples from a run's model and writes them as a picture, as sound, or as text.
+    """Draws samples from a run's model and writes them as a picture, sound, text, or numbers.
 
     For points in the plane the model's density is shown beside them; of a class-conditional model
     of images or sound, every column is a class. Sound is drawn as waveforms, or, if ``out`` ends in
-    ``.wav``, written one sample after the other; so is text, if it ends in ``.txt``.
+    ``.wav``, written one sample after the other; so is text, if it ends in ``.txt``. An ``.npy``
+    file gets the array ``(num, *event_shape)`` of any model, a ``.csv`` file a row for each sample
+    of one of rows, with the names of the columns that it was trained on.
 
     Args:
         run: the run directory.
-        out: the picture, the WAV file or the text file.
+        out: the picture, the WAV file, the text file or the file of numbers.
         num: how many samples.
         seed: of the samples.
         temperature, top_p: as in :meth:`jaxgen.models.Autoregressive.sample`.
@@ -57,7 +60,9 @@ def sample(
         RunError: if there is no run, it is damaged, or its parameters do not fit the length.
         ValueError: for less than one sample, a temperature or a ``top_p`` out of range, a ``top_p``
             of a model that does not choose among levels one position at a time, a length of a model
-            of no signals, a WAV file of a model of no sound, or a text file of one of no text.
+            of no signals, a WAV file of a model of no sound, a text file of one of no text, a table
+            of one of no rows, or numbers of a class-conditional model, which would not say of which
+            class they are.
     """
     if Path(out).suffix.lower() == ".txt":
         texts = sample_text(
@@ -73,7 +78,17 @@ def sample(
             Path(out).write_text(joined(texts), encoding="utf-8")
         return
     opened, model, draw = _drawing(run, num, temperature, top_p, length, file)
-    rate, as_sound = opened.rate, Path(out).suffix.lower() == ".wav"
+    suffix = Path(out).suffix.lower()
+    if suffix in (".npy", ".csv"):
+        _check_numbers(model, suffix)
+        numbers = np.asarray(draw(model, random_key(seed), num))
+        with writing(out):
+            if suffix == ".npy":
+                np.save(out, numbers)
+            else:
+                write_table(out, opened.columns or _numbered(numbers.shape[1]), numbers)
+        return
+    rate, as_sound = opened.rate, suffix == ".wav"
     if as_sound and rate is None:
         raise ValueError(f"sample: expected a run of sound for a .wav file, got {run}")
     key, columns = random_key(seed), None
@@ -159,6 +174,37 @@ def _drawing(
         jax.jit(type(model).sample, static_argnums=2, static_argnames=tuple(options)), **options
     )
     return opened, model, draw
+
+
+def _check_numbers(model: Model, suffix: str) -> None:
+    """Refuses what an array or a table would not say."""
+    if model.context_shape is not None:
+        raise ValueError(
+            f"sample: expected a model without context for a {suffix} file, which has no place for "
+            f"it; draw in Python: jaxgen.load(run).sample(key, num, context)"
+        )
+    if suffix == ".csv" and len(model.event_shape) != 1:
+        raise ValueError(
+            f"sample: expected a model of rows (columns,) for a .csv file, got events "
+            f"{model.event_shape}; an .npy file takes any"
+        )
+
+
+def _numbered(count: int) -> list[str]:
+    """Names of columns that have none."""
+    return [f"x{index}" for index in range(count)]
+
+
+def write_table(out: Path | str, names: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Writes rows, comma-separated, under the names of their columns.
+
+    Raises:
+        RunError: if it cannot be written.
+    """
+    with writing(out), Path(out).open("w", newline="") as target:
+        table = csv.writer(target)
+        table.writerow(names)
+        table.writerows(rows)
 
 
 def save_figure(figure: "Figure", out: Path | str) -> None:

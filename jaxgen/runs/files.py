@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from jaxgen.core import unknown
+from jaxgen.data import names
 from jaxgen.runs.recipe import Recipe
 
 
@@ -120,6 +121,13 @@ def load_recipe(experiment: Path | str) -> tuple[Recipe, ExperimentFile]:
         ValueError: if there is no such file or recipe.
     """
     path, name = _split(experiment)
+    kind = str(experiment).partition(":")[0]
+    if kind in {spec.partition(":")[0] for spec, _ in names()} and not Path(path).exists():
+        raise ValueError(
+            f"expected FILE[:NAME], a Python file that defines a Recipe, got data; write one with "
+            f"'from jaxgen.runs import Recipe' and 'recipe = Recipe(MODEL, {str(experiment)!r})', "
+            f"where MODEL is tabular for a table; jaxgen list names all"
+        )
     file = ExperimentFile.load(path)
     return file.recipe(name), file
 

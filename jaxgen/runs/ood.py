@@ -1,6 +1,5 @@
 """What a run's model says of other data: scores, p-values, and how well they tell them apart."""
 
-import csv
 import dataclasses
 import json
 import math
@@ -14,13 +13,15 @@ import numpy as np
 from jaxgen.core import Context
 from jaxgen.data import Dataset
 from jaxgen.data.npz import load_array
+from jaxgen.data.tables import SUFFIXES
 from jaxgen.evaluation import ood
 from jaxgen.evaluation.ood.conformal import scores_needed
 from jaxgen.evaluation.records import device, git_commit, versions
 from jaxgen.models import Model
-from jaxgen.runs.directory import Run, labels_of
-from jaxgen.runs.draw import random_key, save_figure
+from jaxgen.runs.directory import Run, labels_of, whole_examples
+from jaxgen.runs.draw import random_key, save_figure, write_table
 from jaxgen.runs.files import ExperimentFile
+from jaxgen.runs.tables import table_of
 from jaxgen.training.claims import writing
 
 _ROWS = 10  # of examples in the picture of extremes
@@ -49,13 +50,15 @@ def score_run(
 
     A row has the example's index, its score, and its p-value: the share of examples of the run's
     validation split that are as strange (:func:`jaxgen.evaluation.ood.calibrate`). One half of that
-    split is the reference of a score that needs one, the other gives the p-values.
+    split is the reference of a score that needs one, the other gives the p-values. Values that are
+    missing of a row are drawn given the others.
 
     Args:
         run: the run directory.
         out: the table, comma-separated.
-        data: an ``.npy`` or ``.npz`` file, all of whose rows are scored in their order, or the name
-            of data, see :func:`jaxgen.data.load`; the run's own test split if None.
+        data: an ``.npy``, ``.npz``, ``.csv`` or ``.parquet`` file, all of whose rows are scored in
+            their order, or the name of data, see :func:`jaxgen.data.load`; the run's own test split
+            if None. Of a table the columns are found by the names that they had in training.
         split: of named data, ``"test"`` if None.
         score: a name, see :func:`jaxgen.evaluation.ood.named_score`.
         num: how many examples, the first ones; all if None.
@@ -72,21 +75,19 @@ def score_run(
     """
     opened = Run.read(run)
     model = opened.load(file)
-    reference, held_out = _halves(opened, model)
+    reference, held_out = _halves(opened, model, seed)
     if data is None and split not in (None, "test"):
         raise ValueError(
             f"score: expected the test split of the run's own data, got {split!r}, which the model "
             f"or the p-values come from; name the data to score them without a meaning of p-values"
         )
-    examples = _first(_scored(opened, model, data, split or "test"), num)
+    examples = _first(_scored(opened, model, data, split or "test", seed), num)
     judge = _named(model, score, reference, seed, _background(background, opened, file))
-    threshold = ood.calibrate(judge(*held_out))
-    scores = judge(*examples)
-    p_values = threshold.p_values(scores)
-    with writing(out), Path(out).open("w", newline="") as target:
-        table = csv.writer(target)
-        table.writerow(["example", score, "p_value"])
-        table.writerows(zip(range(len(scores)), scores.tolist(), p_values.tolist(), strict=True))
+    usual, scores = judge(*held_out), judge(*examples)
+    # Of the threshold only the p-values are wanted, which few scores have, too.
+    p_values = ood.calibrate(usual, max(0.05, 1.0 / (1 + len(usual)))).p_values(scores)
+    rows = zip(range(len(scores)), scores.tolist(), p_values.tolist(), strict=True)
+    write_table(out, ["example", score, "p_value"], rows)
     return len(scores)
 
 
@@ -135,14 +136,14 @@ def ood_run(
     opened = Run.read(run)
     model = opened.load(file)
     behind = _background(background, opened, file)
-    reference, held_out = (_first(half, num) for half in _halves(opened, model))
+    reference, held_out = (_first(half, num) for half in _halves(opened, model, seed))
     if len(held_out.x) < (needed := scores_needed(alpha)):
         raise ValueError(
             f"ood: of {len(held_out.x)} validation examples no threshold has a share of false "
             f"alarms of {alpha:g}; it takes {needed}"
         )
-    inside = _first(_examples(opened, model, None, "test"), num)
-    outside = _first(_examples(opened, model, against, "test"), num)
+    inside = _first(_examples(opened, model, None, "test", seed), num)
+    outside = _first(_examples(opened, model, against, "test", seed), num)
     lines: list[str] = []
     measured: dict[str, Any] = {}
     found: dict[str, dict[str, np.ndarray]] = {"inside": {}, "outside": {}}
@@ -227,42 +228,45 @@ def _named(
         raise ValueError(str(error)) from None
 
 
-def _examples(opened: Run, model: Model, data: str | None, split: str) -> Examples:
+def _examples(opened: Run, model: Model, data: str | None, split: str, seed: int) -> Examples:
     """A split of a run's data, or of others in the shape of its examples."""
     if data is None:
-        return _of(model, opened.load_data(split))
+        return _of(model, opened.load_data(split), seed)
     shape = list(opened.event_shape)
     recipe = dataclasses.replace(opened.recipe, data=data, event_shape=shape)
-    return _of(model, recipe.load_data(split))
+    return _of(model, recipe.load_data(split), seed)
 
 
-def _scored(opened: Run, model: Model, data: str | None, split: str) -> Examples:
+def _scored(opened: Run, model: Model, data: str | None, split: str, seed: int) -> Examples:
     """A split of named data, or all rows of a file."""
-    if data is None or Path(data).suffix not in (".npy", ".npz") or ":" in data:
-        return _examples(opened, model, data, split)
+    if data is None or Path(data).suffix not in (".npy", ".npz", *SUFFIXES) or ":" in data:
+        return _examples(opened, model, data, split, seed)
     if model.context_shape is not None:
         raise ValueError(
             f"score: the model of {opened.path} needs a context for each example, and {data} has "
             f"none; name the data by a spec that has labels"
         )
+    if Path(data).suffix in SUFFIXES:
+        return _of(model, table_of(opened, data), seed)
     x = load_array(Path(data))
     if x.size == math.prod(x.shape[:1]) * math.prod(opened.event_shape):
         x = x.reshape(x.shape[:1] + opened.event_shape)
     return Examples(x, None)
 
 
-def _of(model: Model, data: Dataset) -> Examples:
+def _of(model: Model, data: Dataset, seed: int) -> Examples:
     if data.lengths is not None:
         raise ValueError(f"expected whole examples, got {data.name}, which have lengths")
     labels = labels_of(model, data)
     if model.context_shape is not None and labels is None:
         raise ValueError(f"expected data with labels for a conditional model, got {data.name}")
-    return Examples(data.x, None if labels is None else jax.numpy.asarray(labels))
+    x = whole_examples(model, data, labels, seed)
+    return Examples(x, None if labels is None else jax.numpy.asarray(labels))
 
 
-def _halves(opened: Run, model: Model) -> tuple[Examples, Examples]:
+def _halves(opened: Run, model: Model, seed: int) -> tuple[Examples, Examples]:
     """Two halves of the validation split, by turns."""
-    valid = _examples(opened, model, None, "valid")
+    valid = _examples(opened, model, None, "valid", seed)
     if len(valid.x) < 4:
         raise ValueError(f"expected 4 validation examples or more, got {len(valid.x)}")
     first, second = (_rows(valid, slice(start, None, 2)) for start in (0, 1))

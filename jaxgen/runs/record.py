@@ -118,7 +118,7 @@ def complete_run(
     if model.grid_shape is None or model.levels is None or len(shape) < 3:
         raise ValueError(
             f"complete: expected an autoregressive model of images (height, width, channels) of "
-            f"integer levels, got {type(model).__name__} of {shape}"
+            f"integer levels, or --data, a file of rows, got {type(model).__name__} of {shape}"
         )
     holes = tuple(HOLES) if holes is None else holes
     masks = np.stack([observed_around(hole, shape[:2]) for hole in holes])

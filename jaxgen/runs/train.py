@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen.data import Dataset
 from jaxgen.evaluation import divergence_plot, loss_curve
+from jaxgen.models import Model
 from jaxgen.runs.directory import Run, labels_of
 from jaxgen.runs.draw import sample
 from jaxgen.runs.files import ExperimentFile
@@ -19,6 +21,7 @@ from jaxgen.training.descent import FitResult
 from jaxgen.training.inputs import has_levels_beyond
 from jaxgen.training.lock import locked
 from jaxgen.training.metrics import read_metrics
+from jaxgen.training.missing import fill_in
 from jaxgen.training.objectives import Batch
 from jaxgen.training.procedures import Task
 from jaxgen.training.processes import by_the_first, is_first
@@ -72,9 +75,7 @@ def train(
             f"{recipe.model}: expected levels={run.levels} among model_args, as {recipe.data} has "
             f"no more, got a model of {model.levels}"
         )
-    batch, valid = (
-        Batch(part.x, labels_of(model, part), part.lengths) for part in (training, validation)
-    )
+    batch, valid = (_batch(part, model) for part in (training, validation))
     objective, optimizer = recipe.resolve_objective(own), recipe.own_optimizer(own)
     task = Task(model, batch, valid, recipe.train, objective, optimizer)
     procedure.check(task)
@@ -116,3 +117,14 @@ def train(
             image = (255.0 * imread(out / samples)[..., :3]).round().astype(np.uint8)
             board.picture("samples", image, result.history[-1]["step"] if result.history else 0)
     return result
+
+
+def _batch(data: Dataset, model: Model) -> Batch:
+    """What a split trains a model on, or validates it by."""
+    x = data.x
+    if data.observed is not None:
+        try:
+            x = fill_in(x, data.observed, model, f"{data.name} ({data.split})")
+        except TypeError as error:  # of a name in a file, and no mistake in a program
+            raise ValueError(str(error)) from None
+    return Batch(x, labels_of(model, data), data.lengths, observed=data.observed)

@@ -56,7 +56,7 @@ def as_given(data: Any, model: Model, what: str) -> Given | None:
     parts = _parts(data, model, what)
     x, context, lengths, weights, observed = (parts.get(name) for name in _PARTS)
     where = f"the {what} data"
-    names = _column_names(x)
+    names = data.columns if isinstance(data, Dataset) else _column_names(x)
     if isinstance(x, Stored) and (observed is not None or lengths is not None):
         what_else = "observed" if lengths is None else "lengths"
         raise ValueError(f"{where}: expected examples in memory with {what_else}, got {x!r}")
@@ -120,7 +120,8 @@ def _parts(data: Any, model: Model, what: str) -> dict[str, Any]:
     if isinstance(data, Dataset):
         # The labels of data that nothing is conditional on stay unused.
         labels = None if model.context_shape is None else data.y
-        return {"x": data.x, "context": labels, "lengths": data.lengths}
+        lengths, observed = data.lengths, data.observed
+        return {"x": data.x, "context": labels, "lengths": lengths, "observed": observed}
     if isinstance(data, Mapping):
         for key in data:
             if key not in (*_PARTS, "labels"):

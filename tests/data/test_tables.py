@@ -6,6 +6,7 @@ import pytest
 from pyarrow import csv, parquet
 
 from jaxgen import data
+from jaxgen.data import tables
 
 RNG = np.random.default_rng(0)
 COLUMNS = {
@@ -43,7 +44,10 @@ def test_columns_are_numbers_and_one_is_the_label(form, tmp_path, monkeypatch):
     [
         (COLUMNS, "", r"expected numbers in column 'kind', got string"),
         (COLUMNS, ":kin", "did you mean 'kind'"),
-        ({"a": [1.0, None] * 10}, "", "got 10 missing in column 'a'"),
+        ({"a": [1.0] * 20, "b": [None] * 20}, "", "a number in column 'b', got none"),
+        ({"a": [1.0] * 20, "b": [float("nan")] * 20}, "", "a number in column 'b', got none"),
+        ({"y": [1] * 20}, ":y", "expected a column of numbers or more, got none"),
+        ({"a": np.zeros(0)}, "", "expected a row or more, got none"),
         ({"a": [1.0] * 20, "y": [1, None] * 10}, ":y", "a label in every row, got 10 missing"),
     ],
 )
@@ -59,3 +63,57 @@ def test_damaged_and_missing_files_are_named(tmp_path):
         data.load(f"parquet:{tmp_path}/x.parquet")
     with pytest.raises(FileNotFoundError, match="expected a file, found none"):
         data.load(f"csv:{tmp_path}/x.csv")
+
+
+GAPS = {
+    "length": [None, *RNG.normal(1e3, 1, 48).tolist(), float("nan")],
+    "count": [3, None, *RNG.integers(0, 9, 48).tolist()],
+    "known": [True, False, None, *[True] * 47],
+    "kind": ["a"] * 50,
+}
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_cells_that_are_empty_or_no_number_are_missing(form, tmp_path):
+    path = written(tmp_path, GAPS, form)
+    split = data.load(f"{form}:{path}:kind", "train")
+    assert split.columns == ("length", "count", "known")
+    whole = np.array([[np.nan if v is None else v for v in GAPS[c]] for c in split.columns]).T
+    rows = np.random.default_rng(0).permutation(50)[:40]
+    np.testing.assert_array_equal(split.x, whole[rows].astype(np.float32))
+    np.testing.assert_array_equal(split.observed, ~np.isnan(whole[rows]))
+    assert split.num_values == split.observed.sum()
+    assert f"{split.num_values} values observed" in repr(split)
+    flat = split.reshaped((3, 1))
+    assert (flat.columns, flat.observed.shape) == (None, (40, 3, 1))
+
+
+def test_rows_are_read_in_order_by_the_names_of_columns(tmp_path):
+    path = written(tmp_path, COLUMNS, "csv")
+    rows = tables.read_rows(path, ("known", "length"))
+    np.testing.assert_allclose(rows.x[:, 1], COLUMNS["length"], rtol=1e-6)
+    np.testing.assert_array_equal(rows.x[:, 0], COLUMNS["known"])
+    assert rows.observed is None
+    with pytest.raises(ValueError, match="did you mean 'length'"):
+        tables.read_rows(path, ("lenght",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"observed": np.ones((4, 3), bool)}, r"booleans of shape \(4, 2\), as x has"),
+        ({"observed": np.ones((4, 2))}, "got float64"),
+        ({"observed": np.ones((4, 2), bool), "levels": 2, "x": np.ones((4, 2), int)}, "got levels"),
+        ({"columns": ("a",)}, "rows of 1 named columns"),
+    ],
+)
+def test_what_does_not_fit_the_rows_is_refused(changes, said):
+    parts = {"x": np.ones((4, 2), np.float32), **changes}
+    with pytest.raises(ValueError, match=said):
+        data.Dataset("t", "train", **parts)
+
+
+def test_an_infinite_value_is_not_missing():
+    x = np.array([[np.inf, 1.0], [1.0, np.nan]], np.float32)
+    with pytest.raises(ValueError, match="in 1 of 2 rows, the first of them row 0"):
+        data.Dataset("t", "train", x, observed=np.array([[True, True], [True, False]]))

@@ -1,0 +1,72 @@
+"""Tables from files, for the model of a run: their rows, and what is missing of them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from jaxgen.data import Dataset
+from jaxgen.data.tables import SUFFIXES, read_rows
+from jaxgen.runs.directory import Run, completed
+from jaxgen.runs.draw import check_seed, write_table
+from jaxgen.runs.files import ExperimentFile
+
+
+def table_of(run: Run, path: Path | str) -> Dataset:
+    """All rows of a file, in its order, with the columns that a run was trained on.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the run's data are no table, or the file lacks a column of theirs.
+    """
+    if run.columns is None:
+        raise ValueError(
+            f"{path}: expected a run of a table, whose columns have names, got {run.path} of "
+            f"{run.recipe.data}; its data are given as an array: .npy or .npz"
+        )
+    rows = read_rows(Path(path), run.columns)
+    return Dataset(str(path), "test", rows.x, columns=rows.columns, observed=rows.observed)
+
+
+def complete_table(
+    run: Path | str,
+    out: Path | str,
+    *,
+    data: Path | str,
+    num: int = 1,
+    seed: int = 0,
+    file: ExperimentFile | Path | str | None = None,
+) -> int:
+    """Fills in what is missing of a table's rows, by draws of a run's model given the rest.
+
+    A row of the result has the index of the row in the file, the number of the draw, and every
+    column, those that were there as they were. Several draws show how sure the model is (multiple
+    imputation; Rubin 1987).
+
+    Args:
+        run: the run directory, of a model that completes, such as ``tabular``.
+        out: the table, a ``.csv`` file.
+        data: a ``.csv`` or ``.parquet`` file; columns that the run was not trained on are left out.
+        num: draws for each row.
+        seed: of the draws.
+        file: the experiment file, for a model that is defined there; a path is executed.
+
+    Returns:
+        How many values were missing.
+
+    Raises:
+        RunError: if there is no run, it is damaged, or the table cannot be written.
+        ValueError: if the model completes nothing, or the file does not fit it.
+    """
+    if num < 1:
+        raise ValueError(f"complete: expected at least 1 draw for each row, got {num}")
+    if Path(data).suffix not in SUFFIXES:
+        raise ValueError(f"complete: expected a .csv or .parquet file of rows, got {data}")
+    opened = Run.read(run)
+    model, table = opened.load(file), table_of(opened, data)
+    if model.context_shape is not None:
+        raise ValueError(f"complete: expected a model without context, got that of {opened.path}")
+    observed = np.ones(table.x.shape, bool) if table.observed is None else table.observed
+    draws = completed(model, table.x, observed, None, check_seed(seed), num)
+    rows = ([row, draw, *draws[draw, row]] for row in range(len(table)) for draw in range(num))
+    write_table(out, ["example", "draw", *(opened.columns or ())], rows)
+    return int((~observed).sum())
