@@ -634,7 +634,10 @@ DAMAGED = {
         write_config(recipe={**OTHER_MODEL, "model_args": {"levels": None, "hidden": [4, 4]}}),
         r"belongs to another model: expected shape \(4,\) at .*, got nothing",
     ),
-    "no checkpoints": (remove("checkpoints"), "no checkpoint has been written yet; train it first"),
+    "no checkpoints": (
+        remove("checkpoints"),
+        "no checkpoint has been written yet, and there is no ",
+    ),
     "no checkpoint": (remove("checkpoints/*"), "no checkpoint has been written yet"),
 }
 

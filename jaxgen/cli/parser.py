@@ -192,9 +192,8 @@ def _score(add: Callable[..., argparse.ArgumentParser]) -> None:
     score.add_argument(
         "--data",
         metavar="SPEC",
-        help="the data, or an .npy, .npz, .csv or .parquet file, all of whose rows are scored in "
-        "their order "
-        "(default: the run's own test split)",
+        help="the data, or an .npy, .npz, .csv or .parquet file or a folder of pictures, all of "
+        "which are scored in their order (default: the run's own test split)",
     )
     score.add_argument("--split", choices=_SPLITS, help="of data by a name (default: test)")
     score.add_argument(

@@ -37,6 +37,12 @@ class StoredImages(Stored):
         self._paths, self._side = paths, side
         super().__init__((len(paths), *self._open(0, None).shape), np.uint8)
 
+    @property
+    def paths(self) -> list[Path]:
+        """The file of each picture."""
+        rows = range(len(self._paths)) if self._rows is None else self._rows.tolist()
+        return [self._paths[row] for row in rows]
+
     def read(self, rows: np.ndarray) -> np.ndarray:
         found = np.empty((len(rows), *self._shape[1:]), np.uint8)
         for index, row in enumerate(rows.tolist()):
@@ -45,10 +51,9 @@ class StoredImages(Stored):
 
     def digest(self) -> Any:
         digest = hashlib.sha256(f"images{self.shape}".encode())
-        rows = range(len(self._paths)) if self._rows is None else self._rows.tolist()
-        for row in rows:
-            digest.update(self._paths[row].name.encode())
-            digest.update(hashlib.sha256(self._paths[row].read_bytes()).digest())
+        for path in self.paths:
+            digest.update(path.name.encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest
 
     def _open(self, row: int, shape: tuple[int, ...] | None) -> np.ndarray:
@@ -103,11 +108,8 @@ def load_images(given: str, split: str) -> Loaded:
         FileNotFoundError: if there is no such folder.
         ValueError: if it has no pictures, or none for this split, or ``SIDE`` is no number.
     """
-    place, colon, size = given.rpartition(":")
-    if not colon or not size.isdigit():
-        place, size = given, ""
+    place, side = place_and_side(given)
     folder = _folder(place)
-    side = int(size) if size else None
     if side == 0:
         raise ValueError(f"images:{given}: expected a side of a pixel or more, got 0")
     if (folder / "train").is_dir():
@@ -143,6 +145,28 @@ def load_images(given: str, split: str) -> Loaded:
             )
         labels = np.array([classes.index(name) for name in names], np.int32)
     return StoredImages(paths, side), labels, 256  # type: ignore[return-value]
+
+
+def place_and_side(given: str) -> tuple[str, int | None]:
+    """``DIR:SIDE`` as the two of them, ``DIR`` with None.
+
+    >>> place_and_side("photos:32"), place_and_side("C:/photos")
+    (('photos', 32), ('C:/photos', None))
+    """
+    place, _, size = given.rpartition(":")
+    return (place, int(size)) if place and size.isdigit() else (given, None)
+
+
+def pictures_of(folder: Path, side: int | None) -> StoredImages:
+    """All pictures of a folder and its subfolders, in alphabetical order.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    paths = _pictures(folder)
+    if not paths:
+        raise ValueError(f"{folder}: expected pictures, found none")
+    return StoredImages(paths, side)
 
 
 def _folder(given: str) -> Path:

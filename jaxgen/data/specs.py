@@ -1,6 +1,7 @@
 """The specs that ``load`` understands: a word for the kind of data, and where they are."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from jaxgen.core import checked_arguments, unknown
@@ -80,7 +81,11 @@ def load(spec: str, split: str = "train") -> Dataset:
         raise unknown("split", split, SPLITS)
     kind, _, rest = spec.partition(":")
     if kind not in _LOADERS:
-        raise unknown("data set", spec, [name for name, _ in names()])
+        suffix = Path(spec).suffix[1:]
+        if suffix in _LOADERS and Path(spec).is_file():
+            raise ValueError(f"unknown data set {spec!r}: did you mean '{suffix}:{spec}'?")
+        forms = [name for name, _ in names()]
+        raise unknown("data set", kind, [*_LOADERS, *forms], ", ".join(forms))
     return Dataset(spec, split, *_LOADERS[kind](rest, split))
 
 

@@ -101,9 +101,19 @@ class Estimator(BaseEstimator):
     def _validated(self, X: ArrayLike, **options: Any) -> Any:
         """Finite rows in float64, of the features of ``fit``; beside ``y``, if that is given."""
         options = {"reset": False, "dtype": np.float64, **options}
-        if validate_data is None:
-            return self._validate_data(X, **options)
-        return validate_data(self, X, **options)
+        try:
+            if validate_data is None:
+                return self._validate_data(X, **options)
+            return validate_data(self, X, **options)
+        except ValueError as error:
+            said = str(error).partition("\n")[0]
+            if not said.endswith("contains NaN."):
+                raise
+            # What scikit-learn goes on to say is of classifiers.
+            raise ValueError(
+                f"{said} Drop or fill in rows with missing values, or train on what is observed of "
+                f"them: jaxgen.training.fit of jaxgen.zoo.tabular"
+            ) from None
 
     def _train(
         self, rows: np.ndarray, context: np.ndarray | None, sample_weight: ArrayLike | None

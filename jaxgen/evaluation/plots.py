@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 
 def sample_grid(
-    samples: np.ndarray | Array, levels: float | None = None, *, columns: int | None = None
+    samples: np.ndarray | Array,
+    levels: float | None = None,
+    *,
+    columns: int | None = None,
+    names: Sequence[str] | None = None,
 ) -> "Figure":
     """Samples at a glance.
 
@@ -36,6 +40,7 @@ def sample_grid(
         levels: the number of levels, which fixes the range of the colours; None, or infinitely
             many, takes the data's.
         columns: images in a row of the grid; nearly a square if None.
+        names: of the entries of rows; their numbers if None.
 
     Raises:
         ValueError: if there are no samples.
@@ -57,6 +62,8 @@ def sample_grid(
         axes = figure.add_subplot()
         axes.scatter(samples[:, 0], samples[:, 1], s=4, alpha=0.5, linewidths=0)
         axes.set_aspect("equal")
+        if names is not None:
+            axes.set(xlabel=names[0], ylabel=names[1])
         return figure
     if samples.ndim == 4 and samples.shape[-1] in (1, 3):
         columns = math.ceil(math.sqrt(len(samples))) if columns is None else columns
@@ -66,7 +73,8 @@ def sample_grid(
         picture = picture[..., 0] if samples.shape[-1] == 1 else picture
         figure = new_figure(0.7 * columns, 0.7 * math.ceil(len(samples) / columns))
     elif real and samples.ndim <= 2 and samples[0].size <= _HISTOGRAMS:
-        return _histograms(samples.reshape(len(samples), -1))
+        rows = samples.reshape(len(samples), -1)
+        return _histograms(rows, range(rows.shape[1]) if names is None else names)
     else:
         picture = samples.reshape(len(samples), -1)
         figure = new_figure(8, max(2.0, 0.1 * len(samples)))
@@ -212,15 +220,15 @@ def new_figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _histograms(samples: np.ndarray) -> "Figure":
+def _histograms(samples: np.ndarray, names: Sequence[Any]) -> "Figure":
     """The distribution of each column ``(n, columns)``; what is not finite is left out."""
     side = math.ceil(math.sqrt(samples.shape[1]))
     rows = math.ceil(samples.shape[1] / side)
     figure = new_figure(2.5 * side, 2.0 * rows)
-    for index, column in enumerate(samples.T):
-        axes = figure.add_subplot(rows, side, index + 1)
+    for place, (name, column) in enumerate(zip(names, samples.T, strict=True), start=1):
+        axes = figure.add_subplot(rows, side, place)
         axes.hist(column[np.isfinite(column)], bins=30)
-        axes.set_title(str(index), fontsize="small")
+        axes.set_title(str(name), fontsize="small")
         axes.set_yticks([])
     return figure
 

@@ -90,7 +90,11 @@ class Run:
             recipe = dataclasses.replace(Recipe.from_dict(config["recipe"]), name=config["name"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise damaged(path, error) from error
-        more: dict[str, Any] = {"vocabulary": vocabulary, "file": config.get("file"), "columns": columns}
+        more: dict[str, Any] = {
+            "vocabulary": vocabulary,
+            "file": config.get("file"),
+            "columns": columns,
+        }
         return cls(path, recipe, tuple(shape), **numbers, **more)
 
     @property

@@ -109,7 +109,7 @@ def sample(
         # Fewer points than 2000 show no density.
         figure = density_2d(model, draw(model, key, max(num, 2000)))
     else:
-        figure = sample_grid(draw(model, key, num), model.levels)
+        figure = sample_grid(draw(model, key, num), model.levels, names=opened.columns)
     save_figure(figure, out)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxgen.core import Context
 from jaxgen.data import Dataset
+from jaxgen.data.images import StoredImages, pictures_of, place_and_side
 from jaxgen.data.npz import load_array
 from jaxgen.data.tables import SUFFIXES
 from jaxgen.evaluation import ood
@@ -28,10 +29,11 @@ _ROWS = 10  # of examples in the picture of extremes
 
 
 class Examples(NamedTuple):
-    """Examples and their contexts."""
+    """Examples, their contexts, and the files that they are from, if each has its own."""
 
     x: np.ndarray
     context: Context
+    files: list[Path] | None = None
 
 
 def score_run(
@@ -57,8 +59,9 @@ def score_run(
         run: the run directory.
         out: the table, comma-separated.
         data: an ``.npy``, ``.npz``, ``.csv`` or ``.parquet`` file, all of whose rows are scored in
-            their order, or the name of data, see :func:`jaxgen.data.load`; the run's own test split
-            if None. Of a table the columns are found by the names that they had in training.
+            their order, a folder, all of whose pictures are, or the name of data, see
+            :func:`jaxgen.data.load`; the run's own test split if None. Of a table the columns are
+            found by the names that they had in training, and of pictures the files are told.
         split: of named data, ``"test"`` if None.
         score: a name, see :func:`jaxgen.evaluation.ood.named_score`.
         num: how many examples, the first ones; all if None.
@@ -83,11 +86,14 @@ def score_run(
         )
     examples = _first(_scored(opened, model, data, split or "test", seed), num)
     judge = _named(model, score, reference, seed, _background(background, opened, file))
-    usual, scores = judge(*held_out), judge(*examples)
+    names, rest = ["example", score, "p_value"], []
+    if examples.files is not None:
+        names, rest = [*names, "file"], [examples.files]
+    usual, scores = (judge(each.x, each.context) for each in (held_out, examples))
     # Of the threshold only the p-values are wanted, which few scores have, too.
     p_values = ood.calibrate(usual, max(0.05, 1.0 / (1 + len(usual)))).p_values(scores)
-    rows = zip(range(len(scores)), scores.tolist(), p_values.tolist(), strict=True)
-    write_table(out, ["example", score, "p_value"], rows)
+    rows = zip(range(len(scores)), scores.tolist(), p_values.tolist(), *rest, strict=True)
+    write_table(out, names, rows)
     return len(scores)
 
 
@@ -166,8 +172,9 @@ def ood_run(
     }
     for name in ood.scores_of(model, behind) if scores is None else scores:
         judge = _named(model, name, reference, seed, behind)
-        threshold = ood.calibrate(judge(*held_out), alpha)
-        usual, strange = judge(*inside), judge(*outside)
+        halves = (judge(each.x, each.context) for each in (held_out, inside, outside))
+        calibration, usual, strange = halves
+        threshold = ood.calibrate(calibration, alpha)
         result = ood.detection(usual, strange, seed=seed)
         false, caught = (float(threshold.alarms(each).mean()) for each in (usual, strange))
         low, high = (end / len(usual) for end in threshold.false_alarms(len(usual)))
@@ -238,14 +245,22 @@ def _examples(opened: Run, model: Model, data: str | None, split: str, seed: int
 
 
 def _scored(opened: Run, model: Model, data: str | None, split: str, seed: int) -> Examples:
-    """A split of named data, or all rows of a file."""
-    if data is None or Path(data).suffix not in (".npy", ".npz", *SUFFIXES) or ":" in data:
+    """A split of named data, or all rows of a file, all pictures of a folder."""
+    place = None if data is None else Path(data)
+    of_rows = place is not None and place.suffix in (".npy", ".npz", *SUFFIXES)
+    if data is None or ":" in data or not (of_rows or Path(data).is_dir()):
         return _examples(opened, model, data, split, seed)
     if model.context_shape is not None:
         raise ValueError(
             f"score: the model of {opened.path} needs a context for each example, and {data} has "
             f"none; name the data by a spec that has labels"
         )
+    if Path(data).is_dir():
+        kind, _, own = opened.recipe.data.partition(":")
+        side = place_and_side(own)[1] if kind == "images" else None
+        recipe = dataclasses.replace(opened.recipe, event_shape=list(opened.event_shape))
+        pictures = Dataset(data, "test", pictures_of(Path(data), side), levels=256)
+        return _of(model, recipe.as_known(pictures), seed)
     if Path(data).suffix in SUFFIXES:
         return _of(model, table_of(opened, data), seed)
     x = load_array(Path(data))
@@ -261,7 +276,8 @@ def _of(model: Model, data: Dataset, seed: int) -> Examples:
     if model.context_shape is not None and labels is None:
         raise ValueError(f"expected data with labels for a conditional model, got {data.name}")
     x = whole_examples(model, data, labels, seed)
-    return Examples(x, None if labels is None else jax.numpy.asarray(labels))
+    files = data.x.paths if isinstance(data.x, StoredImages) else None
+    return Examples(x, None if labels is None else jax.numpy.asarray(labels), files)
 
 
 def _halves(opened: Run, model: Model, seed: int) -> tuple[Examples, Examples]:
@@ -280,4 +296,9 @@ def _first(examples: Examples, num: int | None) -> Examples:
 
 
 def _rows(examples: Examples, rows: slice) -> Examples:
-    return Examples(examples.x[rows], None if examples.context is None else examples.context[rows])
+    x, context, files = examples
+    return Examples(
+        x[rows],
+        None if context is None else context[rows],
+        None if files is None else files[rows],
+    )

@@ -1,6 +1,5 @@
 """A recipe: a model, data, an objective, a procedure and settings, as plain data."""
 
-import ast
 import dataclasses
 import inspect
 import json
@@ -17,6 +16,7 @@ from jaxgen.core import Shape, replace, unknown
 from jaxgen.data import Dataset
 from jaxgen.models import Dequantized, Embedded, Model
 from jaxgen.networks import Embedding
+from jaxgen.runs.assignments import inside, parsed
 from jaxgen.training.augment import augmented, binarized_levels, named_augmentations
 from jaxgen.training.objectives import Objective, named_objective
 from jaxgen.training.optimizers import optimizer_names
@@ -124,12 +124,18 @@ class Recipe:
 
     def load_data(self, split: str) -> Dataset:
         """A split of the data as the model knows them: of the recipe's shape and levels."""
-        data = self.load_examples(split)
+        return self.as_known(datasets.load(self.data, split))
+
+    def as_known(self, data: Dataset) -> Dataset:
+        """Other data, in the same way."""
+        data = self._shaped(data)
         return data if binarized_levels(self.augment) is None else data.binarized()
 
     def load_examples(self, split: str) -> Dataset:
         """A split of the data as augmentations take them, which may be grey."""
-        data = datasets.load(self.data, split)
+        return self._shaped(datasets.load(self.data, split))
+
+    def _shaped(self, data: Dataset) -> Dataset:
         try:
             data = data if self.event_shape is None else data.reshaped(tuple(self.event_shape))
         except TypeError as error:  # a setting of another kind, and no mistake in a program
@@ -260,7 +266,7 @@ class Recipe:
             if not equals:
                 raise ValueError(f"expected key=value, got {assignment!r}")
             target, name = self._locate(key.strip(), values, own)
-            target[name] = _parse(text.strip())
+            target[name] = parsed(text.strip())
         return dataclasses.replace(
             type(self).from_dict(values), name=self.name, summary=self.summary
         )
@@ -277,7 +283,7 @@ class Recipe:
         for prefix, names in groups.items():
             first, *path = key.removeprefix(prefix).split(".")
             if first in names:
-                return _inside(values[prefix[:-1]] if prefix else values, [first, *path], key)
+                return inside(values[prefix[:-1]] if prefix else values, [first, *path], key)
         # Like with like: what was meant by a bare name is nearer without its prefix.
         known = [prefix * ("." in key) + name for prefix, names in groups.items() for name in names]
         raise unknown("configuration key", key, dict.fromkeys(known))
@@ -312,17 +318,6 @@ def _called(name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) 
     return function(*args, **kwargs)
 
 
-def _inside(values: dict[str, Any], path: list[str], key: str) -> tuple[dict[str, Any], str]:
-    for name in path[:-1]:
-        inner = values.get(name)
-        inner = {} if inner is None else inner
-        if not isinstance(inner, dict):
-            raise ValueError(f"{key}: expected a dictionary at {name!r}, got {inner!r}")
-        values[name] = inner
-        values = inner
-    return values, path[-1]
-
-
 def _from_zoo(name: str, event_shape: Shape, arguments: dict[str, Any], rngs: nnx.Rngs) -> Model:
     try:
         return zoo.build(name, event_shape, arguments, rngs=rngs)
@@ -337,14 +332,3 @@ def _require_known(values: dict[str, Any], cls: type, kind: str) -> None:
     for key in values:
         if key not in names:
             raise unknown(kind, key, names)
-
-
-def _parse(text: str) -> Any:
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            return parse(text)
-        except (ValueError, SyntaxError):
-            continue
-        except (MemoryError, RecursionError):  # what the two say of what is nested too deeply
-            raise ValueError(f"expected a value less deeply nested, got {text[:20]}...") from None
-    return text

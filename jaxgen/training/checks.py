@@ -135,7 +135,8 @@ def _check_split(model: Model, batch: Batch, name: str, *, required: bool) -> No
         if batch.x is None or batch.lengths.shape != (count,):
             raise ValueError(
                 f"the {name} data: expected a length for each example, got lengths of shape "
-                f"{batch.lengths.shape}"
+                f"{batch.lengths.shape}; the parts of a tuple are (x, context, lengths, weights, "
+                f"observed)"
             )
         lengths = np.asarray(batch.lengths)
         model.check_lengths(lengths)

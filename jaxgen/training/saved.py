@@ -213,7 +213,10 @@ def trained_model(path: Path, like: M) -> M:
     if (path / ARRAYS).exists():
         exported = dataclasses.replace(SavedModel.of(like), sha256=read_config(path).get("sha256"))
         return exported.load(like, path)
-    missing = RunError(f"{path}: no checkpoint has been written yet; train it first")
+    missing = RunError(
+        f"{path}: no checkpoint has been written yet, and there is no {ARRAYS} of an exported "
+        f"model; train it first, or fetch or export it again"
+    )
     if not (path / "checkpoints").is_dir():
         raise missing
     with Checkpoints(path / "checkpoints", alone=True) as checkpoints:

@@ -133,6 +133,7 @@ def test_refuses(case):
     [
         ("digit", "train", ["unknown data set 'digit'", "did you mean 'digits'", "tfds:NAME"]),
         ("two_moons", "train", ["did you mean 'toy:two_moons'", "toy:spirals"]),
+        ("image:photos", "train", ["unknown data set 'image': did you mean 'images'"]),
         ("zzz", "train", ["unknown data set 'zzz': Available: digits, toy:two_moons"]),
         ("", "train", ["unknown data set ''"]),
         ("digits", "tets", ["unknown split 'tets': did you mean 'test'?", "train, valid, test"]),

@@ -57,6 +57,12 @@ def test_what_is_no_table_of_numbers_is_named(columns, spec, said, tmp_path):
         data.load(f"parquet:{path}{spec}")
 
 
+def test_a_file_without_its_kind_is_told_it(tmp_path):
+    path = written(tmp_path, COLUMNS, "csv")
+    with pytest.raises(ValueError, match=f"did you mean 'csv:{path}'"):
+        data.load(str(path))
+
+
 def test_damaged_and_missing_files_are_named(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"none")
     with pytest.raises(ValueError, match="expected a parquet file"):

@@ -6,9 +6,11 @@ import json
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import jaxgen
 from jaxgen.cli import main
+from jaxgen.data.images import pictures_of
 from jaxgen.evaluation import ood
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -189,3 +191,32 @@ def test_mistakes_end_in_a_line(folder, capsys, arguments, said):
     assert error.startswith("jaxgen: ")
     assert error.count("\n") == 1
     assert said in error
+
+
+def test_every_picture_of_a_folder_is_scored_by_its_file(folder):
+    """In squares of the size that the run has cut its own to."""
+    rng = np.random.default_rng(2)
+    for name in [
+        *(f"grey/{index:02}.png" for index in range(60)),
+        "others/a.png",
+        "others/b/c.png",
+    ]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (5, 9), np.uint8)).save(folder / name)
+    own = 'pictures = Recipe("fvsbn", "images:grey:4", {"levels": 16}, quantize=16, train=train)'
+    (folder / "pictures.py").write_text(EXPERIMENT + own.replace("grey", f"{folder}/grey"))
+    run, out = folder / "pictures", folder / "files.csv"
+    train = ["train", f"{folder}/pictures.py:pictures", "--out", f"{run}", "--quiet", "--no-cache"]
+    assert main(train) == 0
+    common = ["--score", "negative_log_likelihood", "--out", f"{out}", "--no-cache"]
+    assert main(["score", f"{run}", "--data", f"{folder}/others", *common]) == 0
+    assert [row["file"] for row in table(out)] == [
+        f"{folder}/others/a.png",
+        f"{folder}/others/b/c.png",
+    ]
+    others = jaxgen.data.Dataset("o", "test", pictures_of(folder / "others", 4), levels=256)
+    expected = -jaxgen.load(run).log_prob(others.quantized(16).x[:])
+    found = [float(row["negative_log_likelihood"]) for row in table(out)]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert main(["score", f"{run}", *common]) == 0
+    assert len({row["file"] for row in table(out)}) == 6

@@ -74,6 +74,7 @@ def test_layout(trained):
         "rate": None,
         "vocabulary": None,
         "file": None,
+        "columns": None,
     }
     lines = (run / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == result.history

@@ -53,8 +53,11 @@ def test_no_samples_are_refused(shape):
 def test_columns_are_drawn_as_what_they_are_distributed_like():
     x = np.random.default_rng(0).normal(size=(500, 4))
     x[3] = np.nan
-    axes = sample_grid(x).axes
+    axes = sample_grid(x, names="abcd").axes
     assert [sum(bar.get_height() for bar in each.patches) for each in axes] == [499] * 4
+    assert [each.get_title() for each in axes] == list("abcd")
+    (points,) = sample_grid(x[:, :2], names=("height", "weight")).axes
+    assert (points.get_xlabel(), points.get_ylabel()) == ("height", "weight")
 
 
 def test_a_run_of_one_column_gets_its_record_and_pictures(tmp_path, monkeypatch, capsys):
