@@ -14,8 +14,9 @@ from jaxgen.evaluation import (
     simulation_based_calibration,
     tarp,
 )
-from jaxgen.runs.directory import Run, labels_of, whole_examples
+from jaxgen.runs.directory import Run, labels_of
 from jaxgen.runs.draw import check_seed, random_key, save_figure
+from jaxgen.runs.examples import whole_examples
 from jaxgen.runs.files import ExperimentFile
 
 _EXAMPLES = 1000  # unless there are fewer

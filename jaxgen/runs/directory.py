@@ -200,40 +200,6 @@ def labels_of(model: Model, data: Dataset) -> np.ndarray | None:
     return None if model.context_shape is None else data.y
 
 
-def whole_examples(model: Model, data: Dataset, labels: np.ndarray | None, seed: int) -> Any:
-    """The examples; where values of a row are missing, with a draw given the others.
-
-    Of rows that come from the model, so do these: a score, or a test of calibration, means what it
-    means of whole rows.
-    """
-    if data.observed is None:
-        return data.x
-    return completed(model, data.x, data.observed, labels, seed, 1)[0]
-
-
-def completed(
-    model: Model,
-    x: np.ndarray,
-    observed: np.ndarray,
-    labels: np.ndarray | None,
-    seed: int,
-    num: int,
-) -> np.ndarray:
-    """Draws of what is missing of rows, ``(num, n, *event_shape)``.
-
-    Raises:
-        ValueError: if the model completes nothing.
-    """
-    if model.grid_shape is None:
-        raise ValueError(
-            f"values are missing, and a {type(model).__name__} does not know how to complete the "
-            f"rows; leave those out, or train a model that does, such as tabular"
-        )
-    given = None if labels is None else jax.numpy.asarray(labels)
-    draw = jax.jit(type(model).complete, static_argnums=4)
-    return np.asarray(draw(model, jax.random.key(seed), x, observed, num, given))
-
-
 def _current(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration in today's terms: until November 2026 recipes were called experiments, a crop
     a window, and counting was known by its pseudo-counts."""

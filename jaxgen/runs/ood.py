@@ -1,39 +1,23 @@
 """What a run's model says of other data: scores, p-values, and how well they tell them apart."""
 
-import dataclasses
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import numpy as np
 
-from jaxgen.core import Context
-from jaxgen.data import Dataset
-from jaxgen.data.images import StoredImages, pictures_of, place_and_side
-from jaxgen.data.npz import load_array
-from jaxgen.data.tables import SUFFIXES
 from jaxgen.evaluation import ood
 from jaxgen.evaluation.ood.conformal import scores_needed
 from jaxgen.evaluation.records import device, git_commit, versions
 from jaxgen.models import Model
-from jaxgen.runs.directory import Run, labels_of, whole_examples
+from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import random_key, save_figure, write_table
+from jaxgen.runs.examples import Examples, examples_of, halves, scored_examples
 from jaxgen.runs.files import ExperimentFile
-from jaxgen.runs.tables import table_of
 from jaxgen.training.claims import writing
 
 _ROWS = 10  # of examples in the picture of extremes
-
-
-class Examples(NamedTuple):
-    """Examples, their contexts, and the files that they are from, if each has its own."""
-
-    x: np.ndarray
-    context: Context
-    files: list[Path] | None = None
 
 
 def score_run(
@@ -78,13 +62,13 @@ def score_run(
     """
     opened = Run.read(run)
     model = opened.load(file)
-    reference, held_out = _halves(opened, model, seed)
+    reference, held_out = halves(opened, model, seed)
     if data is None and split not in (None, "test"):
         raise ValueError(
             f"score: expected the test split of the run's own data, got {split!r}, which the model "
             f"or the p-values come from; name the data to score them without a meaning of p-values"
         )
-    examples = _first(_scored(opened, model, data, split or "test", seed), num)
+    examples = scored_examples(opened, model, data, split or "test", seed).first(num)
     judge = _named(model, score, reference, seed, _background(background, opened, file))
     names, rest = ["example", score, "p_value"], []
     if examples.files is not None:
@@ -142,14 +126,14 @@ def ood_run(
     opened = Run.read(run)
     model = opened.load(file)
     behind = _background(background, opened, file)
-    reference, held_out = (_first(half, num) for half in _halves(opened, model, seed))
+    reference, held_out = (half.first(num) for half in halves(opened, model, seed))
     if len(held_out.x) < (needed := scores_needed(alpha)):
         raise ValueError(
             f"ood: of {len(held_out.x)} validation examples no threshold has a share of false "
             f"alarms of {alpha:g}; it takes {needed}"
         )
-    inside = _first(_examples(opened, model, None, "test", seed), num)
-    outside = _first(_examples(opened, model, against, "test", seed), num)
+    inside = examples_of(opened, model, None, "test", seed).first(num)
+    outside = examples_of(opened, model, against, "test", seed).first(num)
     lines: list[str] = []
     measured: dict[str, Any] = {}
     found: dict[str, dict[str, np.ndarray]] = {"inside": {}, "outside": {}}
@@ -172,8 +156,9 @@ def ood_run(
     }
     for name in ood.scores_of(model, behind) if scores is None else scores:
         judge = _named(model, name, reference, seed, behind)
-        halves = (judge(each.x, each.context) for each in (held_out, inside, outside))
-        calibration, usual, strange = halves
+        calibration, usual, strange = (
+            judge(each.x, each.context) for each in (held_out, inside, outside)
+        )
         threshold = ood.calibrate(calibration, alpha)
         result = ood.detection(usual, strange, seed=seed)
         false, caught = (float(threshold.alarms(each).mean()) for each in (usual, strange))
@@ -233,72 +218,3 @@ def _named(
         return ood.named_score(model, name, reference.x, **options)
     except TypeError as error:  # of a name on the command line, and no mistake in a program
         raise ValueError(str(error)) from None
-
-
-def _examples(opened: Run, model: Model, data: str | None, split: str, seed: int) -> Examples:
-    """A split of a run's data, or of others in the shape of its examples."""
-    if data is None:
-        return _of(model, opened.load_data(split), seed)
-    shape = list(opened.event_shape)
-    recipe = dataclasses.replace(opened.recipe, data=data, event_shape=shape)
-    return _of(model, recipe.load_data(split), seed)
-
-
-def _scored(opened: Run, model: Model, data: str | None, split: str, seed: int) -> Examples:
-    """A split of named data, or all rows of a file, all pictures of a folder."""
-    place = None if data is None else Path(data)
-    of_rows = place is not None and place.suffix in (".npy", ".npz", *SUFFIXES)
-    if data is None or ":" in data or not (of_rows or Path(data).is_dir()):
-        return _examples(opened, model, data, split, seed)
-    if model.context_shape is not None:
-        raise ValueError(
-            f"score: the model of {opened.path} needs a context for each example, and {data} has "
-            f"none; name the data by a spec that has labels"
-        )
-    if Path(data).is_dir():
-        kind, _, own = opened.recipe.data.partition(":")
-        side = place_and_side(own)[1] if kind == "images" else None
-        recipe = dataclasses.replace(opened.recipe, event_shape=list(opened.event_shape))
-        pictures = Dataset(data, "test", pictures_of(Path(data), side), levels=256)
-        return _of(model, recipe.as_known(pictures), seed)
-    if Path(data).suffix in SUFFIXES:
-        return _of(model, table_of(opened, data), seed)
-    x = load_array(Path(data))
-    if x.size == math.prod(x.shape[:1]) * math.prod(opened.event_shape):
-        x = x.reshape(x.shape[:1] + opened.event_shape)
-    return Examples(x, None)
-
-
-def _of(model: Model, data: Dataset, seed: int) -> Examples:
-    if data.lengths is not None:
-        raise ValueError(f"expected whole examples, got {data.name}, which have lengths")
-    labels = labels_of(model, data)
-    if model.context_shape is not None and labels is None:
-        raise ValueError(f"expected data with labels for a conditional model, got {data.name}")
-    x = whole_examples(model, data, labels, seed)
-    files = data.x.paths if isinstance(data.x, StoredImages) else None
-    return Examples(x, None if labels is None else jax.numpy.asarray(labels), files)
-
-
-def _halves(opened: Run, model: Model, seed: int) -> tuple[Examples, Examples]:
-    """Two halves of the validation split, by turns."""
-    valid = _examples(opened, model, None, "valid", seed)
-    if len(valid.x) < 4:
-        raise ValueError(f"expected 4 validation examples or more, got {len(valid.x)}")
-    first, second = (_rows(valid, slice(start, None, 2)) for start in (0, 1))
-    return first, second
-
-
-def _first(examples: Examples, num: int | None) -> Examples:
-    if num is not None and num < 1:
-        raise ValueError(f"expected an example or more, got {num}")
-    return _rows(examples, slice(num))
-
-
-def _rows(examples: Examples, rows: slice) -> Examples:
-    x, context, files = examples
-    return Examples(
-        x[rows],
-        None if context is None else context[rows],
-        None if files is None else files[rows],
-    )

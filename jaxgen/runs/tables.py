@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from jaxgen.data import Dataset
 from jaxgen.data.tables import SUFFIXES, read_rows
-from jaxgen.runs.directory import Run, completed
+from jaxgen.models import Model
+from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import check_seed, write_table
 from jaxgen.runs.files import ExperimentFile
 
@@ -25,6 +27,29 @@ def table_of(run: Run, path: Path | str) -> Dataset:
         )
     rows = read_rows(Path(path), run.columns)
     return Dataset(str(path), "test", rows.x, columns=rows.columns, observed=rows.observed)
+
+
+def completed(
+    model: Model,
+    x: np.ndarray,
+    observed: np.ndarray,
+    labels: np.ndarray | None,
+    seed: int,
+    num: int,
+) -> np.ndarray:
+    """Draws of what is missing of rows, ``(num, n, *event_shape)``.
+
+    Raises:
+        ValueError: if the model completes nothing.
+    """
+    if model.grid_shape is None:
+        raise ValueError(
+            f"values are missing, and a {type(model).__name__} does not know how to complete the "
+            f"rows; leave those out, or train a model that does, such as tabular"
+        )
+    given = None if labels is None else jax.numpy.asarray(labels)
+    draw = jax.jit(type(model).complete, static_argnums=4)
+    return np.asarray(draw(model, jax.random.key(seed), x, observed, num, given))
 
 
 def complete_table(
