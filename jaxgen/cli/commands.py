@@ -62,8 +62,9 @@ def evaluate(options: argparse.Namespace) -> int:
 def draw_samples(options: argparse.Namespace) -> int:
     from jaxgen.runs import Run, joined, sample, sample_text
 
-    how = _chosen(options, "seed", "temperature", "top_p", "length", "file")
+    how = _chosen(options, "seed", "temperature", "top_p", "length", "label", "file")
     if options.out is None and Run.read(options.run_dir).vocabulary is not None:
+        del how["label"]
         texts = sample_text(options.run_dir, num=4 if options.num is None else options.num, **how)
         print(joined(texts), end="")
         return 0
@@ -139,8 +140,11 @@ def score(options: argparse.Namespace) -> int:
     from jaxgen.runs import score_run
 
     how = _chosen(options, "data", "split", "score", "num", "seed", "background", "file")
-    count = score_run(options.run_dir, options.out, **how)
-    print(f"{options.out}: {count} examples")
+    count, usual = score_run(options.run_dir, options.out, **how)
+    print(
+        f"{options.out}: {count} examples, p-values from {1 / (1 + usual):.4f} on by {usual} of "
+        f"the validation split"
+    )
     return 0
 
 

@@ -1,6 +1,7 @@
 """The commands of ``jaxgen`` and their options."""
 
 import argparse
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,9 @@ def parser() -> argparse.ArgumentParser:
         prog="jaxgen", description="Likelihood-based deep generative models for JAX and Flax."
     )
     whole.add_argument("--version", action="version", version=f"jaxgen {__version__}")
-    add = whole.add_subparsers(required=True, metavar="COMMAND").add_parser
+    parsers = whole.add_subparsers(required=True, metavar="COMMAND")
+    # Half an option is a slip more often than a short form.
+    add = functools.partial(parsers.add_parser, allow_abbrev=False)
     _train(add)
     _evaluate(add)
     _sample(add)
@@ -127,6 +130,7 @@ def _sample(add: Callable[..., argparse.ArgumentParser]) -> None:
         default=1.0,
         help="draw among the likeliest levels that together have this probability (default 1)",
     )
+    sample.add_argument("--label", help="of which class, by its name or number (default: all)")
     sample.add_argument(
         "--length", type=int, help="values of a signal, for a model that fits any length"
     )

@@ -44,6 +44,7 @@ class Dataset:
         columns: of a table, the names of its columns; None for other data.
         observed: of real values, booleans (n, *event_shape): where they are False the value is
             missing, and x is made NaN. None where all are there.
+        classes: the names of the labels 0, 1, ..., if they have any.
 
     Raises:
         ValueError: the parts do not fit, or real values are not finite.
@@ -65,6 +66,7 @@ class Dataset:
     vocabulary: Vocabulary | None = None
     columns: tuple[str, ...] | None = None
     observed: np.ndarray | None = None
+    classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         where = f"data set {self.name!r}, split {self.split!r}"
@@ -112,8 +114,10 @@ class Dataset:
 
     @property
     def num_classes(self) -> int | None:
-        """One more than the largest label; None without labels."""
-        return None if self.y is None else int(self.y.max()) + 1
+        """How many names the labels have, or one more than the largest; None without labels."""
+        if self.y is None:
+            return None
+        return int(self.y.max()) + 1 if self.classes is None else len(self.classes)
 
     @property
     def num_values(self) -> int:
@@ -166,6 +170,25 @@ class Dataset:
             for part in (self.x, self.observed)
         )
         return replace(self, x=x, columns=columns, observed=there)
+
+    def in_classes(self, classes: tuple[str, ...]) -> "Dataset":
+        """The same data with labels that number other names, or the same in another order.
+
+        Raises:
+            ValueError: if a name of theirs is not among them, or they have none.
+
+        >>> x, y = np.zeros((3, 2)), np.array([0, 1, 0])
+        >>> cats = Dataset("cats", "test", x, y, classes=("lion", "tiger"))
+        >>> cats.in_classes(("bear", "lion", "puma", "tiger")).y.tolist()
+        [1, 3, 1]
+        """
+        if self.y is None or self.classes is None:
+            raise ValueError(f"data set {self.name!r}: expected labels that have names")
+        for name in self.classes:
+            if name not in classes:
+                raise unknown(f"class of {self.name}", name, classes)
+        number = np.array([classes.index(name) for name in self.classes], np.int32)
+        return replace(self, y=number[self.y], classes=tuple(classes))
 
     @checked_arguments
     def crops(self, size: int) -> "Dataset":

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from jaxgen.core.stored import Stored
-from jaxgen.data.arrays import Loaded
 from jaxgen.data.splits import shuffled_rows
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -93,7 +92,7 @@ class StoredImages(Stored):
         return array
 
 
-def load_images(given: str, split: str) -> Loaded:
+def load_images(given: str, split: str) -> dict[str, Any]:
     """One split of a folder of pictures.
 
     Args:
@@ -102,7 +101,8 @@ def load_images(given: str, split: str) -> Loaded:
         split: ``"train"``, ``"valid"`` or ``"test"``.
 
     Returns:
-        x (n, height, width, channels), stored; y (n,) or None; 256 levels.
+        The fields of a data set by name: x (n, height, width, channels), stored; 256 levels; and
+        where pictures lie in subfolders, y (n,) and the names of the classes.
 
     Raises:
         FileNotFoundError: if there is no such folder.
@@ -130,8 +130,8 @@ def load_images(given: str, split: str) -> Loaded:
     classes = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name[0] != ".")
     labels = None
     if classes:
-        names = [path.parent.name for path in paths]
-        strange = [path for path, name in zip(paths, names, strict=True) if name not in classes]
+        folders = [path.parent.name for path in paths]
+        strange = [path for path, name in zip(paths, folders, strict=True) if name not in classes]
         if strange:
             raise ValueError(
                 f"images:{given}: expected pictures in the folder of a class ({', '.join(classes)})"
@@ -143,8 +143,9 @@ def load_images(given: str, split: str) -> Loaded:
                 f"images:{given}: expected pictures of every class, got none of {empty[0]!r}; "
                 f"remove its folder, or no example would ever tell what it is"
             )
-        labels = np.array([classes.index(name) for name in names], np.int32)
-    return StoredImages(paths, side), labels, 256  # type: ignore[return-value]
+        labels = np.array([classes.index(name) for name in folders], np.int32)
+    names = {"y": labels, "classes": tuple(classes)} if classes else {}
+    return {"x": StoredImages(paths, side), "levels": 256, **names}
 
 
 def place_and_side(given: str) -> tuple[str, int | None]:

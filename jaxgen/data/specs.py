@@ -25,8 +25,8 @@ def _load_digits(rest: str, split: str) -> Loaded:
     return load_digits(split)
 
 
-# What a loader returns are the fields of a data set from x on.
-_LOADERS: dict[str, Callable[[str, str], tuple[Any, ...]]] = {
+# What a loader returns are the fields of a data set: from x on, or by name.
+_LOADERS: dict[str, Callable[[str, str], tuple[Any, ...] | dict[str, Any]]] = {
     "digits": _load_digits,
     "toy": load_toy,
     "npz": load_npz,
@@ -86,7 +86,10 @@ def load(spec: str, split: str = "train") -> Dataset:
             raise ValueError(f"unknown data set {spec!r}: did you mean '{suffix}:{spec}'?")
         forms = [name for name, _ in names()]
         raise unknown("data set", kind, [*_LOADERS, *forms], ", ".join(forms))
-    return Dataset(spec, split, *_LOADERS[kind](rest, split))
+    loaded = _LOADERS[kind](rest, split)
+    if isinstance(loaded, dict):
+        return Dataset(spec, split, **loaded)
+    return Dataset(spec, split, *loaded)
 
 
 def names() -> list[tuple[str, str]]:

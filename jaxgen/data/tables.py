@@ -9,7 +9,7 @@ directory, then in the folder that the environment variable JAXGEN_DATA names.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,15 +22,7 @@ from jaxgen.data.splits import shuffled_rows
 SUFFIXES = (".csv", ".parquet")
 
 
-class Rows(NamedTuple):
-    """The rows of a table: (n, columns), NaN where a value is missing, and what is there."""
-
-    x: np.ndarray
-    observed: np.ndarray | None
-    columns: tuple[str, ...]
-
-
-def load_csv(given: str, split: str) -> tuple[Any, ...]:
+def load_csv(given: str, split: str) -> dict[str, Any]:
     """One split of a file of comma-separated values, whose first line has the names.
 
     Args:
@@ -38,8 +30,8 @@ def load_csv(given: str, split: str) -> tuple[Any, ...]:
         split: ``"train"``, ``"valid"`` or ``"test"``.
 
     Returns:
-        x (n, columns), y (n,) or None, and the other fields of a data set: no levels, the names of
-        the columns, and what is observed, if a value is missing anywhere.
+        The fields of a data set by name: x (n, columns), the names of the columns, what is
+        observed, if a value is missing anywhere, y (n,) and the names of its classes, if it has.
 
     Raises:
         ImportError: pyarrow is not installed.
@@ -49,42 +41,41 @@ def load_csv(given: str, split: str) -> tuple[Any, ...]:
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "table.csv"
     >>> _ = path.write_text("a,b,kind" + "".join(f"\\n{i},{i / 2},k{i % 2}" for i in range(10)))
-    >>> x, y, *_, columns, observed = load_csv(f"{path}:kind", "train")
-    >>> x.shape, sorted(set(y.tolist())), columns, observed
-    ((8, 2), [0, 1], ('a', 'b'), None)
+    >>> found = load_csv(f"{path}:kind", "train")
+    >>> found["x"].shape, sorted(set(found["y"].tolist())), found["classes"]
+    ((8, 2), [0, 1], ('k0', 'k1'))
     """
     return _load(given, split, ".csv")
 
 
-def load_parquet(given: str, split: str) -> tuple[Any, ...]:
+def load_parquet(given: str, split: str) -> dict[str, Any]:
     """One split of a Parquet file; as :func:`load_csv`."""
     return _load(given, split, ".parquet")
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> Rows:
+def read_rows(
+    path: Path, columns: Sequence[str], label: str | None = None
+) -> tuple[dict[str, Any], np.ndarray]:
     """All rows of a file, in its order, with the columns of these names.
 
+    Returns:
+        What :func:`load_csv` does, and the numbers as the file has them, float64, NaN where there
+        are none.
+
     Raises:
-        ImportError, FileNotFoundError, ValueError: as :func:`load_csv`, or a column is not there.
+        ImportError, FileNotFoundError, ValueError: as there, or a column is not there.
     """
-    table = _read(path, path.suffix)
-    for name in columns:
-        if name not in table.column_names:
-            raise unknown(f"column of {path}", name, table.column_names)
-    return _rows(table, list(columns), path)
+    return _fields(_read(path, path.suffix), list(columns), label, path)
 
 
-def _load(given: str, split: str, suffix: str) -> tuple[Any, ...]:
+def _load(given: str, split: str, suffix: str) -> dict[str, Any]:
     name, _, label = given.partition(":")
     path = find(name)
     table = _read(path, suffix)
-    if label and label not in table.column_names:
-        raise unknown(f"column of {path}", label, table.column_names)
-    found = _rows(table, [each for each in table.column_names if each != label], path)
-    rows = shuffled_rows(len(found.x), split)
-    y = _labels(table, label, path)[rows] if label else None
-    there = None if found.observed is None else found.observed[rows]
-    return found.x[rows], y, None, None, None, None, found.columns, there
+    columns = [each for each in table.column_names if each != label]
+    found, _ = _fields(table, columns, label or None, path)
+    rows = shuffled_rows(len(found["x"]), split)
+    return {k: v[rows] if isinstance(v, np.ndarray) else v for k, v in found.items()}
 
 
 def _read(path: Path, suffix: str) -> Any:
@@ -99,14 +90,39 @@ def _read(path: Path, suffix: str) -> Any:
         ) from error
     read = csv.read_csv if suffix == ".csv" else parquet.read_table
     try:
-        return read(path)
+        table = read(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"expected a file, found none at {path}") from None
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path}: expected a {suffix[1:]} file, got {error}") from None
+    if suffix != ".csv":
+        return table
+    names = table.column_names
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{path}: expected columns of different names, got {twice[0]!r} twice")
+    # Numbered from 0 are those that never had a name.
+    if names != [str(n) for n in range(len(names))] and all(map(_is_number, names)):
+        raise ValueError(
+            f"{path}: expected names of columns in the first line, got numbers ({names[0]}, ...); "
+            f"write a line of names above them"
+        )
+    return table
 
 
-def _rows(table: Any, columns: list[str], path: Path) -> Rows:
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _fields(
+    table: Any, columns: list[str], label: str | None, path: Path
+) -> tuple[dict[str, Any], np.ndarray]:
+    for name in (*columns, *([label] if label else [])):
+        if name not in table.column_names:
+            raise unknown(f"column of {path}", name, table.column_names)
     if not columns:
         raise ValueError(f"{path}: expected a column of numbers or more, got none")
     if not len(table):
@@ -115,9 +131,13 @@ def _rows(table: Any, columns: list[str], path: Path) -> Rows:
     observed = ~np.isnan(x)
     # Whether float32 keeps a column is seen from the values that it has.
     kept = as_events({"rows": np.where(observed, x, np.nanmedian(x, axis=0))}, str(path))[0]["rows"]
-    if observed.all():
-        return Rows(kept, None, tuple(columns))
-    return Rows(np.where(observed, kept, np.array(np.nan, kept.dtype)), observed, tuple(columns))
+    fields: dict[str, Any] = {"x": kept, "columns": tuple(columns)}
+    if not observed.all():
+        fields["x"] = np.where(observed, kept, np.array(np.nan, kept.dtype))
+        fields["observed"] = observed
+    if label:
+        fields |= _labels(table, label, path)
+    return fields, x
 
 
 def _numbers(table: Any, name: str, path: Path) -> np.ndarray:
@@ -136,11 +156,12 @@ def _numbers(table: Any, name: str, path: Path) -> np.ndarray:
     return values.astype(np.float64)
 
 
-def _labels(table: Any, name: str, path: Path) -> np.ndarray:
+def _labels(table: Any, name: str, path: Path) -> dict[str, Any]:
     column = table.column(name)
     if column.null_count:
         raise ValueError(f"{path}: expected a label in every row, got {column.null_count} missing")
     values = column.to_numpy()
     if values.dtype.kind in "iu":
-        return values
-    return np.unique(values, return_inverse=True)[1]
+        return {"y": values}
+    names, numbers = np.unique(values, return_inverse=True)
+    return {"y": numbers, "classes": tuple(map(str, names))}

@@ -131,15 +131,15 @@ def load_text(rest: str, split: str) -> LoadedText:
     """
     path, length, every, in_bytes = _options(rest)
     found = find(path)
+    # A byte order mark at the beginning, as some editors write it, is no character.
+    stored = found.read_bytes().removeprefix(codecs.BOM_UTF8)
     try:
-        # A byte order mark at the beginning, as some editors write it, is no character.
-        text = found.read_bytes().removeprefix(codecs.BOM_UTF8).decode()
+        whole = stored if in_bytes else stored.decode()
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{found}: expected text in UTF-8, got a byte that is none at position {error.start}; "
-            f"convert the file"
+            f"convert the file, or take its bytes: text:{path}:{length}:bytes"
         ) from None
-    whole = text.encode() if in_bytes else text
     if len(whole) < length:
         raise ValueError(
             f"{found}: expected a text of a piece or more, {length} "
@@ -153,12 +153,12 @@ def load_text(rest: str, split: str) -> LoadedText:
             f"{found}: expected 20 characters at least to take the split {split!r} from, got "
             f"{len(whole)}"
         )
-    if in_bytes:
-        vocabulary = Vocabulary()
-        values = np.frombuffer(text.encode(), np.uint8)[cuts[part] : cuts[part + 1]]
+    piece = whole[cuts[part] : cuts[part + 1]]
+    if isinstance(piece, bytes):
+        vocabulary, values = Vocabulary(), np.frombuffer(piece, np.uint8)
     else:
-        vocabulary = Vocabulary("".join(sorted(set(text[: cuts[1]]))))
-        values = vocabulary.encode(text[cuts[part] : cuts[part + 1]])
+        vocabulary = Vocabulary("".join(sorted(set(str(whole[: cuts[1]])))))
+        values = vocabulary.encode(piece)
     step = every if split == "train" else length
     starts = np.arange(0, max(len(values) - length, 0) + step, step)
     x = np.pad(values, (0, length))[starts[:, None] + np.arange(length)]

@@ -14,7 +14,7 @@ from jaxgen.evaluation import (
     simulation_based_calibration,
     tarp,
 )
-from jaxgen.runs.directory import Run, labels_of
+from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import check_seed, random_key, save_figure
 from jaxgen.runs.examples import whole_examples
 from jaxgen.runs.files import ExperimentFile
@@ -72,7 +72,7 @@ def calibrate_run(
     if not least <= num <= len(data.x):
         raise ValueError(f"calibrate: expected from {least} to {len(data.x)} examples, got {num}")
     rows = rng.permutation(len(data.x))[:num]
-    labels = labels_of(model, data)
+    labels = opened.labels(model, data)
     x = whole_examples(model, data, labels, seed)[rows]
     context = None if labels is None else np.asarray(labels)[rows]
     own: dict[str, Any] = {} if samples is None else {"num_samples": samples}

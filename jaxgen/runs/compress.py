@@ -12,7 +12,7 @@ from jaxgen.compression.measure import Size, size_of
 from jaxgen.data import Dataset
 from jaxgen.data.npz import load_array
 from jaxgen.models import Model
-from jaxgen.runs.directory import Run, labels_of
+from jaxgen.runs.directory import Run
 from jaxgen.runs.files import ExperimentFile
 from jaxgen.training.claims import writing
 
@@ -131,7 +131,7 @@ def _context(
         )
     if data is None:
         data = opened.load_data(split or opened.recipe.eval_split)
-    found = labels_of(model, data)
+    found = opened.labels(model, data)
     if found is None or len(found) < num:
         there = 0 if found is None else len(found)
         raise ValueError(

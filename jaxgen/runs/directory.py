@@ -1,33 +1,43 @@
 """Run directories: what belongs to which recipe, and how one is read back.
 
-A run directory holds ``config.json``, ``data.json`` (digests of what it is trained on),
-``metrics.jsonl``, ``record.json``, ``checkpoints/`` and pictures. Reading one rebuilds the model
-from names and numbers and fills in arrays; no code from it is executed.
+A run directory holds ``config.json``, ``data.json`` and ``splits.json`` (digests of what it is
+trained on, and judged by), ``metrics.jsonl``, ``record.json``, ``checkpoints/`` and pictures.
+Reading one rebuilds the model from names and numbers and fills in arrays; no code from it is
+executed.
 """
 
+import contextlib
 import dataclasses
+import json
+import math
+import warnings
 from pathlib import Path
 from typing import Any, Self
 
 import jax
 import numpy as np
 
-from jaxgen.core import Shape
+from jaxgen.core import Shape, unknown
 from jaxgen.data import Dataset, Vocabulary
 from jaxgen.models import Model
 from jaxgen.runs.files import ExperimentFile
 from jaxgen.runs.hub import located
 from jaxgen.runs.recipe import Functions, Recipe
 from jaxgen.training.augment import binarized_levels
-from jaxgen.training.claims import claim
+from jaxgen.training.claims import claim, writing
+from jaxgen.training.metrics import read_metrics
 from jaxgen.training.saved import (
     VERSION,
     RunError,
     SavedModel,
     damaged,
     read_config,
+    read_object,
     trained_model,
 )
+
+# The digests of the splits that the model is judged by, as they were when training began.
+SPLITS = "splits.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +50,7 @@ class Run:
         event_shape, levels, num_classes, rate, vocabulary: of the training data.
         file: the name of the experiment file, if the model is defined there.
         columns: of the training data, if they are a table.
+        classes: the names of their labels, if those have any.
     """
 
     path: Path
@@ -51,13 +62,14 @@ class Run:
     vocabulary: Vocabulary | None = None
     file: str | None = None
     columns: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | None = None
 
     @classmethod
     def new(cls, path: Path, recipe: Recipe, data: Dataset, file: str | None) -> Self:
         """The run of a recipe on these training data, not yet written."""
         levels = data.levels if binarized_levels(recipe.augment) is None else 2
         about = (data.event_shape, levels, data.num_classes, data.rate, data.vocabulary)
-        return cls(path, recipe, *about, file=file, columns=data.columns)
+        return cls(path, recipe, *about, file=file, columns=data.columns, classes=data.classes)
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
@@ -83,8 +95,10 @@ class Run:
             for name, number in numbers.items():
                 if not isinstance(number, int | None):
                     raise TypeError(f"{name}: expected int or None, got {number!r}")
-            names = config.get("columns")
-            columns = None if names is None else tuple(map(str, names))
+            columns, classes = (
+                None if config.get(each) is None else tuple(map(str, config[each]))
+                for each in ("columns", "classes")
+            )
             text = config.get("vocabulary")
             vocabulary = None if text is None else Vocabulary(**text)
             recipe = dataclasses.replace(Recipe.from_dict(config["recipe"]), name=config["name"])
@@ -94,6 +108,7 @@ class Run:
             "vocabulary": vocabulary,
             "file": config.get("file"),
             "columns": columns,
+            "classes": classes,
         }
         return cls(path, recipe, tuple(shape), **numbers, **more)
 
@@ -115,6 +130,7 @@ class Run:
             "vocabulary": None if self.vocabulary is None else dataclasses.asdict(self.vocabulary),
             "file": self.file,
             "columns": None if self.columns is None else list(self.columns),
+            "classes": None if self.classes is None else list(self.classes),
         }
 
     def claim(self) -> None:
@@ -130,7 +146,11 @@ class Run:
             if (saved := SavedModel.read(path)) is not None:
                 return saved.to_dict()
             run = Run.read(path)
-            for name in ("num_classes", "columns"):  # not written before runs knew of them
+            for name in (
+                "num_classes",
+                "columns",
+                "classes",
+            ):  # not written before runs knew of them
                 if getattr(run, name) is None:
                     run = dataclasses.replace(run, **{name: getattr(self, name)})
             return run.config()
@@ -171,13 +191,49 @@ class Run:
                     f"the parameters of this {type(model).__name__} ({self.recipe.model}) do not "
                     f"fit it"
                 )
+        if (step := self.stopped_at()) is not None:
+            warnings.warn(
+                f"{self.path}: training is not over, this is the model of step {step} of "
+                f"{self.recipe.train.steps} or before; the command that trains it goes on",
+                stacklevel=3,
+            )
         return trained_model(self.path, model)
 
+    def stopped_at(self) -> int | None:
+        """The last step of a training that was not over then; None of one that is."""
+        rows = read_metrics(self.path / "metrics.jsonl")
+        settings = self.recipe.train
+        descended = self.recipe.procedure == "gradient_descent"
+        if not rows or not descended or rows[-1]["step"] >= settings.steps:
+            return None
+        best, misses = math.inf, 0  # as training counts them: patience ends one, too
+        for loss in (row["valid_loss"] for row in rows if row.get("valid_loss") is not None):
+            best, misses = (loss, 0) if loss < best else (best, misses + 1)
+        over = settings.patience is not None and misses >= settings.patience
+        return None if over else rows[-1]["step"]
+
+    def class_of(self, label: str | int, model: Model) -> int:
+        """The number of a class, said by its name or number.
+
+        Raises:
+            ValueError: if there is none, or the model knows no classes.
+        """
+        if model.context_shape is None or self.num_classes is None:
+            raise ValueError(f"label: expected a run of classes, got {self.path}")
+        if label in (names := self.classes or ()):
+            return names.index(str(label))
+        if not str(label).isdecimal() or int(label) >= self.num_classes:
+            raise unknown("class", str(label), names or map(str, range(self.num_classes)))
+        return int(label)
+
     def load_data(self, split: str) -> Dataset:
-        """A split of the recipe's data as they are now, which need not be as they were in training.
+        """A split of the recipe's data as they are now.
 
         Raises:
             RunError: if it is text whose characters are numbered in another way.
+
+        Warns:
+            UserWarning: if the split is not as it was in training.
         """
         data = self.recipe.load_data(split)
         if self.vocabulary is not None and data.vocabulary != self.vocabulary:
@@ -188,16 +244,55 @@ class Run:
                 f"{gone!r}, with {came!r}), so its levels stand for other characters; put the file "
                 f"of training back, or train again"
             )
+        if self.has_changed(data):
+            warnings.warn(
+                f"{self.path}: the {split} split of {self.recipe.data} is not what it was in "
+                f"training. Examples that the model was trained on may be in it now, and numbers "
+                f"that mean something else; put the data back, or train again",
+                stacklevel=3,
+            )
         return data
+
+    def has_changed(self, data: Dataset) -> bool:
+        """Whether a split of the recipe's data is known to have been another in training."""
+        if not (self.path / SPLITS).exists():  # written since November 2026
+            return False
+        known = read_object(self.path, SPLITS).get(data.split)
+        return known is not None and known != data.sha256
+
+    def keep_splits(self) -> None:
+        """Writes down what the splits are that the model is judged by, of a training that starts.
+
+        The training data themselves are in ``data.json``.
+        """
+        begun = any((self.path / "checkpoints").glob("[0-9]*"))
+        if begun and (self.path / SPLITS).exists():
+            return
+        known = {}
+        for split in ("valid", "test"):
+            with contextlib.suppress(ValueError):  # there may be no test data
+                known[split] = self.recipe.load_data(split).sha256
+        with writing(self.path):
+            (self.path / SPLITS).write_text(json.dumps(known, indent=2) + "\n")
+
+    def labels(self, model: Model, data: Dataset) -> np.ndarray | None:
+        """The labels of examples, if the model is conditional on them, as it knows them.
+
+        Raises:
+            RunError: if one has a name that was none in training.
+        """
+        if model.context_shape is None or data.y is None:
+            return None
+        if self.classes is None or data.classes in (None, self.classes):
+            return data.y
+        try:
+            return data.in_classes(self.classes).y
+        except ValueError as error:
+            raise RunError(f"{self.path}: {error}") from None
 
 
 def _characters(vocabulary: Vocabulary | None) -> set[str]:
     return set("" if vocabulary is None else vocabulary.characters or "")
-
-
-def labels_of(model: Model, data: Dataset) -> np.ndarray | None:
-    """The labels of the examples, if the model is conditional on them."""
-    return None if model.context_shape is None else data.y
 
 
 def _current(config: dict[str, Any]) -> dict[str, Any]:

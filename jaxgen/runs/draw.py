@@ -26,6 +26,8 @@ from jaxgen.training.claims import writing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp")
+
 
 def sample(
     run: Path | str,
@@ -36,15 +38,16 @@ def sample(
     temperature: float = 1.0,
     top_p: float = 1.0,
     length: int | None = None,
+    label: str | int | None = None,
     file: ExperimentFile | Path | str | None = None,
 ) -> None:
     """Draws samples from a run's model and writes them as a picture, sound, text, or numbers.
 
     For points in the plane the model's density is shown beside them; of a class-conditional model
-    of images or sound, every column is a class. Sound is drawn as waveforms, or, if ``out`` ends in
-    ``.wav``, written one sample after the other; so is text, if it ends in ``.txt``. An ``.npy``
-    file gets the array ``(num, *event_shape)`` of any model, a ``.csv`` file a row for each sample
-    of one of rows, with the names of the columns that it was trained on.
+    of images or sound, every column is a class, unless one is chosen. Sound is drawn as waveforms,
+    or, if ``out`` ends in ``.wav``, written one sample after the other; so is text, if it ends in
+    ``.txt``. An ``.npy`` file gets the array ``(num, *event_shape)`` of any model, a ``.csv`` file
+    a row for each sample of one of rows, with the names of the columns that it was trained on.
 
     Args:
         run: the run directory.
@@ -54,6 +57,7 @@ def sample(
         temperature, top_p: as in :meth:`jaxgen.models.Autoregressive.sample`.
         length: values of a signal, for a model whose parameters fit any; None for the length that
             it was trained on.
+        label: the class to draw from, by its name or number; None for all, or a model of none.
         file: the experiment file, for a model that is defined there; a path is executed.
 
     Raises:
@@ -61,8 +65,8 @@ def sample(
         ValueError: for less than one sample, a temperature or a ``top_p`` out of range, a ``top_p``
             of a model that does not choose among levels one position at a time, a length of a model
             of no signals, a WAV file of a model of no sound, a text file of one of no text, a table
-            of one of no rows, or numbers of a class-conditional model, which would not say of which
-            class they are.
+            of one of no rows, a label that there is not, or numbers of all classes, which would not
+            say of which they are.
     """
     if Path(out).suffix.lower() == ".txt":
         texts = sample_text(
@@ -78,21 +82,29 @@ def sample(
             Path(out).write_text(joined(texts), encoding="utf-8")
         return
     opened, model, draw = _drawing(run, num, temperature, top_p, length, file)
+    if label is not None:
+        draw = functools.partial(draw, context=jnp.asarray(opened.class_of(label, model)))
     suffix = Path(out).suffix.lower()
+    if suffix not in ("", ".npy", ".csv", ".wav", *_PICTURES):
+        raise ValueError(
+            f"sample: expected {out} to end in {', '.join(_PICTURES)} (pictures), .npy, .csv (of "
+            f"rows), .wav (of sound) or .txt (of text)"
+        )
     if suffix in (".npy", ".csv"):
-        _check_numbers(model, suffix)
+        _check_numbers(model, suffix, label)
         numbers = np.asarray(draw(model, random_key(seed), num))
         with writing(out):
             if suffix == ".npy":
                 np.save(out, numbers)
             else:
-                write_table(out, opened.columns or _numbered(numbers.shape[1]), numbers)
+                names = opened.columns or [f"x{index}" for index in range(numbers.shape[1])]
+                write_table(out, names, (in_columns(model, row) for row in numbers))
         return
     rate, as_sound = opened.rate, suffix == ".wav"
     if as_sound and rate is None:
         raise ValueError(f"sample: expected a run of sound for a .wav file, got {run}")
     key, columns = random_key(seed), None
-    if model.context_shape is not None and opened.num_classes is not None:
+    if model.context_shape is not None and opened.num_classes is not None and label is None:
         columns = opened.num_classes
         rows = math.ceil(num / columns)
         samples = draw(model, key, rows, jnp.arange(columns)).reshape(-1, *model.event_shape)
@@ -176,12 +188,12 @@ def _drawing(
     return opened, model, draw
 
 
-def _check_numbers(model: Model, suffix: str) -> None:
+def _check_numbers(model: Model, suffix: str, label: str | int | None) -> None:
     """Refuses what an array or a table would not say."""
-    if model.context_shape is not None:
+    if model.context_shape is not None and label is None:
         raise ValueError(
-            f"sample: expected a model without context for a {suffix} file, which has no place for "
-            f"it; draw in Python: jaxgen.load(run).sample(key, num, context)"
+            f"sample: expected a label with a {suffix} file, which does not say of which class a "
+            f"sample is; other contexts are for Python: jaxgen.load(run).sample(key, num, context)"
         )
     if suffix == ".csv" and len(model.event_shape) != 1:
         raise ValueError(
@@ -190,9 +202,10 @@ def _check_numbers(model: Model, suffix: str) -> None:
         )
 
 
-def _numbered(count: int) -> list[str]:
-    """Names of columns that have none."""
-    return [f"x{index}" for index in range(count)]
+def in_columns(model: Model, row: Iterable[Any]) -> list[Any]:
+    """The numbers of a row, those of discrete columns as integers."""
+    every = model.levels is not None
+    return [int(v) if every or i in model.discrete else v for i, v in enumerate(row)]
 
 
 def write_table(out: Path | str, names: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,13 +15,15 @@ from jaxgen.data.images import StoredImages, pictures_of, place_and_side
 from jaxgen.data.npz import load_array
 from jaxgen.data.tables import SUFFIXES
 from jaxgen.models import Model
-from jaxgen.runs.directory import Run, labels_of
+from jaxgen.runs.directory import Run
 from jaxgen.runs.tables import completed, table_of
 
 
 class Examples(NamedTuple):
-    """Examples, their contexts, and the files that they are from, if each has its own."""
+    """Examples by their numbers, their contexts, and the files that they are from, if each has
+    its own."""
 
+    numbers: np.ndarray
     x: np.ndarray
     context: Context
     files: list[Path] | None = None
@@ -28,6 +31,7 @@ class Examples(NamedTuple):
     def rows(self, rows: slice) -> "Examples":
         """Some of them."""
         return Examples(
+            self.numbers[rows],
             self.x[rows],
             None if self.context is None else self.context[rows],
             None if self.files is None else self.files[rows],
@@ -54,46 +58,76 @@ def whole_examples(model: Model, data: Dataset, labels: np.ndarray | None, seed:
 def examples_of(opened: Run, model: Model, data: str | None, split: str, seed: int) -> Examples:
     """A split of a run's data, or of others in the shape of its examples."""
     if data is None:
-        return _of(model, opened.load_data(split), seed)
+        return _of(opened, model, opened.load_data(split), seed)
     shape = list(opened.event_shape)
     recipe = dataclasses.replace(opened.recipe, data=data, event_shape=shape)
-    return _of(model, recipe.load_data(split), seed)
+    return _of(opened, model, recipe.load_data(split), seed)
 
 
 def scored_examples(opened: Run, model: Model, data: str | None, split: str, seed: int) -> Examples:
     """A split of named data, or all rows of a file, all pictures of a folder."""
     place = None if data is None else Path(data)
-    of_rows = place is not None and place.suffix in (".npy", ".npz", *SUFFIXES)
-    if data is None or ":" in data or not (of_rows or Path(data).is_dir()):
+    if place is None or ":" in str(place):
+        return examples_of(opened, model, data, split, seed)
+    if place.is_dir():
+        return _of(opened, model, _pictures(opened, model, place), seed)
+    if place.suffix in SUFFIXES:
+        return _of(opened, model, table_of(opened, model, place), seed)
+    if place.suffix not in (".npy", ".npz"):
         return examples_of(opened, model, data, split, seed)
     if model.context_shape is not None:
         raise ValueError(
             f"score: the model of {opened.path} needs a context for each example, and {data} has "
             f"none; name the data by a spec that has labels"
         )
-    if Path(data).is_dir():
-        kind, _, own = opened.recipe.data.partition(":")
-        side = place_and_side(own)[1] if kind == "images" else None
-        recipe = dataclasses.replace(opened.recipe, event_shape=list(opened.event_shape))
-        pictures = Dataset(data, "test", pictures_of(Path(data), side), levels=256)
-        return _of(model, recipe.as_known(pictures), seed)
-    if Path(data).suffix in SUFFIXES:
-        return _of(model, table_of(opened, data), seed)
-    x = load_array(Path(data))
+    x = load_array(place)
     if x.size == math.prod(x.shape[:1]) * math.prod(opened.event_shape):
         x = x.reshape(x.shape[:1] + opened.event_shape)
-    return Examples(x, None)
+    return Examples(np.arange(len(x)), x, None)
 
 
-def _of(model: Model, data: Dataset, seed: int) -> Examples:
-    if data.lengths is not None:
-        raise ValueError(f"expected whole examples, got {data.name}, which have lengths")
-    labels = labels_of(model, data)
+def _pictures(opened: Run, model: Model, folder: Path) -> Dataset:
+    """All pictures of a folder, as the run knows its own; for a model of classes, by subfolder."""
+    kind, _, own = opened.recipe.data.partition(":")
+    x = pictures_of(folder, place_and_side(own)[1] if kind == "images" else None)
+    y, classes = None, opened.classes
+    if model.context_shape is not None:
+        known = classes or ()
+        for path in x.paths:
+            if path.parent.name not in known:
+                raise ValueError(
+                    f"{path}: expected a picture in the folder of a class that the model knows "
+                    f"({', '.join(known) or 'none has a name'})"
+                )
+        y = np.array([known.index(path.parent.name) for path in x.paths])
+    data = Dataset(str(folder), "test", x, y, levels=256, classes=None if y is None else classes)
+    shape = list(opened.event_shape)
+    return dataclasses.replace(opened.recipe, event_shape=shape).as_known(data)
+
+
+def _of(opened: Run, model: Model, data: Dataset, seed: int) -> Examples:
+    labels = opened.labels(model, data)
     if model.context_shape is not None and labels is None:
         raise ValueError(f"expected data with labels for a conditional model, got {data.name}")
-    x = whole_examples(model, data, labels, seed)
+    x, numbers = whole_examples(model, data, labels, seed), np.arange(len(data))
     files = data.x.paths if isinstance(data.x, StoredImages) else None
-    return Examples(x, None if labels is None else jax.numpy.asarray(labels), files)
+    context = None if labels is None else jax.numpy.asarray(labels)
+    if data.lengths is not None:
+        numbers = np.flatnonzero(data.lengths == data.event_shape[0])
+        if not len(numbers):
+            raise ValueError(
+                f"expected whole examples of length {data.event_shape[0]}, got shorter ones alone "
+                f"in {data.name}"
+            )
+        x, context = x[numbers], None if context is None else context[numbers]
+        if len(numbers) < len(data):
+            warnings.warn(
+                f"{len(data) - len(numbers)} of {len(data)} examples of {data.name} "
+                f"({data.split}) are shorter than the others, and left out: their scores would "
+                f"not compare",
+                stacklevel=4,
+            )
+    return Examples(numbers, x, context, files)
 
 
 def halves(opened: Run, model: Model, seed: int) -> tuple[Examples, Examples]:

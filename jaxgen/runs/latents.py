@@ -13,7 +13,7 @@ from jaxgen.evaluation import (
     traversal_grid,
 )
 from jaxgen.models import Model
-from jaxgen.runs.directory import Run, labels_of
+from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import check_seed, random_key, save_figure
 from jaxgen.runs.files import ExperimentFile
 
@@ -152,5 +152,5 @@ def _examples(
     model, data = opened.load(file), opened.load_data("test")
     if model.latent_shape is None:
         raise ValueError(f"{command}: a {type(model).__name__} of {run} has no latents")
-    labels = labels_of(model, data)
+    labels = opened.labels(model, data)
     return model, data.x, None if labels is None else jnp.asarray(labels)

@@ -31,7 +31,7 @@ def score_run(
     seed: int = 0,
     background: Path | str | None = None,
     file: ExperimentFile | Path | str | None = None,
-) -> int:
+) -> tuple[int, int]:
     """Writes how strange every example is to a run's model, as a table.
 
     A row has the example's index, its score, and its p-value: the share of examples of the run's
@@ -54,7 +54,7 @@ def score_run(
         file: the experiment file, for a model that is defined there; a path is executed.
 
     Returns:
-        How many examples were scored.
+        How many examples were scored, and by how many of the validation split they have p-values.
 
     Raises:
         RunError: if there is no run, it is damaged, or the table cannot be written.
@@ -76,9 +76,9 @@ def score_run(
     usual, scores = (judge(each.x, each.context) for each in (held_out, examples))
     # Of the threshold only the p-values are wanted, which few scores have, too.
     p_values = ood.calibrate(usual, max(0.05, 1.0 / (1 + len(usual)))).p_values(scores)
-    rows = zip(range(len(scores)), scores.tolist(), p_values.tolist(), *rest, strict=True)
+    rows = zip(examples.numbers.tolist(), scores.tolist(), p_values.tolist(), *rest, strict=True)
     write_table(out, names, rows)
-    return len(scores)
+    return len(scores), len(usual)
 
 
 def ood_run(

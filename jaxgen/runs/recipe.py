@@ -58,7 +58,8 @@ class Recipe:
     Args:
         model: a constructor of :mod:`jaxgen.zoo`, or the file's own, by name.
         data: a data set, see :func:`jaxgen.data.load`.
-        model_args: hyperparameters of the constructor.
+        model_args: hyperparameters of the constructor; ``levels``, if it has one, is that of the
+            data unless it is given.
         event_shape: of images that are stored as vectors, say; None for the data's own.
         class_features: trains p(x | label): the data's labels reach the model through an embedding
             of this size; None for an unconditional model, or one that takes labels itself.
@@ -164,6 +165,8 @@ class Recipe:
             arguments["context_features"] = self.class_features
         build = self.own_model(own)
         if build is None:
+            if not self.dequantize and "levels" in zoo.hyperparameters(self.model):
+                arguments.setdefault("levels", levels)
             model = _from_zoo(self.model, event_shape, arguments, rngs)
             if levels is None and model.levels is not None and math.isfinite(model.levels):
                 raise ValueError(

@@ -18,7 +18,7 @@ from jaxgen.evaluation import (
 )
 from jaxgen.evaluation.completion import on_grid
 from jaxgen.models.completion import ApproximateCompletion
-from jaxgen.runs.directory import Run, labels_of
+from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import random_key, save_figure
 from jaxgen.runs.files import ExperimentFile
 from jaxgen.training.metrics import read_metrics
@@ -53,7 +53,7 @@ def evaluate_run(
         raise ValueError(f"evaluate: expected from 1 to 2**31 - 1 samples, got {num_samples}")
     opened = Run.read(run)
     recipe = opened.recipe
-    data = opened.load_data(split or recipe.eval_split)
+    data = given = opened.load_data(split or recipe.eval_split)
     # Whole signals are of another length than the pieces that the model was trained on.
     model = opened.load(file, None if recipe.crop is None else data.event_shape)
     if recipe.eval_space == "logit":
@@ -61,7 +61,7 @@ def evaluate_run(
     record = evaluate(
         model,
         data,
-        context=labels_of(model, data),
+        context=opened.labels(model, data),
         name=opened.name,
         num_samples=num_samples or recipe.eval_samples,
         train_seed=recipe.train.seed,
@@ -69,7 +69,8 @@ def evaluate_run(
     rows = read_metrics(opened.path / "metrics.jsonl")
     if rows:
         record = dataclasses.replace(record, training_seconds=rows[-1].get("seconds"))
-    if split in (None, recipe.eval_split):
+    changed = opened.has_changed(given)  # then it is no record of this training
+    if split in (None, recipe.eval_split) and not changed:
         own = num_samples in (None, recipe.eval_samples)
         _keep(record, opened.path / ("record.json" if own else f"record.k{num_samples}.json"))
     return record
@@ -122,7 +123,7 @@ def complete_run(
         )
     holes = tuple(HOLES) if holes is None else holes
     masks = np.stack([observed_around(hole, shape[:2]) for hole in holes])
-    labels, records = labels_of(model, data), []
+    labels, records = opened.labels(model, data), []
     for hole, mask in zip(holes, masks, strict=True):
         record = evaluate(
             model,

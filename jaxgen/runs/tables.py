@@ -1,32 +1,39 @@
 """Tables from files, for the model of a run: their rows, and what is missing of them."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.data import Dataset
 from jaxgen.data.tables import SUFFIXES, read_rows
 from jaxgen.models import Model
 from jaxgen.runs.directory import Run
-from jaxgen.runs.draw import check_seed, write_table
+from jaxgen.runs.draw import check_seed, in_columns, write_table
 from jaxgen.runs.files import ExperimentFile
 
 
-def table_of(run: Run, path: Path | str) -> Dataset:
+def table_of(run: Run, model: Model, path: Path) -> Dataset:
     """All rows of a file, in its order, with the columns that a run was trained on.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the run's data are no table, or the file lacks a column of theirs.
     """
+    return Dataset(str(path), "test", **_fields(run, model, path)[0])
+
+
+def _fields(run: Run, model: Model, path: Path) -> tuple[dict[str, Any], np.ndarray]:
+    """The fields of a data set, and the values as they are in the file, in float64."""
     if run.columns is None:
         raise ValueError(
             f"{path}: expected a run of a table, whose columns have names, got {run.path} of "
             f"{run.recipe.data}; its data are given as an array: .npy or .npz"
         )
-    rows = read_rows(Path(path), run.columns)
-    return Dataset(str(path), "test", rows.x, columns=rows.columns, observed=rows.observed)
+    label = None if model.context_shape is None else run.recipe.data.split(":")[2]
+    return read_rows(path, run.columns, label)
 
 
 def completed(
@@ -40,7 +47,7 @@ def completed(
     """Draws of what is missing of rows, ``(num, n, *event_shape)``.
 
     Raises:
-        ValueError: if the model completes nothing.
+        ValueError: if the model completes nothing, or what is there is outside of its support.
     """
     if model.grid_shape is None:
         raise ValueError(
@@ -48,8 +55,8 @@ def completed(
             f"rows; leave those out, or train a model that does, such as tabular"
         )
     given = None if labels is None else jax.numpy.asarray(labels)
-    draw = jax.jit(type(model).complete, static_argnums=4)
-    return np.asarray(draw(model, jax.random.key(seed), x, observed, num, given))
+    # Called as it is, and not compiled here, it looks at the values.
+    return np.asarray(model.complete(jax.random.key(seed), jnp.asarray(x), observed, num, given))
 
 
 def complete_table(
@@ -64,8 +71,8 @@ def complete_table(
     """Fills in what is missing of a table's rows, by draws of a run's model given the rest.
 
     A row of the result has the index of the row in the file, the number of the draw, and every
-    column, those that were there as they were. Several draws show how sure the model is (multiple
-    imputation; Rubin 1987).
+    column; values that are there stay what they are. Several draws show how sure the model is
+    (multiple imputation; Rubin 1987).
 
     Args:
         run: the run directory, of a model that completes, such as ``tabular``.
@@ -87,11 +94,16 @@ def complete_table(
     if Path(data).suffix not in SUFFIXES:
         raise ValueError(f"complete: expected a .csv or .parquet file of rows, got {data}")
     opened = Run.read(run)
-    model, table = opened.load(file), table_of(opened, data)
-    if model.context_shape is not None:
-        raise ValueError(f"complete: expected a model without context, got that of {opened.path}")
-    observed = np.ones(table.x.shape, bool) if table.observed is None else table.observed
-    draws = completed(model, table.x, observed, None, check_seed(seed), num)
-    rows = ([row, draw, *draws[draw, row]] for row in range(len(table)) for draw in range(num))
+    model = opened.load(file)
+    fields, exact = _fields(opened, model, Path(data))
+    table = Dataset(str(data), "test", **fields)
+    observed = ~np.isnan(exact)
+    draws = completed(model, table.x, observed, opened.labels(model, table), check_seed(seed), num)
+
+    def values(row: int, draw: int) -> list[Any]:
+        known = zip(observed[row], exact[row], draws[draw, row], strict=True)
+        return in_columns(model, [given if there else drawn for there, given, drawn in known])
+
+    rows = ([row, draw, *values(row, draw)] for row in range(len(table)) for draw in range(num))
     write_table(out, ["example", "draw", *(opened.columns or ())], rows)
     return int((~observed).sum())

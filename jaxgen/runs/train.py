@@ -11,7 +11,7 @@ import numpy as np
 from jaxgen.data import Dataset
 from jaxgen.evaluation import divergence_plot, loss_curve
 from jaxgen.models import Model
-from jaxgen.runs.directory import Run, labels_of
+from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import sample
 from jaxgen.runs.files import ExperimentFile
 from jaxgen.runs.recipe import Recipe
@@ -75,7 +75,7 @@ def train(
             f"{recipe.model}: expected levels={run.levels} among model_args, as {recipe.data} has "
             f"no more, got a model of {model.levels}"
         )
-    batch, valid = (_batch(part, model) for part in (training, validation))
+    batch, valid = (_batch(part, model, run) for part in (training, validation))
     objective, optimizer = recipe.resolve_objective(own), recipe.own_optimizer(own)
     task = Task(model, batch, valid, recipe.train, objective, optimizer)
     procedure.check(task)
@@ -85,6 +85,7 @@ def train(
             with writing(out):
                 claimed.enter_context(locked(out))
             run.claim()
+            run.keep_splits()
 
         by_the_first(enter)
         own_callbacks: list[Any] = []
@@ -119,7 +120,7 @@ def train(
     return result
 
 
-def _batch(data: Dataset, model: Model) -> Batch:
+def _batch(data: Dataset, model: Model, run: Run) -> Batch:
     """What a split trains a model on, or validates it by."""
     x = data.x
     if data.observed is not None:
@@ -127,4 +128,4 @@ def _batch(data: Dataset, model: Model) -> Batch:
             x = fill_in(x, data.observed, model, f"{data.name} ({data.split})")
         except TypeError as error:  # of a name in a file, and no mistake in a program
             raise ValueError(str(error)) from None
-    return Batch(x, labels_of(model, data), data.lengths, observed=data.observed)
+    return Batch(x, run.labels(model, data), data.lengths, observed=data.observed)

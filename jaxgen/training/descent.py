@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from jaxgen.training.augment import as_seen
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.claims import kept_in
 from jaxgen.training.compiled import steps_for
+from jaxgen.training.digests import digest_of
 from jaxgen.training.feeding import Feed, is_streamed
 from jaxgen.training.metrics import MetricsLog, memory_in_use
 from jaxgen.training.objectives import Batch, Objective
@@ -85,6 +87,7 @@ def descend(
     count = num_examples(train, settings)
     transformation = as_transformation(optimizer, settings)
     init_key, train_key, valid_key = jax.random.split(jax.random.key(settings.seed), 3)
+    given = None if out is None else digest_of(model)
     state, placed, calibrate, context = started(
         model, train, count, objective, transformation, settings, mesh, init_key, train_key
     )
@@ -103,7 +106,14 @@ def descend(
             if found := checkpoints.restore_state((state, best.params), names):
                 start, (state, best.params), saved = found
                 best.value, best.step, best.misses = (saved[name] for name in names)
-                best.last = saved.get("last")  # not there before November 2026
+                best.last = saved.get("last")  # this and the next not before November 2026
+                if saved.get("given") not in (None, given):
+                    warnings.warn(
+                        f"fit: {out} holds a training that began with other parameters than those "
+                        f"of the model given, and goes on with them; choose another directory to "
+                        f"start from these",
+                        stacklevel=3,
+                    )
         rows = None if out is None else out / "metrics.jsonl"
         log = MetricsLog(rows, start, writes=is_first())
 
@@ -120,8 +130,8 @@ def descend(
         def save(at: int) -> None:
             if checkpoints is not None:
                 chosen = best.params if valid is not None and best.step else state.ema
-                counts = {"value": best.value, "step": best.step, "misses": best.misses}
-                counts["last"] = best.last
+                counts: dict[str, Any] = {"value": best.value, "step": best.step}
+                counts |= {"misses": best.misses, "last": best.last, "given": given}
                 checkpoints.save(
                     at,
                     model=calibrate(with_params(state.model, chosen)),

@@ -1,8 +1,10 @@
 """What a training was on, in a few words: a run goes on with the same data only."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxgen.core.stored import Stored
@@ -32,6 +34,12 @@ def digests(data: Mapping[str, Batch | None]) -> dict[str, str]:
         for part, array in zip(_PARTS, batch, strict=True)
         if array is not None
     }
+
+
+def digest_of(model: Any) -> str:
+    """The hash of a model's numbers."""
+    numbers = (sha256_of(np.asarray(leaf)).digest() for leaf in jax.tree.leaves(model))
+    return hashlib.sha256(b"".join(numbers)).hexdigest()
 
 
 def _digest(array: Any) -> str:

@@ -20,7 +20,7 @@ COLUMNS = {
 def written(folder, columns, form):
     path = folder / f"table.{form}"
     write = csv.write_csv if form == "csv" else parquet.write_table
-    write(pa.table(columns), path)
+    write(columns if isinstance(columns, pa.Table) else pa.table(columns), path)
     return path
 
 
@@ -48,6 +48,7 @@ def test_columns_are_numbers_and_one_is_the_label(form, tmp_path, monkeypatch):
         ({"a": [1.0] * 20, "b": [float("nan")] * 20}, "", "a number in column 'b', got none"),
         ({"y": [1] * 20}, ":y", "expected a column of numbers or more, got none"),
         ({"a": np.zeros(0)}, "", "expected a row or more, got none"),
+        (pa.table([[1.0] * 20] * 2, ["a", "a"]), "", "Multiple matches for .*a"),
         ({"a": [1.0] * 20, "y": [1, None] * 10}, ":y", "a label in every row, got 10 missing"),
     ],
 )
@@ -55,6 +56,21 @@ def test_what_is_no_table_of_numbers_is_named(columns, spec, said, tmp_path):
     path = written(tmp_path, columns, "parquet")
     with pytest.raises(ValueError, match=said):
         data.load(f"parquet:{path}{spec}")
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("a,b,a", "columns of different names, got 'a' twice"),
+        ("1.5,2,7", r"names of columns in the first line, got numbers \(1.5, ...\)"),
+    ],
+)
+def test_a_first_line_that_names_no_columns_is_refused(head, said, tmp_path):
+    (tmp_path / "x.csv").write_text(head + "\n1,2,3" * 20)
+    with pytest.raises(ValueError, match=said):
+        data.load(f"csv:{tmp_path}/x.csv")
+    (tmp_path / "x.csv").write_text("0,1,2" + "\n1,2,3" * 20)  # as of columns without names
+    assert data.load(f"csv:{tmp_path}/x.csv").columns == ("0", "1", "2")
 
 
 def test_a_file_without_its_kind_is_told_it(tmp_path):
@@ -96,10 +112,11 @@ def test_cells_that_are_empty_or_no_number_are_missing(form, tmp_path):
 
 def test_rows_are_read_in_order_by_the_names_of_columns(tmp_path):
     path = written(tmp_path, COLUMNS, "csv")
-    rows = tables.read_rows(path, ("known", "length"))
-    np.testing.assert_allclose(rows.x[:, 1], COLUMNS["length"], rtol=1e-6)
-    np.testing.assert_array_equal(rows.x[:, 0], COLUMNS["known"])
-    assert rows.observed is None
+    rows, exact = tables.read_rows(path, ("known", "length"))
+    np.testing.assert_allclose(rows["x"][:, 1], COLUMNS["length"], rtol=1e-6)
+    np.testing.assert_array_equal(rows["x"][:, 0], COLUMNS["known"])
+    assert "observed" not in rows
+    np.testing.assert_array_equal(exact[:, 1], COLUMNS["length"])
     with pytest.raises(ValueError, match="did you mean 'length'"):
         tables.read_rows(path, ("lenght",))
 

@@ -159,7 +159,8 @@ def test_points_and_labels_are_scored_too(folder, capsys):
             "gradient_norms",
         ]
     assert main(["score", f"{folder}/moons", "--out", f"{folder}/s.csv", "--no-cache"]) == 0
-    assert capsys.readouterr().out.endswith("s.csv: 5000 examples\n")
+    said = "s.csv: 5000 examples, p-values from 0.0010 on by 1000 of the validation split\n"
+    assert capsys.readouterr().out.endswith(said)
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,14 @@ def test_build_refuses_hyperparameters_of_the_wrong_kind(assignment, said):
 
 def test_a_model_of_fewer_levels_than_its_data_is_refused_with_their_number():
     with pytest.raises(ValueError, match="made: expected levels=17 among model_args, as digits"):
-        Recipe("made", "digits", {"hidden": [4]}).build((8, 8, 1), 17)
+        Recipe("made", "digits", {"hidden": [4], "levels": 2}).build((8, 8, 1), 17)
     # More of them are a model of these data, too.
     for levels in (17, 20):
         Recipe("made", "digits", {"hidden": [4], "levels": levels}).build((8, 8, 1), 17)
+
+
+def test_a_model_has_the_levels_of_its_data_unless_they_are_given():
+    assert Recipe("made", "digits", {"hidden": [4]}).build((8, 8, 1), 17).levels == 17
+    assert Recipe("made", "toy:rings", {"hidden": [4]}).build((2,), None).levels is None
+    flow = Recipe("maf", "digits", {"layers": 1, "hidden": [4]}, dequantize=True)
+    assert flow.build((64,), 17).levels == 17

@@ -55,6 +55,7 @@ def test_layout(trained):
         ".lock",
         "config.json",
         "data.json",
+        "splits.json",
         "metrics.jsonl",
         "record.json",
         "checkpoints",
@@ -75,6 +76,7 @@ def test_layout(trained):
         "vocabulary": None,
         "file": None,
         "columns": None,
+        "classes": None,
     }
     lines = (run / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == result.history

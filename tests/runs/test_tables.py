@@ -1,6 +1,7 @@
 """A table from its file to scores, samples and what was missing, on the command line."""
 
 import csv
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -88,6 +89,8 @@ def test_missing_values_are_drawn_and_the_others_stay(folder, rows, capsys):
     )
     draws = found[:, 2:].reshape(30, 3, 3).astype(np.float32)
     np.testing.assert_array_equal(draws[:, 0][there], rows[:30][there])
+    written = [line.split(",")[4] for line in Path("completed.csv").read_text().split()[1:]]
+    assert set(written) == {"0", "1"}
     assert np.isfinite(draws).all()
     assert (draws[:, 0] != draws[:, 1])[~there].any()
 
@@ -111,12 +114,15 @@ def test_samples_become_numbers(folder):
         (["train", "small.py:flow", "--out", "x"], "a Flow does not know the density of a part"),
         (["score", "run", "--data", "few.csv"], "unknown column of few.csv 'weight'"),
         (["score", "run", "--data", "absent.csv"], "expected a file, found none at absent.csv"),
+        (["complete", "run", "--data", "half.csv"], "column 2: expected whole numbers"),
         (["complete", "run"], "or --data, a file of rows"),
         (["complete", "run", "--data", "rows.npy"], "expected a .csv or .parquet file"),
         (["complete", "run", "--data", "rows.csv", "--num", "0"], "at least 1 draw"),
     ],
 )
 def test_what_does_not_fit_is_refused(command, said, folder, capsys):
+    half = np.array([[np.nan, 1.0, 0.5], [170.0, 85.0, 1.0]])
+    write(folder / "half.csv", NAMES, half)
     write(folder / "few.csv", ("size", "known"), np.ones((3, 2)))
     assert main([*command, "--no-cache"]) == 1
     assert said in capsys.readouterr().err

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import threading
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -235,7 +236,10 @@ def test_a_recipe_goes_on_with_its_own_data_only(tmp_path, monkeypatch, capsys):
         with pytest.raises(RunError, match=f"run in run was trained on other data .{called} ex"):
             train(recipe, "run", progress=False)
     np.savez("points.npz", **{**splits, "test": splits["test"] + 1})  # which nothing is trained on
-    train(recipe, "run", progress=False)
+    record = Path("run/record.json").read_bytes()
+    with pytest.warns(UserWarning, match="the test split of npz:points.npz is not what it was"):
+        train(recipe, "run", progress=False)
+    assert Path("run/record.json").read_bytes() == record  # that of the data of training
 
 
 UNWRITABLE = {"a file": "t.txt", "a file in the way": "t.txt/run", "no disk": "/proc/run"}

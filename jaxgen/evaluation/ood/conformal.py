@@ -143,7 +143,11 @@ def _rank(num: int, alpha: float) -> int:
 
 
 def _scores(scores: np.ndarray, where: str) -> np.ndarray:
-    scores = np.asarray(check_array(scores, where, "scores"), np.float64)
+    scores = np.asarray(scores)
+    if scores.dtype.kind == "f":
+        scores = scores.astype(np.float64)  # of which one may be beyond the largest float32
+    else:
+        scores = np.asarray(check_array(scores, where, "scores"), np.float64)
     if scores.ndim != 1:
         raise ValueError(f"{where}: expected scores (n,), got shape {scores.shape}")
     if np.isnan(scores).any():
