@@ -376,7 +376,8 @@ def test_a_full_disk_ends_in_one_line(limit, work, tmp_path):
 
 
 def test_a_mistake_in_the_command_ends_with_its_usage(capsys):
-    for arguments in ([], ["trian"], ["train"], ["evaluate", "run", "--split", "tests"]):
+    half = ["sample", "run", "--temp", "1"]  # an option
+    for arguments in ([], ["trian"], ["train"], ["evaluate", "run", "--split", "tests"], half):
         with pytest.raises(SystemExit, match=r"^2$"):
             main(arguments)
         assert "usage: jaxgen" in capsys.readouterr().err

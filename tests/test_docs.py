@@ -7,6 +7,8 @@ import matplotlib
 import pytest
 import yaml
 
+from jaxgen import zoo
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 # That of scale has tests of its own, of devices and hosts.
@@ -42,6 +44,12 @@ def test_prose_states_no_measured_number(page):
         return
     prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     assert not _MEASURED.findall(prose)
+
+
+def test_every_constructor_is_in_the_reference():
+    page = (ROOT / "docs" / "reference" / "zoo.md").read_text()
+    for name in zoo.__all__:
+        assert re.search(rf"\b{name}\b", page), name
 
 
 def test_every_page_is_in_the_navigation():

@@ -1,6 +1,7 @@
-"""Docstrings have reStructuredText's roles and formulas, of which Markdown has its own."""
+"""Docstrings as the pages show them: reStructuredText's roles and formulas in Markdown."""
 
 import importlib
+import inspect
 import re
 from functools import cache
 from typing import Any
@@ -17,7 +18,17 @@ class Roles(griffe.Extension):
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         if obj.docstring is not None:
-            obj.docstring.value = in_markdown(obj.docstring.value)
+            obj.docstring.value = in_markdown(as_shown(obj) or obj.docstring.value)
+
+
+def as_shown(obj: griffe.Object) -> str | None:
+    """The docstring of a constructor as ``help`` shows it, with the arguments that all share."""
+    if not (obj.is_function and obj.path.startswith("jaxgen.zoo.")):
+        return None
+    from jaxgen import zoo
+
+    found = getattr(zoo, obj.name, None)
+    return inspect.getdoc(found) if obj.name in zoo.__all__ and callable(found) else None
 
 
 def in_markdown(text: str) -> str:

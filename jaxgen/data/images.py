@@ -123,6 +123,8 @@ def load_images(given: str, split: str) -> dict[str, Any]:
         root = folder / "train"
     else:
         paths, root = _pictures(folder), folder
+        if not paths:
+            raise ValueError(f"{folder}: expected pictures, found none")
         paths = [paths[row] for row in shuffled_rows(len(paths), split)]
     if not paths:
         raise ValueError(f"images:{given}: expected pictures for the split {split!r}, got none")

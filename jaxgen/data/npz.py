@@ -102,6 +102,8 @@ def load_array(path: Path) -> np.ndarray:
         OSError: no such file.
         ValueError: it is damaged, pickled, or has several arrays.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"expected a file, found none at {path}")
     with path.open("rb") as stream:
         is_archive = stream.read(2) == b"PK"
         stream.seek(0)

@@ -1,6 +1,7 @@
 """Files of data, coded by a run's model, and back."""
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,14 @@ def compress_run(
     rows = slice(num)
     own = opened.load_data(split or opened.recipe.eval_split) if data is None else None
     x = (load_array(Path(data)) if data is not None else own.x)[rows]  # type: ignore[union-attr]
+    if own is not None and own.lengths is not None:
+        padded = int(np.sum(own.lengths[rows] < own.event_shape[0]))
+        if padded:
+            warnings.warn(
+                f"{padded} of {len(x)} examples of {own.name} end before the others; the padding "
+                f"behind them is coded, too, and comes back",
+                stacklevel=2,
+            )
     model = _model(opened, file, own)
     context = _context(opened, model, own, split, labels, len(x), foreign=data is not None)
     with _in_a_line():

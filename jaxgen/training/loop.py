@@ -65,7 +65,9 @@ def fit(
             is held out, chosen by the seed; or None.
         settings: see :class:`TrainSettings`.
         out: the run directory, from which :func:`jaxgen.load` gives the model back; or None to
-            keep nothing. One that another training writes to, or has written, is refused.
+            keep nothing. One that another training writes to, or has written, is refused: of other
+            data, settings, or structure. Of other parameters to begin with a warning tells; an
+            optimizer of your own is not compared.
         objective: ``(model, batch, key) -> loss``, or the name of one of
             :mod:`jaxgen.training.objectives`; with arguments of its own it is a
             ``functools.partial(elbo, beta=4.0, warmup_steps=1000)``.

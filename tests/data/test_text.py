@@ -97,6 +97,8 @@ def test_files_that_are_no_text_are_refused(tmp_path):
     (tmp_path / "latin.txt").write_bytes("é".encode("latin-1") * 100)
     with pytest.raises(ValueError, match=r"expected text in UTF-8.*position 0"):
         load(f"text:{tmp_path / 'latin.txt'}")
+    codes = load(f"text:{tmp_path / 'latin.txt'}:8:bytes", "train").x  # which any file has
+    assert (codes[:-1] == 0xE9).all()
     (tmp_path / "short.txt").write_text("abc")
     for split in ("train", "valid", "test"):
         with pytest.raises(ValueError, match="a piece or more, 256 characters, got 3"):

@@ -691,6 +691,12 @@ def test_measures_are_those_of_scikit_learn(ties):
     np.testing.assert_allclose(ours, (false, found), atol=1e-12)
 
 
+def test_scores_beyond_the_largest_float32_are_strange():
+    threshold = ood.calibrate(np.arange(99.0))
+    found = threshold.p_values(np.array([1e30, 1e45, np.inf]))
+    np.testing.assert_allclose(found, 0.01)
+
+
 def test_infinite_scores_count():
     inside, outside = np.array([0.0, 1.0, np.inf]), np.array([2.0, np.inf])
     assert ood.detection(inside, outside, resamples=1).auroc.value == pytest.approx(4.5 / 6)

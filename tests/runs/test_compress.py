@@ -106,7 +106,9 @@ def test_what_cannot_be_done_at_all_ends_in_a_line(runs, capsys, monkeypatch):
 def test_mistakes_end_in_a_line(runs, capsys, tmp_path):
     made = runs / "made"
     assert "not a run directory" in refused(capsys, "compress", tmp_path / "none", "x.jxg")
-    assert "No such file" in refused(capsys, "compress", made, "x.jxg", "--data", "none.npy")
+    assert "found none at none.npy" in refused(
+        capsys, "compress", made, "x.jxg", "--data", "none.npy"
+    )
     (tmp_path / "text.npy").write_text("no array")
     assert "numpy cannot read" in refused(capsys, "compress", made, "x", "--data", "text.npy")
     np.save("wide.npy", np.zeros((2, 9, 9, 1), np.uint8))

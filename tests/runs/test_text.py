@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
+import jaxgen
 from jaxgen.cli import main
 from jaxgen.data import Vocabulary
 from jaxgen.runs import Run, sample_text
@@ -24,7 +26,7 @@ recipe = Recipe(
 @pytest.fixture(scope="module", params=["characters", "bytes"])
 def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("text")
-    (folder / "some.txt").write_text("abcd\n" * 80, encoding="utf-8")
+    (folder / "some.txt").write_text("abcd\n" * 200, encoding="utf-8")
     unit, levels = ("", 6) if request.param == "characters" else (":bytes", 256)
     text = FILE.format(path=folder / "some.txt", unit=unit, levels=levels)
     text = text.replace('"fvsbn"', '"recurrent"').replace('{"levels', '{"width": 4, "levels')
@@ -56,7 +58,7 @@ def test_text_of_other_characters_is_not_scored_with_their_numbers(run, capsys):
     """As many of them, so that the model has a level for each."""
     path = run.parent / "some.txt"
     before = path.read_bytes()
-    path.write_text("abxd\n" * 80, encoding="utf-8")
+    path.write_text("abxd\n" * 200, encoding="utf-8")
     try:
         for command in (["evaluate", str(run)], ["interpolate", str(run)], ["complete", str(run)]):
             assert main(command) == 1
@@ -65,6 +67,20 @@ def test_text_of_other_characters_is_not_scored_with_their_numbers(run, capsys):
     finally:
         path.write_bytes(before)
     assert main(["evaluate", str(run), "--split", "train"]) == 0
+
+
+@pytest.mark.filterwarnings("always")  # which the command line prints
+def test_pieces_are_scored_but_the_last_which_is_shorter(run, tmp_path, capsys):
+    """100 characters in pieces of 6."""
+    out = tmp_path / "scores.csv"
+    command = ["score", str(run), "--score", "negative_log_likelihood", "--out", str(out)]
+    assert main(command) == 0
+    assert "1 of 17 examples of text:" in capsys.readouterr().err
+    rows = [line.split(",") for line in out.read_text().split()[1:]]
+    assert [row[0] for row in rows] == [str(row) for row in range(16)]
+    test = jaxgen.data.load(Run.read(run).recipe.data, "test")
+    expected = -jaxgen.load(run).log_prob(test.x[:16])
+    np.testing.assert_allclose([float(row[1]) for row in rows], expected, rtol=1e-5)
 
 
 def test_other_runs_have_no_text(tmp_path, capsys):

@@ -242,6 +242,16 @@ def test_a_recipe_goes_on_with_its_own_data_only(tmp_path, monkeypatch, capsys):
     assert Path("run/record.json").read_bytes() == record  # that of the data of training
 
 
+def test_another_start_than_the_one_that_is_kept_is_told(tmp_path):
+    """The model that is given plays no role in a directory that has one."""
+    first = trained(tmp_path).model
+    other = fit(Flow(ActNorm((2,))), X + 5, settings=SETTINGS, progress=False).model
+    with pytest.warns(UserWarning, match="began with other parameters than those of the model"):
+        again = fit(other, X, settings=SETTINGS, out=tmp_path, progress=False).model
+    for model in (again, trained(tmp_path).model):  # which comes without a warning
+        np.testing.assert_array_equal(model.log_prob(X), first.log_prob(X))
+
+
 UNWRITABLE = {"a file": "t.txt", "a file in the way": "t.txt/run", "no disk": "/proc/run"}
 
 
