@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxgen.core import num_parameters
 from jaxgen.models import Model
-from jaxgen.runs.directory import Run
+from jaxgen.runs.directory import SPLITS, Run
 from jaxgen.runs.draw import sample
 from jaxgen.runs.files import ExperimentFile
 from jaxgen.runs.hub import located
@@ -67,6 +67,7 @@ def export_run(
             else:
                 config = {**opened.config(), "sha256": sha256}
             (new / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+            _copied(path, new, SPLITS)
             record = _copied(path, new, _RECORD) and read_object(new, _RECORD)
             picture = _drawn(opened, path, new, file)
             card = _card(folder.name, model, opened, record or None, picture, license)
@@ -145,7 +146,11 @@ def _card(
     ]
     if opened is not None:
         recipe = json.dumps(opened.recipe.to_dict(), indent=2)
-        lines += ["How it was trained:", "", "```json", recipe, "```", ""]
+        names = ", ".join(opened.classes or ())
+        lines += [f"Its classes, in the order of their numbers: {names}.", ""] if names else []
+        stopped = opened.stopped_at()
+        until = "" if stopped is None else f", but stopped at step {stopped}"
+        lines += [f"How it was trained{until}:", "", "```json", recipe, "```", ""]
     return "\n".join(lines)
 
 

@@ -25,7 +25,7 @@ _REPOSITORY = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 _INSTALLED = Path(__file__).parents[1] / "pretrained"
 
 # What there may be beside the configuration and the arrays.
-_BESIDE = ("README.md", "record.json", "samples.png", "samples.txt")
+_BESIDE = ("README.md", "record.json", "splits.json", "samples.png", "samples.txt")
 
 
 def pretrained_names() -> list[str]:

@@ -133,3 +133,9 @@ def test_a_training_that_is_not_over_is_told(here):
         UserWarning, match="training is not over, this is the model of step 40 of 60"
     ):
         jaxgen.load("run")
+    with pytest.warns(UserWarning, match="training is not over"):
+        jaxgen.runs.export_run("run", "card")
+    card = (here / "card" / "README.md").read_text()
+    assert "How it was trained, but stopped at step 40:" in card
+    assert "Its classes, in the order of their numbers: black, dark, white." in card
+    assert (here / "card" / "splits.json").is_file()

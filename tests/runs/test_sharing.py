@@ -31,7 +31,14 @@ RECIPE = Recipe(
     name="small_two_moons",
     summary="A small RealNVP.",
 )
-FILES = ["README.md", "config.json", "model.safetensors", "record.json", "samples.png"]
+FILES = [
+    "README.md",
+    "config.json",
+    "model.safetensors",
+    "record.json",
+    "samples.png",
+    "splits.json",
+]
 
 
 @pytest.fixture(scope="module")
