@@ -150,6 +150,8 @@ class Dataset:
         >>> flat.reshaped((8, 8, 1)).x.shape
         (5, 8, 8, 1)
         """
+        if event_shape == self.event_shape:
+            return self
         sides = all(isinstance(side, int) and side > 0 for side in event_shape)
         if not sides or math.prod(event_shape) != math.prod(self.event_shape):
             raise ValueError(

@@ -2,9 +2,9 @@
 
 Every column is a number of the example, in the order of the file, as float32; booleans become 0
 and 1. Cells that are empty, or NaN, are missing, as ``observed`` says. With ``LABEL``, the column
-of that name holds the labels: integers, or anything else, whose values are numbered in order. All
-rows are cut into 80/10/10 as ``shuffled_rows`` does. A relative path is looked up in the current
-directory, then in the folder that the environment variable JAXGEN_DATA names.
+of that name holds the labels, whose values are numbered in order, and become the names of the
+classes. All rows are cut into 80/10/10 as ``shuffled_rows`` does. A relative path is looked up in
+the current directory, then in the folder that the environment variable JAXGEN_DATA names.
 """
 
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def read_rows(
     Raises:
         ImportError, FileNotFoundError, ValueError: as there, or a column is not there.
     """
-    return _fields(_read(path, path.suffix), list(columns), label, path)
+    return _fields(_read(path, path.suffix), list(columns), label, path, empty=True)
 
 
 def _load(given: str, split: str, suffix: str) -> dict[str, Any]:
@@ -118,8 +118,9 @@ def _is_number(text: str) -> bool:
 
 
 def _fields(
-    table: Any, columns: list[str], label: str | None, path: Path
+    table: Any, columns: list[str], label: str | None, path: Path, *, empty: bool = False
 ) -> tuple[dict[str, Any], np.ndarray]:
+    """The fields of a data set, and the numbers as they are; a column may be empty, or not."""
     for name in (*columns, *([label] if label else [])):
         if name not in table.column_names:
             raise unknown(f"column of {path}", name, table.column_names)
@@ -127,10 +128,11 @@ def _fields(
         raise ValueError(f"{path}: expected a column of numbers or more, got none")
     if not len(table):
         raise ValueError(f"{path}: expected a row or more, got none")
-    x = np.stack([_numbers(table, each, path) for each in columns], axis=-1)
+    x = np.stack([_numbers(table, each, path, empty) for each in columns], axis=-1)
     observed = ~np.isnan(x)
     # Whether float32 keeps a column is seen from the values that it has.
-    kept = as_events({"rows": np.where(observed, x, np.nanmedian(x, axis=0))}, str(path))[0]["rows"]
+    filler = [np.median(v[~np.isnan(v)]) if np.any(~np.isnan(v)) else 0.0 for v in x.T]
+    kept = as_events({"rows": np.where(observed, x, filler)}, str(path))[0]["rows"]
     fields: dict[str, Any] = {"x": kept, "columns": tuple(columns)}
     if not observed.all():
         fields["x"] = np.where(observed, kept, np.array(np.nan, kept.dtype))
@@ -140,13 +142,15 @@ def _fields(
     return fields, x
 
 
-def _numbers(table: Any, name: str, path: Path) -> np.ndarray:
+def _numbers(table: Any, name: str, path: Path, empty: bool) -> np.ndarray:
     """A column as float64, with NaN where it has no value."""
     column = table.column(name)
     if str(column.type) == "bool":
         column = column.cast("uint8")
     values = column.to_numpy()
     if column.null_count == len(column) or (values.dtype.kind == "f" and np.isnan(values).all()):
+        if empty:
+            return np.full(len(column), np.nan)
         raise ValueError(f"{path}: expected a number in column {name!r}, got none; leave it out")
     if values.dtype.kind not in "iuf":
         raise ValueError(
@@ -157,11 +161,11 @@ def _numbers(table: Any, name: str, path: Path) -> np.ndarray:
 
 
 def _labels(table: Any, name: str, path: Path) -> dict[str, Any]:
+    """The labels of a column, and the names that they number, numbers among them."""
     column = table.column(name)
     if column.null_count:
         raise ValueError(f"{path}: expected a label in every row, got {column.null_count} missing")
-    values = column.to_numpy()
-    if values.dtype.kind in "iu":
-        return {"y": values}
-    names, numbers = np.unique(values, return_inverse=True)
-    return {"y": numbers, "classes": tuple(map(str, names))}
+    names, numbers = np.unique(column.to_numpy(), return_inverse=True)
+    # A whole number is the same class whether it is stored as an integer or not.
+    whole = names.dtype.kind == "f" and np.all(names == np.round(names))
+    return {"y": numbers, "classes": tuple(map(str, names.astype(np.int64) if whole else names))}

@@ -18,6 +18,8 @@ import codecs
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -131,15 +133,7 @@ def load_text(rest: str, split: str) -> LoadedText:
     """
     path, length, every, in_bytes = _options(rest)
     found = find(path)
-    # A byte order mark at the beginning, as some editors write it, is no character.
-    stored = found.read_bytes().removeprefix(codecs.BOM_UTF8)
-    try:
-        whole = stored if in_bytes else stored.decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{found}: expected text in UTF-8, got a byte that is none at position {error.start}; "
-            f"convert the file, or take its bytes: text:{path}:{length}:bytes"
-        ) from None
+    whole = _stored(found, in_bytes)
     if len(whole) < length:
         raise ValueError(
             f"{found}: expected a text of a piece or more, {length} "
@@ -159,11 +153,43 @@ def load_text(rest: str, split: str) -> LoadedText:
     else:
         vocabulary = Vocabulary("".join(sorted(set(str(whole[: cuts[1]])))))
         values = vocabulary.encode(piece)
-    step = every if split == "train" else length
+    x, lengths = _cut(values, length, every if split == "train" else length)
+    return x, None, vocabulary.levels, lengths, None, vocabulary
+
+
+def pieces_of(path: Path, length: int, vocabulary: Vocabulary) -> dict[str, Any]:
+    """The fields of a data set of all of a text, in the numbers of a vocabulary.
+
+    Raises:
+        ValueError: the file is no UTF-8, or is empty.
+    """
+    whole = _stored(path, vocabulary.characters is None)
+    if not whole:
+        raise ValueError(f"{path}: expected a text, got none")
+    values = (
+        np.frombuffer(whole, np.uint8) if isinstance(whole, bytes) else vocabulary.encode(whole)
+    )
+    x, lengths = _cut(values, length, length)
+    return {"x": x, "levels": vocabulary.levels, "lengths": lengths, "vocabulary": vocabulary}
+
+
+def _stored(path: Path, in_bytes: bool) -> str | bytes:
+    """What a file has, without a byte order mark at the beginning, which is no character."""
+    stored = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    try:
+        return stored if in_bytes else stored.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: expected text in UTF-8, got a byte that is none at position {error.start}; "
+            f"convert the file, or take its bytes: text:{path.name}:bytes"
+        ) from None
+
+
+def _cut(values: np.ndarray, length: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pieces of a length, each so much after the one before, and how much of each is there."""
     starts = np.arange(0, max(len(values) - length, 0) + step, step)
     x = np.pad(values, (0, length))[starts[:, None] + np.arange(length)]
-    lengths = np.minimum(length, len(values) - starts)
-    return x, None, vocabulary.levels, lengths, None, vocabulary
+    return x, np.minimum(length, len(values) - starts)
 
 
 def _options(rest: str) -> tuple[str, int, int, bool]:

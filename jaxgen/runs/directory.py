@@ -193,8 +193,9 @@ class Run:
                 )
         if (step := self.stopped_at()) is not None:
             warnings.warn(
-                f"{self.path}: training is not over, this is the model of step {step} of "
-                f"{self.recipe.train.steps} or before; the command that trains it goes on",
+                f"{self.path}: training is not over: it had come to step {step} of "
+                f"{self.recipe.train.steps}, and this is its last checkpoint; the same command "
+                f"goes on",
                 stacklevel=3,
             )
         return trained_model(self.path, model)
@@ -283,10 +284,12 @@ class Run:
         """
         if model.context_shape is None or data.y is None:
             return None
-        if self.classes is None or data.classes in (None, self.classes):
+        if data.classes in (None, self.classes):
             return data.y
+        # Labels that were numbers alone in training are those numbers.
+        known = self.classes or tuple(map(str, range(self.num_classes or 0)))
         try:
-            return data.in_classes(self.classes).y
+            return data.in_classes(known).y
         except ValueError as error:
             raise RunError(f"{self.path}: {error}") from None
 

@@ -208,6 +208,12 @@ def in_columns(model: Model, row: Iterable[Any]) -> list[Any]:
     return [int(v) if every or i in model.discrete else v for i, v in enumerate(row)]
 
 
+def check_table(out: Path | str) -> None:
+    """Refuses a name that is not that of a table."""
+    if Path(out).suffix.lower() not in ("", ".csv"):
+        raise ValueError(f"expected the name of a .csv file to write, got {out}")
+
+
 def write_table(out: Path | str, names: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
     """Writes rows, comma-separated, under the names of their columns.
 

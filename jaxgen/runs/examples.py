@@ -14,6 +14,7 @@ from jaxgen.data import Dataset
 from jaxgen.data.images import StoredImages, pictures_of, place_and_side
 from jaxgen.data.npz import load_array
 from jaxgen.data.tables import SUFFIXES
+from jaxgen.data.text import pieces_of
 from jaxgen.models import Model
 from jaxgen.runs.directory import Run
 from jaxgen.runs.tables import completed, table_of
@@ -61,7 +62,7 @@ def examples_of(opened: Run, model: Model, data: str | None, split: str, seed: i
         return _of(opened, model, opened.load_data(split), seed)
     shape = list(opened.event_shape)
     recipe = dataclasses.replace(opened.recipe, data=data, event_shape=shape)
-    return _of(opened, model, recipe.load_data(split), seed)
+    return _of(opened, model, _in_vocabulary(opened, recipe.load_data(split)), seed)
 
 
 def scored_examples(opened: Run, model: Model, data: str | None, split: str, seed: int) -> Examples:
@@ -71,6 +72,9 @@ def scored_examples(opened: Run, model: Model, data: str | None, split: str, see
         return examples_of(opened, model, data, split, seed)
     if place.is_dir():
         return _of(opened, model, _pictures(opened, model, place), seed)
+    if opened.vocabulary is not None and place.is_file():
+        pieces = pieces_of(place, opened.event_shape[0], opened.vocabulary)
+        return _of(opened, model, Dataset(str(place), "test", **pieces), seed)
     if place.suffix in SUFFIXES:
         return _of(opened, model, table_of(opened, model, place), seed)
     if place.suffix not in (".npy", ".npz"):
@@ -84,6 +88,18 @@ def scored_examples(opened: Run, model: Model, data: str | None, split: str, see
     if x.size == math.prod(x.shape[:1]) * math.prod(opened.event_shape):
         x = x.reshape(x.shape[:1] + opened.event_shape)
     return Examples(np.arange(len(x)), x, None)
+
+
+def _in_vocabulary(opened: Run, data: Dataset) -> Dataset:
+    """A text in the numbers that its characters had in training."""
+    own, other = opened.vocabulary, data.vocabulary
+    if own is None or own == other:
+        return data
+    if other is None or (own.characters is None) != (other.characters is None):
+        unit = "bytes" if own.characters is None else "characters"
+        raise ValueError(f"{data.name}: expected a text in {unit}, as {opened.recipe.data} is")
+    number = own.encode("\ufffd" + (other.characters or ""))
+    return dataclasses.replace(data, x=number[data.x], levels=own.levels, vocabulary=own)
 
 
 def _pictures(opened: Run, model: Model, folder: Path) -> Dataset:
@@ -120,7 +136,7 @@ def _of(opened: Run, model: Model, data: Dataset, seed: int) -> Examples:
                 f"in {data.name}"
             )
         x, context = x[numbers], None if context is None else context[numbers]
-        if len(numbers) < len(data):
+        if len(numbers) < len(data) - 1:  # what is left of a text is shorter, always
             warnings.warn(
                 f"{len(data) - len(numbers)} of {len(data)} examples of {data.name} "
                 f"({data.split}) are shorter than the others, and left out: their scores would "

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,9 @@ def _drawn(
     if opened is None:
         return None
     name = "samples.png" if opened.vocabulary is None else "samples.txt"
-    sample(path, new / name, file=file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it has been loaded once
+        sample(path, new / name, file=file)
     return name
 
 

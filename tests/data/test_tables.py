@@ -34,6 +34,7 @@ def test_columns_are_numbers_and_one_is_the_label(form, tmp_path, monkeypatch):
     expected = np.stack([COLUMNS[n] for n in ("length", "count", "known")], axis=-1)[order]
     found = np.concatenate([each.x for each in splits])
     np.testing.assert_array_equal(found, expected.astype(np.float32))
+    assert splits[0].classes == ("a", "b", "c")
     labels = np.concatenate([each.y for each in splits])
     np.testing.assert_array_equal(labels, ["abc".index(kind) for kind in COLUMNS["kind"][order]])
     assert splits[0].levels is None
@@ -56,6 +57,21 @@ def test_what_is_no_table_of_numbers_is_named(columns, spec, said, tmp_path):
     path = written(tmp_path, columns, "parquet")
     with pytest.raises(ValueError, match=said):
         data.load(f"parquet:{path}{spec}")
+
+
+def test_labels_that_are_numbers_are_names_too(tmp_path):
+    """The same, whether all of them are integers or not; and not numbered from 0."""
+    for labels in (["7", "100"], ["7.0", "100.0"]):
+        (tmp_path / "x.csv").write_text("a,kind\n" + "".join(f"1,{x}\n" for x in labels * 10))
+        split = data.load(f"csv:{tmp_path}/x.csv:kind")
+        assert (split.classes, split.num_classes) == (("7", "100"), 2)
+
+
+def test_a_column_of_other_rows_may_be_empty(tmp_path):
+    (tmp_path / "x.csv").write_text("a,b\n,1\n")
+    fields, exact = tables.read_rows(tmp_path / "x.csv", ("a", "b"))
+    np.testing.assert_array_equal(fields["observed"], [[False, True]])
+    np.testing.assert_array_equal(exact, [[np.nan, 1.0]])
 
 
 @pytest.mark.parametrize(

@@ -69,18 +69,34 @@ def test_text_of_other_characters_is_not_scored_with_their_numbers(run, capsys):
     assert main(["evaluate", str(run), "--split", "train"]) == 0
 
 
-@pytest.mark.filterwarnings("always")  # which the command line prints
 def test_pieces_are_scored_but_the_last_which_is_shorter(run, tmp_path, capsys):
     """100 characters in pieces of 6."""
     out = tmp_path / "scores.csv"
     command = ["score", str(run), "--score", "negative_log_likelihood", "--out", str(out)]
     assert main(command) == 0
-    assert "1 of 17 examples of text:" in capsys.readouterr().err
     rows = [line.split(",") for line in out.read_text().split()[1:]]
     assert [row[0] for row in rows] == [str(row) for row in range(16)]
     test = jaxgen.data.load(Run.read(run).recipe.data, "test")
     expected = -jaxgen.load(run).log_prob(test.x[:16])
     np.testing.assert_allclose([float(row[1]) for row in rows], expected, rtol=1e-5)
+
+
+def test_another_text_is_scored_in_the_numbers_of_training(run, tmp_path, capsys):
+    """By its file, or as data, of which the test split is taken; with characters that are new."""
+    out, other = tmp_path / "scores.csv", tmp_path / "other.txt"
+    other.write_text("dcxba\n" * 40, encoding="utf-8")
+    vocabulary = Run.read(run).vocabulary
+    pieces = np.stack([vocabulary.encode("dcxba\n")] * 40)
+    expected = -jaxgen.load(run).log_prob(pieces[:1])
+    command = ["score", str(run), "--score", "negative_log_likelihood", "--out", str(out)]
+    unit = ":bytes" if vocabulary.characters is None else ""
+    for data, count in ((f"{other}", 40), (f"text:{other}:6{unit}", 4)):
+        assert main([*command, "--data", data]) == 0
+        scores = [float(line.split(",")[1]) for line in out.read_text().split()[1:]]
+        np.testing.assert_allclose(scores, np.repeat(expected, count), rtol=1e-5)
+    wrong = "" if unit else ":bytes"
+    assert main([*command, "--data", f"text:{other}:6{wrong}"]) == 1
+    assert "expected a text in" in capsys.readouterr().err
 
 
 def test_other_runs_have_no_text(tmp_path, capsys):

@@ -99,7 +99,7 @@ def test_a_prior_of_the_zoo_is_one_of_real_values():
 
 
 def test_a_recipe_names_the_levels_that_data_do_not_have(tmp_path):
-    recipe = Recipe("vae", "toy:rings", {"latents": 2, "hidden": [4]})
+    recipe = Recipe("vae", "toy:rings", {"latents": 2, "hidden": [4], "levels": 2})
     with pytest.raises(ValueError, match="levels=None among model_args, as toy:rings has real"):
         recipe.build((2,), None, None)
 
