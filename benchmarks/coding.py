@@ -27,7 +27,6 @@ from jaxgen.compression import measure
 from jaxgen.data import Dataset, load
 from jaxgen.models import Model
 from jaxgen.runs import Run
-from jaxgen.runs.directory import labels_of
 from jaxgen.training import TrainSettings, fit
 
 FORMS: dict[str, dict[str, Any]] = {
@@ -71,7 +70,7 @@ def side_by_side(x: np.ndarray) -> np.ndarray:
 
 def compare(name: str, model: Model, data: Dataset, num: int | None) -> dict[str, Any]:
     x = data.x[:num]
-    labels = labels_of(model, data)
+    labels = None if model.context_shape is None else data.y
     found = measure(model, x, None if labels is None else labels[:num])
     sizes = codecs(x, data.levels or 2)
     print(f"{name}, {len(x)} of {data.name}: {found}")

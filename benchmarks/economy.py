@@ -25,7 +25,7 @@ from jaxgen.core import partition
 from jaxgen.data import Dataset, load
 from jaxgen.models import Dequantized, Model
 from jaxgen.models.scoring import score
-from jaxgen.runs.directory import Run, labels_of
+from jaxgen.runs import Run
 from jaxgen.training import Batch, negative_log_likelihood
 from jaxgen.training.objectives import economical
 
@@ -88,7 +88,7 @@ def main() -> None:
     options = parser.parse_args()
     found: dict[str, Any] = {"device": jax.devices()[0].device_kind, "jax": jax.__version__}
     for name, model, data in map(opened, options.runs or [None]):
-        x, labels = data.x[: options.num], labels_of(model, data)
+        x, labels = data.x[: options.num], None if model.context_shape is None else data.y
         labels = None if labels is None else labels[: options.num]
         bits = 1.0 / (math.prod(data.event_shape) * math.log(2.0)) if data.levels else 1.0
         part = None if labels is None else labels[: options.batch]

@@ -69,8 +69,7 @@ def evaluate_run(
     rows = read_metrics(opened.path / "metrics.jsonl")
     if rows:
         record = dataclasses.replace(record, training_seconds=rows[-1].get("seconds"))
-    changed = opened.has_changed(given)  # then it is no record of this training
-    if split in (None, recipe.eval_split) and not changed:
+    if split in (None, recipe.eval_split) and not opened.has_changed(given):
         own = num_samples in (None, recipe.eval_samples)
         _keep(record, opened.path / ("record.json" if own else f"record.k{num_samples}.json"))
     return record
@@ -134,7 +133,8 @@ def complete_run(
             observed=on_grid(mask, model),
             missing=HOLES[hole],
         )
-        _keep(record, opened.path / f"record.{hole}.json")
+        if not opened.has_changed(data):  # of others it would be no record of this training
+            _keep(record, opened.path / f"record.{hole}.json")
         records.append(record)
     # Splits are often sorted by class: the images shown come from all over it.
     shown = np.linspace(0, len(data.x) - 1, examples).round().astype(int)
