@@ -191,6 +191,7 @@ class Run:
                     f"the parameters of this {type(model).__name__} ({self.recipe.model}) do not "
                     f"fit it"
                 )
+        model = trained_model(self.path, model)
         if (step := self.stopped_at()) is not None:
             warnings.warn(
                 f"{self.path}: training is not over: it had come to step {step} of "
@@ -198,7 +199,7 @@ class Run:
                 f"goes on",
                 stacklevel=3,
             )
-        return trained_model(self.path, model)
+        return model
 
     def stopped_at(self) -> int | None:
         """The last step of a training that was not over then; None of one that is."""

@@ -428,7 +428,7 @@ def test_pictures_that_do_not_fit_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"expected a folder, found none at .*/nowhere"):
         data.load(f"images:{tmp_path}/nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="expected at least 10 rows"):
+    with pytest.raises(ValueError, match="empty: expected pictures, found none"):
         data.load(f"images:{tmp_path}/empty")
 
 
