@@ -53,9 +53,10 @@ def evaluate_run(
         raise ValueError(f"evaluate: expected from 1 to 2**31 - 1 samples, got {num_samples}")
     opened = Run.read(run)
     recipe = opened.recipe
+    model = opened.load(file) if recipe.crop is None else None
     data = given = opened.load_data(split or recipe.eval_split)
-    # Whole signals are of another length than the pieces that the model was trained on.
-    model = opened.load(file, None if recipe.crop is None else data.event_shape)
+    if model is None:  # whole signals are of another length than the pieces that it was trained on
+        model = opened.load(file, data.event_shape)
     if recipe.eval_space == "logit":
         model, data = in_logit_space(model, data)
     record = evaluate(
