@@ -21,6 +21,8 @@ from typing import Any, Self, TypeVar
 import jax
 import jax.numpy as jnp
 
+from jaxgen.training.processes import PeerError
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -129,12 +131,19 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Says in a line what kept a checkpoint from being written, a full disk as a rule."""
+        """Says in a line what kept a checkpoint from being written: a full disk as a rule, or the
+        end of another process."""
         try:
             with _quiet_failure():
                 yield
         except Exception as error:
             first, *_ = str(error).strip().splitlines() or [type(error).__name__]
+            if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
+                # All write together, and wait for each other.
+                raise PeerError(
+                    f"another process died, or is no longer heard, while a checkpoint was written "
+                    f"to {self._directory} ({first}); the one before is kept"
+                ) from error
             raise CheckpointError(
                 f"cannot write a checkpoint to {self._directory}: {first}"
             ) from error

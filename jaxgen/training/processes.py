@@ -74,8 +74,13 @@ def connect(
         raise ValueError(f"cannot join the other processes: {error}") from error
     show = sys.excepthook
 
-    def end(*exception: Any) -> None:
-        show(*exception)
+    def end(kind: type[BaseException], *exception: Any) -> None:
+        show(kind, *exception)
+        if issubclass(kind, jax.errors.JaxRuntimeError):
+            print(
+                "jaxgen: if no device failed, another process died, or is no longer heard",
+                file=sys.stderr,
+            )
         abandon(1)
 
     sys.excepthook = end

@@ -133,7 +133,7 @@ def test_when_one_is_killed_the_other_ends_and_both_go_on(tmp_path, victim):
     _, error = both[1 - victim].communicate(timeout=60)
     assert time.monotonic() - since < 30  # the timeout is 8 seconds
     assert both[1 - victim].returncode != 0
-    assert "another task died" in error or "jaxgen: " in error
+    assert "another task died" in error or "another process died" in error, error
     both[victim].communicate()
     kept = sorted(int(path.name) for path in (out / "checkpoints").glob("[0-9]*[0-9]"))
     assert 20 <= kept[-1] < 100
