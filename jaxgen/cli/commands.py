@@ -64,7 +64,6 @@ def draw_samples(options: argparse.Namespace) -> int:
 
     how = _chosen(options, "seed", "temperature", "top_p", "length", "label", "file")
     if options.out is None and Run.read(options.run_dir).vocabulary is not None:
-        del how["label"]
         texts = sample_text(options.run_dir, num=4 if options.num is None else options.num, **how)
         print(joined(texts), end="")
         return 0
@@ -104,19 +103,17 @@ def traverse(options: argparse.Namespace) -> int:
 def complete(options: argparse.Namespace) -> int:
     from jaxgen.runs import complete_run, complete_table
 
-    how = _chosen(options, "seed", "file")
+    how = _chosen(options, "seed", "file", "holes", "num", "examples", "data")
+    how = {name: value for name, value in how.items() if value is not None}
     if options.data is not None:
-        if not (options.holes is None and options.examples is None):
+        if {"holes", "examples"} & how.keys():
             options.refuse("expected --data of rows, or --holes and --examples of images")
         out = options.out or "completed.csv"
-        num = 1 if options.num is None else options.num
-        missing = complete_table(options.run_dir, out, data=options.data, num=num, **how)
-        print(f"{out}: {missing} missing values, {num} draws of each")
+        missing = complete_table(options.run_dir, out, **how)
+        print(f"{out}: {missing} missing values")
         return 0
     out = options.out or "completion.png"
-    for name, default in (("num", 6), ("examples", 3)):
-        how[name] = default if vars(options)[name] is None else vars(options)[name]
-    records = complete_run(options.run_dir, out, holes=options.holes, **how)
+    records = complete_run(options.run_dir, out, **how)
     print(*records, out, sep="\n")
     return 0
 

@@ -262,18 +262,20 @@ class Run:
         known = read_object(self.path, SPLITS).get(data.split)
         return known is not None and known != data.sha256
 
-    def keep_splits(self) -> None:
+    def keep_splits(self, valid: Dataset) -> None:
         """Writes down what the splits are that the model is judged by, of a training that starts.
 
         The training data themselves are in ``data.json``.
+
+        Args:
+            valid: the validation split, which has been loaded.
         """
         begun = any((self.path / "checkpoints").glob("[0-9]*"))
         if begun and (self.path / SPLITS).exists():
             return
-        known = {}
-        for split in ("valid", "test"):
-            with contextlib.suppress(ValueError):  # there may be no test data
-                known[split] = self.recipe.load_data(split).sha256
+        known = {"valid": valid.sha256}
+        with contextlib.suppress(ValueError):  # there may be no test data
+            known["test"] = self.recipe.load_data("test").sha256
         with writing(self.path):
             (self.path / SPLITS).write_text(json.dumps(known, indent=2) + "\n")
 

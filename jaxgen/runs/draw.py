@@ -76,14 +76,13 @@ def sample(
             temperature=temperature,
             top_p=top_p,
             length=length,
+            label=label,
             file=file,
         )
         with writing(out):
             Path(out).write_text(joined(texts), encoding="utf-8")
         return
-    opened, model, draw = _drawing(run, num, temperature, top_p, length, file)
-    if label is not None:
-        draw = functools.partial(draw, context=jnp.asarray(opened.class_of(label, model)))
+    opened, model, draw = _drawing(run, num, temperature, top_p, length, label, file)
     suffix = Path(out).suffix.lower()
     if suffix not in ("", ".npy", ".csv", ".wav", *_PICTURES):
         raise ValueError(
@@ -133,18 +132,19 @@ def sample_text(
     temperature: float = 1.0,
     top_p: float = 1.0,
     length: int | None = None,
+    label: str | int | None = None,
     file: ExperimentFile | Path | str | None = None,
 ) -> list[str]:
     """Texts drawn from the model of a run of text.
 
     Args:
-        run, num, seed, temperature, top_p, length, file: as in :func:`sample`.
+        run, num, seed, temperature, top_p, length, label, file: as in :func:`sample`.
 
     Raises:
         RunError: as there.
         ValueError: as there, or for a run of no text.
     """
-    opened, model, draw = _drawing(run, num, temperature, top_p, length, file)
+    opened, model, draw = _drawing(run, num, temperature, top_p, length, label, file)
     if opened.vocabulary is None:
         raise ValueError(f"sample: expected a run of text for text, got {run}")
     return [opened.vocabulary.decode(row) for row in np.asarray(draw(model, random_key(seed), num))]
@@ -161,6 +161,7 @@ def _drawing(
     temperature: float,
     top_p: float,
     length: int | None,
+    label: str | int | None,
     file: ExperimentFile | Path | str | None,
 ) -> tuple[Run, Model, Callable[..., Array]]:
     """The run, its model, and the compiled sampler, ``(model, key, num, context) -> samples``."""
@@ -185,6 +186,8 @@ def _drawing(
     draw = functools.partial(
         jax.jit(type(model).sample, static_argnums=2, static_argnames=tuple(options)), **options
     )
+    if label is not None:
+        draw = functools.partial(draw, context=jnp.asarray(opened.class_of(label, model)))
     return opened, model, draw
 
 

@@ -64,6 +64,7 @@ def train(
     own = None if file is None else file.functions
     procedure = recipe.resolve_procedure()  # which refuses what it does not know
     training, validation = recipe.load_examples("train"), recipe.load_data("valid")
+    judged_by = validation
     if recipe.crop is not None:
         training, validation = (part.crops(recipe.crop) for part in (training, validation))
     # As it was loaded: it may have been edited by the time that training ends.
@@ -85,7 +86,7 @@ def train(
             with writing(out):
                 claimed.enter_context(locked(out))
             run.claim()
-            run.keep_splits()
+            run.keep_splits(judged_by)
 
         by_the_first(enter)
         own_callbacks: list[Any] = []

@@ -138,12 +138,7 @@ class Checkpoints:
                 yield
         except Exception as error:
             first, *_ = str(error).strip().splitlines() or [type(error).__name__]
-            if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
-                # All write together, and wait for each other.
-                raise PeerError(
-                    f"another process died, or is no longer heard, while a checkpoint was written "
-                    f"to {self._directory} ({first}); the one before is kept"
-                ) from error
+            _require_peers(error)
             raise CheckpointError(
                 f"cannot write a checkpoint to {self._directory}: {first}"
             ) from error
@@ -223,6 +218,7 @@ class Checkpoints:
                     items = {item: args.StandardRestore(wanted), **others}
                     restored = self._manager.restore(step, args=args.Composite(**items))
         except Exception as error:
+            _require_peers(error)
             raise self._damaged(step, type(error).__name__) from error
         if wrong is not None:
             raise CheckpointError(
@@ -242,6 +238,17 @@ def _never_adapted(missing: Iterable[str]) -> set[str]:
     November 2026, whether it has adapted to data: all of them had, as far as they could."""
     missing = set(missing)
     return {name for name in missing if name.rsplit(".", 2)[0] + _ADAPTED in missing}
+
+
+def _require_peers(error: Exception) -> None:
+    """Raises a PeerError if a checkpoint failed because of another process: all write and read
+    together, and wait for each other."""
+    if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
+        first, *_ = str(error).splitlines()
+        raise PeerError(
+            f"another process died, or is no longer heard, at a checkpoint; those that are whole "
+            f"are kept ({first})"
+        ) from error
 
 
 def _loss(metrics: dict[str, float]) -> float:

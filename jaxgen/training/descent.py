@@ -21,6 +21,7 @@ from jaxgen.training.claims import kept_in
 from jaxgen.training.compiled import steps_for
 from jaxgen.training.digests import digest_of
 from jaxgen.training.feeding import Feed, is_streamed
+from jaxgen.training.lock import is_held
 from jaxgen.training.metrics import MetricsLog, memory_in_use
 from jaxgen.training.objectives import Batch, Objective
 from jaxgen.training.optimizers import Optimizer, as_transformation
@@ -87,7 +88,8 @@ def descend(
     count = num_examples(train, settings)
     transformation = as_transformation(optimizer, settings)
     init_key, train_key, valid_key = jax.random.split(jax.random.key(settings.seed), 3)
-    given = None if out is None else digest_of(model)
+    # A recipe's start is that of its seed, whatever digits a device gives it.
+    given = None if out is None or is_held(out) else digest_of(model)
     state, placed, calibrate, context = started(
         model, train, count, objective, transformation, settings, mesh, init_key, train_key
     )

@@ -48,6 +48,9 @@ def test_samples_are_printed_or_written(run, tmp_path, capsys):
     assert main(["sample", str(run), "--num", "3", "--seed", "1"]) == 0
     printed = capsys.readouterr().out
     assert printed == f"\n{'-' * 40}\n".join(sample_text(run, num=3, seed=1)) + "\n"
+    for out in ([], ["--out", str(tmp_path / "none.txt")]):
+        assert main(["sample", str(run), "--label", "a", *out]) == 1
+        assert "label: expected a run of classes" in capsys.readouterr().err
     path = tmp_path / "texts.txt"
     assert main(["sample", str(run), "--num", "3", "--seed", "1", "--out", str(path)]) == 0
     assert path.read_text(encoding="utf-8") == printed

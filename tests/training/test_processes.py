@@ -8,11 +8,16 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
+from flax import nnx
+from orbax.checkpoint import CheckpointManager
 
+from jaxgen import zoo
 from jaxgen.cli import main
 from jaxgen.training import processes
+from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.processes import (
     PeerError,
     by_the_first,
@@ -115,6 +120,31 @@ def test_two_processes_train_as_one_does_and_read_each_its_part(more):
     # Eight batches of 16 are two epochs of 64 rows: every row twice, between the two of them.
     assert len(first["read"]) == len(second["read"]) == 64
     assert sorted(first["read"] + second["read"]) == sorted(2 * list(range(64)))
+
+
+@pytest.mark.parametrize(
+    ("name", "act"),
+    [
+        ("save", lambda checkpoints, model: checkpoints.save(2, model=model)),
+        ("restore", lambda checkpoints, model: checkpoints.restore_model(model)),
+    ],
+)
+def test_a_checkpoint_that_fails_with_a_peer_is_not_called_damaged(
+    name, act, tmp_path, monkeypatch
+):
+    model = zoo.maf((2,), layers=1, hidden=(4,), rngs=nnx.Rngs(0))
+
+    def gone(*args, **kwargs):
+        raise jax.errors.JaxRuntimeError("Gloo all-reduce failed: connection closed by peer\nmore")
+
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, model=model)
+        checkpoints.wait()
+        monkeypatch.setattr(CheckpointManager, name, gone)
+        with monkeypatch.context() as several:
+            several.setattr(jax, "process_count", lambda: 2)
+            with pytest.raises(PeerError, match=r"another process died.* \(Gloo .* by peer\)$"):
+                act(checkpoints, model)
 
 
 @pytest.mark.slow
