@@ -313,6 +313,41 @@ def test_a_mistake_about_a_run_ends_in_one_line(arguments, said, run, capsys):
     assert said in err
 
 
+# Each with what it takes besides the file that it writes.
+WRITING = [
+    (["sample", "absent"], "--out", "samples.png"),
+    (["complete", "absent"], "--out", "completion.png"),
+    (["complete", "absent", "--data", "rows.csv"], "--out", "completed.csv"),
+    (["score", "absent"], "--out", "scores.csv"),
+    (["calibrate", "absent"], "--out", "calibration.png"),
+    (["interpolate", "absent"], "--out", "paths.png"),
+    (["reconstruct", "absent"], "--out", "reconstructions.png"),
+    (["traverse", "absent"], "--out", "traversals.png"),
+    (["compress", "absent"], None, "coded"),
+    (["decompress", "absent", "coded"], "--out", "decoded.npy"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "option", "out"), WRITING)
+def test_what_cannot_be_written_is_said_before_the_run_is_opened(
+    arguments, option, out, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / out).mkdir()
+    name = [] if option is None else [option]
+    for where, why in (("nowhere", "there is no folder nowhere"), ("folder", "it is a folder")):
+        path = f"{where}/{out}"
+        assert main([*arguments, *name, path]) == 1
+        assert capsys.readouterr().err == f"jaxgen: cannot write {path}: {why}\n"
+
+
+@pytest.mark.parametrize("command", ["complete", "calibrate", "interpolate", "reconstruct"])
+def test_a_picture_of_no_known_kind_is_refused_before_the_run_is_opened(command, capsys):
+    assert main([command, "absent", "--out", "picture.xyz"]) == 1
+    assert "expected the name of a file .png or" in capsys.readouterr().err
+
+
 def test_a_mistake_in_an_objective_of_its_own_is_told_by_its_line(work, capsys):
     arguments = ["train", str(work / "own.py:loss"), "--out", "fresh", "--quiet"]
     assert main(arguments) == 1

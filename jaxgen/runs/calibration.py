@@ -15,9 +15,10 @@ from jaxgen.evaluation import (
     tarp,
 )
 from jaxgen.runs.directory import Run
-from jaxgen.runs.draw import check_seed, random_key, save_figure
+from jaxgen.runs.draw import check_seed, random_key
 from jaxgen.runs.examples import whole_examples
 from jaxgen.runs.files import ExperimentFile
+from jaxgen.runs.outputs import PICTURES, check_output, save_figure
 
 _EXAMPLES = 1000  # unless there are fewer
 
@@ -57,6 +58,7 @@ def calibrate_run(
     """
     if samples is not None and not 1 <= samples < 2**31:
         raise ValueError(f"calibrate: expected from 1 to 2**31 - 1 samples, got {samples}")
+    check_output(out, *PICTURES)
     rng, key = np.random.default_rng(check_seed(seed)), random_key(seed)
     opened = Run.read(run)
     recipe = opened.recipe

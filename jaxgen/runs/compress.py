@@ -15,6 +15,7 @@ from jaxgen.data.npz import load_array
 from jaxgen.models import Model
 from jaxgen.runs.directory import Run
 from jaxgen.runs.files import ExperimentFile
+from jaxgen.runs.outputs import check_output
 from jaxgen.training.claims import writing
 
 
@@ -48,6 +49,7 @@ def compress_run(
     """
     if num is not None and num < 0:
         raise ValueError(f"compress: expected 0 examples or more, got {num}")
+    check_output(out)
     opened = Run.read(run)
     rows = slice(num)
     own = opened.load_data(split or opened.recipe.eval_split) if data is None else None
@@ -96,6 +98,7 @@ def decompress_run(
     """
     if Path(out).suffix != ".npy":
         raise ValueError(f"decompress: expected the name of an .npy file to write, got {out}")
+    check_output(out)
     opened = Run.read(run)
     if not Path(path).is_file():
         raise ValueError(f"decompress: there is no file {path}")

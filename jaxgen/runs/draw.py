@@ -1,11 +1,10 @@
 """Pictures, sound, text and tables of what a run's model draws."""
 
-import csv
 import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +20,8 @@ from jaxgen.evaluation import (
 from jaxgen.models import Model
 from jaxgen.runs.directory import Run
 from jaxgen.runs.files import ExperimentFile
+from jaxgen.runs.outputs import PICTURES, check_output, save_figure, write_table
 from jaxgen.training.claims import writing
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp")
 
 
 def sample(
@@ -68,7 +63,14 @@ def sample(
             of one of no rows, a label that there is not, or numbers of all classes, which would not
             say of which they are.
     """
-    if Path(out).suffix.lower() == ".txt":
+    suffix = Path(out).suffix.lower()
+    if suffix not in ("", ".npy", ".csv", ".wav", ".txt", *PICTURES):
+        raise ValueError(
+            f"sample: expected {out} to end in {', '.join(PICTURES)} (pictures), .npy, .csv (of "
+            f"rows), .wav (of sound) or .txt (of text)"
+        )
+    check_output(out)
+    if suffix == ".txt":
         texts = sample_text(
             run,
             num=num,
@@ -83,12 +85,6 @@ def sample(
             Path(out).write_text(joined(texts), encoding="utf-8")
         return
     opened, model, draw = _drawing(run, num, temperature, top_p, length, label, file)
-    suffix = Path(out).suffix.lower()
-    if suffix not in ("", ".npy", ".csv", ".wav", *_PICTURES):
-        raise ValueError(
-            f"sample: expected {out} to end in {', '.join(_PICTURES)} (pictures), .npy, .csv (of "
-            f"rows), .wav (of sound) or .txt (of text)"
-        )
     if suffix in (".npy", ".csv"):
         _check_numbers(model, suffix, label)
         numbers = np.asarray(draw(model, random_key(seed), num))
@@ -209,34 +205,6 @@ def in_columns(model: Model, row: Iterable[Any]) -> list[Any]:
     """The numbers of a row, those of discrete columns as integers."""
     every = model.levels is not None
     return [int(v) if every or i in model.discrete else v for i, v in enumerate(row)]
-
-
-def check_table(out: Path | str) -> None:
-    """Refuses a name that is not that of a table."""
-    if Path(out).suffix.lower() not in ("", ".csv"):
-        raise ValueError(f"expected the name of a .csv file to write, got {out}")
-
-
-def write_table(out: Path | str, names: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Writes rows, comma-separated, under the names of their columns.
-
-    Raises:
-        RunError: if it cannot be written.
-    """
-    with writing(out), Path(out).open("w", newline="") as target:
-        table = csv.writer(target)
-        table.writerow(names)
-        table.writerows(rows)
-
-
-def save_figure(figure: "Figure", out: Path | str) -> None:
-    """Writes a picture, a PNG unless its name ends otherwise.
-
-    Raises:
-        RunError: if it cannot be written.
-    """
-    with writing(out):
-        figure.savefig(out, dpi=120, format=None if Path(out).suffix else "png")
 
 
 def random_key(seed: int) -> Array:

@@ -98,7 +98,8 @@ def _in_vocabulary(opened: Run, data: Dataset) -> Dataset:
     if other is None or (own.characters is None) != (other.characters is None):
         unit = "bytes" if own.characters is None else "characters"
         raise ValueError(f"{data.name}: expected a text in {unit}, as {opened.recipe.data} is")
-    number = own.encode("\ufffd" + (other.characters or ""))
+    # Level 0 stays what is no character, even where the replacement character is one.
+    number = np.insert(own.encode(other.characters or ""), 0, 0)
     return dataclasses.replace(data, x=number[data.x], levels=own.levels, vocabulary=own)
 
 

@@ -14,8 +14,9 @@ from jaxgen.evaluation import (
 )
 from jaxgen.models import Model
 from jaxgen.runs.directory import Run
-from jaxgen.runs.draw import check_seed, random_key, save_figure
+from jaxgen.runs.draw import check_seed, random_key
 from jaxgen.runs.files import ExperimentFile
+from jaxgen.runs.outputs import PICTURES, check_output, save_figure
 
 _LONGEST_PATH = 1000  # points beside each other in a picture
 _EXAMPLES = 1000  # by which the latent dimensions are ranked
@@ -44,6 +45,7 @@ def interpolate_run(
         RunError: if there is no run, it is damaged, or the picture cannot be written.
         ValueError: if the model has no latents, or the test split too few examples.
     """
+    check_output(out, *PICTURES)
     model, x, labels = _examples(run, file, "interpolate")
     if num > _LONGEST_PATH:
         raise ValueError(f"interpolate: expected at most {_LONGEST_PATH} points, got {num}")
@@ -86,6 +88,7 @@ def reconstruct_run(
         RunError: if there is no run, it is damaged, or the picture cannot be written.
         ValueError: if the model has no latents, or the test split too few examples.
     """
+    check_output(out, *PICTURES)
     model, x, context = _examples(run, file, "reconstruct")
     rows = np.random.default_rng(check_seed(seed)).permutation(len(x))
     if not 1 <= num <= min(len(x), _LONGEST_PATH):
@@ -125,6 +128,7 @@ def traverse_run(
         RunError: if there is no run, it is damaged, or the picture cannot be written.
         ValueError: if the model has no latents, or for an example, a number or a span that is none.
     """
+    check_output(out, *PICTURES)
     model, x, context = _examples(run, file, "traverse")
     if not 0 <= example < len(x):
         raise ValueError(f"traverse: expected an example from 0 to {len(x) - 1}, got {example}")

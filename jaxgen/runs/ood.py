@@ -12,9 +12,10 @@ from jaxgen.evaluation.ood.conformal import scores_needed
 from jaxgen.evaluation.records import device, git_commit, versions
 from jaxgen.models import Model
 from jaxgen.runs.directory import Run
-from jaxgen.runs.draw import check_table, random_key, save_figure, write_table
+from jaxgen.runs.draw import random_key
 from jaxgen.runs.examples import Examples, examples_of, halves, scored_examples
 from jaxgen.runs.files import ExperimentFile
+from jaxgen.runs.outputs import check_output, save_figure, write_table
 from jaxgen.training.claims import writing
 
 _ROWS = 10  # of examples in the picture of extremes
@@ -60,7 +61,7 @@ def score_run(
         RunError: if there is no run, it is damaged, or the table cannot be written.
         ValueError: if the data do not fit the model, or it has no such score.
     """
-    check_table(out)
+    check_output(out, ".csv")
     opened = Run.read(run)
     model = opened.load(file)
     reference, held_out = halves(opened, model, seed)

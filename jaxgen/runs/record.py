@@ -19,8 +19,9 @@ from jaxgen.evaluation import (
 from jaxgen.evaluation.completion import on_grid
 from jaxgen.models.completion import ApproximateCompletion
 from jaxgen.runs.directory import Run
-from jaxgen.runs.draw import random_key, save_figure
+from jaxgen.runs.draw import random_key
 from jaxgen.runs.files import ExperimentFile
+from jaxgen.runs.outputs import PICTURES, check_output, save_figure
 from jaxgen.training.metrics import read_metrics
 from jaxgen.training.saved import ARRAYS
 
@@ -112,6 +113,7 @@ def complete_run(
         raise ValueError(
             f"complete: expected at least 1 completion of 1 example, got {num} of {examples}"
         )
+    check_output(out, *PICTURES)
     opened = Run.read(run)
     recipe = opened.recipe
     model, data = opened.load(file), opened.load_data(recipe.eval_split)

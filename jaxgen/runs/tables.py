@@ -11,8 +11,9 @@ from jaxgen.data import Dataset
 from jaxgen.data.tables import SUFFIXES, read_rows
 from jaxgen.models import Model
 from jaxgen.runs.directory import Run
-from jaxgen.runs.draw import check_seed, check_table, in_columns, write_table
+from jaxgen.runs.draw import check_seed, in_columns
 from jaxgen.runs.files import ExperimentFile
+from jaxgen.runs.outputs import check_output, write_table
 
 
 def table_of(run: Run, model: Model, path: Path) -> Dataset:
@@ -93,7 +94,7 @@ def complete_table(
         raise ValueError(f"complete: expected at least 1 draw for each row, got {num}")
     if Path(data).suffix not in SUFFIXES:
         raise ValueError(f"complete: expected a .csv or .parquet file of rows, got {data}")
-    check_table(out)
+    check_output(out, ".csv")
     opened = Run.read(run)
     model = opened.load(file)
     fields, exact = _fields(opened, model, Path(data))
