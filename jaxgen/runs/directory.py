@@ -9,7 +9,6 @@ executed.
 import contextlib
 import dataclasses
 import json
-import math
 import warnings
 from pathlib import Path
 from typing import Any, Self
@@ -25,7 +24,7 @@ from jaxgen.runs.hub import located
 from jaxgen.runs.recipe import Functions, Recipe
 from jaxgen.training.augment import binarized_levels
 from jaxgen.training.claims import claim, writing
-from jaxgen.training.metrics import read_metrics
+from jaxgen.training.metrics import stopped_at, warn_if_stopped
 from jaxgen.training.saved import (
     VERSION,
     RunError,
@@ -192,27 +191,16 @@ class Run:
                     f"fit it"
                 )
         model = trained_model(self.path, model)
-        if (step := self.stopped_at()) is not None:
-            warnings.warn(
-                f"{self.path}: training is not over: it had come to step {step} of "
-                f"{self.recipe.train.steps}, and this is its last checkpoint; the same command "
-                f"goes on",
-                stacklevel=3,
-            )
+        if self.recipe.procedure == "gradient_descent":
+            warn_if_stopped(self.path, self.recipe.train.steps, self.recipe.train.patience)
         return model
 
     def stopped_at(self) -> int | None:
         """The last step of a training that was not over then; None of one that is."""
-        rows = read_metrics(self.path / "metrics.jsonl")
-        settings = self.recipe.train
-        descended = self.recipe.procedure == "gradient_descent"
-        if not rows or not descended or rows[-1]["step"] >= settings.steps:
+        if self.recipe.procedure != "gradient_descent":
             return None
-        best, misses = math.inf, 0  # as training counts them: patience ends one, too
-        for loss in (row["valid_loss"] for row in rows if row.get("valid_loss") is not None):
-            best, misses = (loss, 0) if loss < best else (best, misses + 1)
-        over = settings.patience is not None and misses >= settings.patience
-        return None if over else rows[-1]["step"]
+        settings = self.recipe.train
+        return stopped_at(self.path / "metrics.jsonl", settings.steps, settings.patience)
 
     def class_of(self, label: str | int, model: Model) -> int:
         """The number of a class, said by its name or number.

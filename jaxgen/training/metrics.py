@@ -76,6 +76,33 @@ def read_metrics(path: Path | None) -> list[dict[str, Any]]:
     return [row for row in rows.values() if row is not None]
 
 
+def stopped_at(path: Path, steps: int, patience: int | None) -> int | None:
+    """The last step of a training by gradient descent that was not over then; None if it was.
+
+    Args:
+        path: its file of metrics.
+        steps, patience: its settings.
+    """
+    rows = read_metrics(path)
+    if not rows or rows[-1]["step"] >= steps:
+        return None
+    best, misses = math.inf, 0  # as training counts them: patience ends one, too
+    for loss in (row["valid_loss"] for row in rows if row.get("valid_loss") is not None):
+        best, misses = (loss, 0) if loss < best else (best, misses + 1)
+    return None if patience is not None and misses >= patience else rows[-1]["step"]
+
+
+def warn_if_stopped(folder: Path, steps: int, patience: int | None) -> None:
+    """Says, two calls above, that the model of a folder comes of a training that is not over."""
+    step = stopped_at(folder / "metrics.jsonl", steps, patience)
+    if step is not None:
+        warnings.warn(
+            f"{folder}: training is not over: it had come to step {step} of {steps}, and this is "
+            f"its last checkpoint; the same command goes on",
+            stacklevel=4,
+        )
+
+
 def _row(line: str) -> dict[str, Any] | None:
     """A line's row; None if it is none."""
     try:

@@ -21,6 +21,7 @@ from jaxgen.core import (
     plain,
 )
 from jaxgen.training.checkpoints import CheckpointError, Checkpoints
+from jaxgen.training.metrics import warn_if_stopped
 
 M = TypeVar("M", bound=nnx.Module)
 
@@ -175,7 +176,11 @@ class SavedModel:
         model = fill(
             like, self.structure, {n: jnp.zeros(s.shape, s.dtype) for n, s in shaped.items()}
         )
-        return trained_model(path, model)
+        model = trained_model(path, model)
+        settings = self.training.get("settings")  # of gradient descent, not of counting
+        if isinstance(settings, dict) and "steps" in settings:  # which older runs have not
+            warn_if_stopped(path, settings["steps"], settings.get("patience"))
+        return model
 
 
 def write_arrays(module: nnx.Module, path: Path) -> str:

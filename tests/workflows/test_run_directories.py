@@ -217,6 +217,12 @@ def test_weights_of_another_scale_are_the_same_data(observing, tmp_path):
     assert result.history[-1]["step"] == 4
 
 
+def test_a_training_in_python_that_is_not_over_is_told_when_it_is_loaded(observing):
+    load(observing / "False")
+    with pytest.warns(UserWarning, match="training is not over: it had come to step 2 of 4"):
+        load(observing / "True")
+
+
 def test_contexts_are_data_of_a_run(tmp_path):
     model = zoo.maf((2,), layers=1, hidden=(4,), context_features=1, rngs=nnx.Rngs(0))
     labels = np.arange(64.0, dtype=np.float32)[:, None]
