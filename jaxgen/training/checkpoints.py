@@ -2,7 +2,8 @@
 
 A checkpoint holds two trees of arrays, each as a flat mapping from a leaf's path to the array, and
 one JSON object: ``model`` (what evaluation uses), ``state`` (all that resuming needs) and
-``progress``. Loading one needs the objects it fills, so nothing is executed from it.
+``progress``. Loading one needs the objects it fills, so nothing is executed from it. The checksums
+of the arrays are kept beside them.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from typing import Any, Self, TypeVar
 import jax
 import jax.numpy as jnp
 
+from jaxgen.training.checksums import checksums, differing
 from jaxgen.training.processes import PeerError
 
 T = TypeVar("T")
@@ -71,6 +73,7 @@ class Checkpoints:
                 "model": ocp.StandardCheckpointHandler(**together),
                 "state": ocp.StandardCheckpointHandler(**together),
                 "progress": ocp.JsonCheckpointHandler(**together),
+                _SUMS: ocp.JsonCheckpointHandler(**together),
             },
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=AnyPreservationPolicy(
@@ -110,9 +113,11 @@ class Checkpoints:
             CheckpointError: if it, or the one before, could not be written.
         """
         args = self._ocp.args
-        items: dict[str, Any] = {"model": args.StandardSave(_flatten(model))}
+        trees = {"model": _flatten(model)}
         if state is not None:
-            items["state"] = args.StandardSave(_flatten(state))
+            trees["state"] = _flatten(state)
+        items: dict[str, Any] = {name: args.StandardSave(tree) for name, tree in trees.items()}
+        items[_SUMS] = args.JsonSave({name: checksums(tree) for name, tree in trees.items()})
         if progress is not None:
             items["progress"] = args.JsonSave(progress)
         with self._writing():
@@ -216,6 +221,8 @@ class Checkpoints:
                 wrong = _mismatch(wanted, stored)
                 if wrong is None:
                     items = {item: args.StandardRestore(wanted), **others}
+                    if (self._directory / str(step) / _SUMS).exists():  # not before December 2026
+                        items[_SUMS] = args.JsonRestore()
                     restored = self._manager.restore(step, args=args.Composite(**items))
         except Exception as error:
             _require_peers(error)
@@ -224,12 +231,16 @@ class Checkpoints:
             raise CheckpointError(
                 f"the checkpoint {self._directory / str(step)} belongs to another {item}: {wrong}"
             )
+        changed = differing(restored[item], (restored.get(_SUMS) or {}).get(item, {}))
+        if changed is not None:
+            raise self._damaged(step, f"{changed} has other numbers than were written")
         for name in old:
             leaf = _flatten(like)[name]
             restored[item][name] = jnp.ones_like(leaf) if name.endswith(_ADAPTED) else leaf
         return restored
 
 
+_SUMS = "checksums"
 _ADAPTED = ".adapted.value"
 
 
