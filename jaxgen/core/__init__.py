@@ -16,6 +16,7 @@ from jaxgen.core.module import ConstructorSignature, Module
 from jaxgen.core.programs import program
 from jaxgen.core.shapes import (
     METHODS,
+    ColumnError,
     Context,
     Key,
     Mask,
@@ -34,6 +35,7 @@ from jaxgen.core.shapes import (
     common_context,
     float_dtype,
     is_concrete,
+    naming_columns,
     split_key,
     take_class,
     unknown,
@@ -64,6 +66,7 @@ __all__ = [
     "FUNCTION",
     "METHODS",
     "Buffer",
+    "ColumnError",
     "ConstructorSignature",
     "Context",
     "Key",
@@ -103,6 +106,7 @@ __all__ = [
     "is_concrete",
     "leaves_by_path",
     "map_modules",
+    "naming_columns",
     "needs_calibration",
     "num_parameters",
     "partition",

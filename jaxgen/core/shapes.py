@@ -26,6 +26,36 @@ class ShapeError(ValueError):
     """An array of the wrong rank, shape or kind met a module."""
 
 
+class ColumnError(ValueError):
+    """Something is wrong with a column of rows; it is called by its number, or its name.
+
+    >>> error = ColumnError(1, "expected levels from 0 to 2, got 7")
+    >>> print(error, error.named(["age", "grade"]), sep="\\n")
+    column 1: expected levels from 0 to 2, got 7
+    column 'grade': expected levels from 0 to 2, got 7
+    """
+
+    def __init__(self, column: int | str, problem: str):
+        name = repr(column) if isinstance(column, str) else column
+        super().__init__(f"column {name}: {problem}")
+        self.column, self.problem = column, problem
+
+    def named(self, names: Sequence[str] | None) -> "ColumnError":
+        """The same with the column's name, if it has one."""
+        if names is None or isinstance(self.column, str) or self.column >= len(names):
+            return self
+        return ColumnError(names[self.column], self.problem)
+
+
+@contextmanager
+def naming_columns(names: Sequence[str] | None) -> Iterator[None]:
+    """Errors about a column say its name, if these are the names."""
+    try:
+        yield
+    except ColumnError as error:
+        raise error.named(names) from None
+
+
 def unknown(
     what: str, got: Any, available: Iterable[str], described: str | None = None
 ) -> ValueError:

@@ -34,7 +34,9 @@ class Columns(NamedTuple):
     high: np.ndarray
     median: np.ndarray
     spread: np.ndarray  # a robust standard deviation, from the quartiles
+    deviation: np.ndarray  # the standard deviation, or a number below it
     repeats: np.ndarray  # booleans
+    rows: np.ndarray  # how many values there are
 
 
 def refuse_lost(x: np.ndarray | jax.Array, names: Sequence[str] | None, where: str) -> None:
@@ -91,8 +93,18 @@ def lost_in_single(x: np.ndarray | jax.Array, names: Sequence[str] | None) -> st
 _FLOAT64 = "or compute in float64: jax.config.update('jax_enable_x64', True)"
 
 
-def numbers_of(x: np.ndarray | jax.Array) -> Columns:
-    """How every entry varies over the rows, or over a sample of the rows of large data."""
+def numbers_of(x: np.ndarray | jax.Array, observed: np.ndarray | None = None) -> Columns:
+    """How every entry varies over the rows, or over a sample of the rows of large data.
+
+    Args:
+        x: array ``(n, *event_shape)``.
+        observed: booleans of that shape, which values are there; all if None. Of an entry of less
+            than two the numbers are NaN.
+    """
+    if observed is not None:
+        rows, there = (np.asarray(each).reshape(len(x), -1) for each in (x, observed))
+        each = [_numbers_of_one(rows[there[:, i], i]) for i in range(rows.shape[1])]
+        return Columns(*(np.concatenate(parts) for parts in zip(*each, strict=True)))
     # As the model will see them.
     seen = jax.dtypes.canonicalize_dtype(x.dtype)
     rows = np.asarray(x).reshape(len(x), -1)
@@ -117,7 +129,21 @@ def numbers_of(x: np.ndarray | jax.Array) -> Columns:
     holders = min(max(int(_SHARE * len(sample)), _HOLDERS), len(sample) - 1)
     held = np.any(values[:, holders:] == values[:, :-holders], axis=1)
     repeats = held | ((tied > _TIED) & (distinct < _VALUES))
-    return Columns(low, high, median, (upper - lower) / _QUARTILES, repeats)
+    # Of what no sample has seen, as a single outlier, the ends of the column tell.
+    away = np.maximum(high - median, median - low) / np.sqrt(len(rows))
+    with np.errstate(over="ignore"):
+        deviation = np.maximum(sample.std(axis=0, dtype=np.float64), away)
+    count = np.full(rows.shape[1], len(rows))
+    spread = (upper - lower) / _QUARTILES
+    return Columns(low, high, median, spread, deviation, repeats, count)
+
+
+def _numbers_of_one(values: np.ndarray) -> Columns:
+    """The numbers of one entry, whose values are given."""
+    if len(values) >= 2:
+        return numbers_of(values[:, None])
+    none = np.full(1, np.nan)
+    return Columns(none, none, none, none, none, np.zeros(1, bool), np.full(1, len(values)))
 
 
 def _sortable(x: np.ndarray) -> np.dtype:

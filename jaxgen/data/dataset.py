@@ -192,6 +192,34 @@ class Dataset:
         number = np.array([classes.index(name) for name in self.classes], np.int32)
         return replace(self, y=number[self.y], classes=tuple(classes))
 
+    def in_vocabulary(self, vocabulary: Vocabulary) -> "Dataset":
+        """The same text with characters that another vocabulary numbers, that of training.
+
+        Every text is loaded with a vocabulary of its own, and a model knows the numbers of the
+        text that it was trained on alone.
+
+        Args:
+            vocabulary: of the training data, or of a run: ``jaxgen.runs.Run.read(run).vocabulary``.
+                Characters that it has not become level 0.
+
+        Raises:
+            ValueError: if this is no text, or of bytes where the other is of characters.
+
+        >>> x = np.array([[1, 2], [2, 2]])
+        >>> text = Dataset("ab", "test", x, levels=3, vocabulary=Vocabulary("ab"))
+        >>> text.in_vocabulary(Vocabulary("bcd")).x.tolist()
+        [[0, 1], [1, 1]]
+        """
+        own = self.vocabulary
+        if own is None or (own.characters is None) != (vocabulary.characters is None):
+            unit = "bytes" if vocabulary.characters is None else "characters"
+            raise ValueError(f"data set {self.name!r}: expected a text in {unit}")
+        if own == vocabulary:
+            return self
+        # Level 0 stays what is no character, even where the replacement character is one.
+        number = np.insert(vocabulary.encode(own.characters or ""), 0, 0)
+        return replace(self, x=number[self.x], levels=vocabulary.levels, vocabulary=vocabulary)
+
     @checked_arguments
     def crops(self, size: int) -> "Dataset":
         """The same values in shorter examples: every one is cut into consecutive crops.

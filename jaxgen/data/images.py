@@ -109,7 +109,7 @@ def load_images(given: str, split: str) -> dict[str, Any]:
         ValueError: if it has no pictures, or none for this split, or ``SIDE`` is no number.
     """
     place, side = place_and_side(given)
-    folder = _folder(place)
+    folder = folder_of(place)
     if side == 0:
         raise ValueError(f"images:{given}: expected a side of a pixel or more, got 0")
     if (folder / "train").is_dir():
@@ -172,7 +172,12 @@ def pictures_of(folder: Path, side: int | None) -> StoredImages:
     return StoredImages(paths, side)
 
 
-def _folder(given: str) -> Path:
+def folder_of(given: str) -> Path:
+    """The folder that a path means, which may be one in JAXGEN_DATA.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
     root = os.environ.get("JAXGEN_DATA")
     tried = [Path(given).expanduser(), *([] if root is None else [Path(root) / given])]
     for folder in tried:

@@ -1,5 +1,6 @@
 """The specs that ``load`` understands: a word for the kind of data, and where they are."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ from jaxgen.data.arrays import Loaded
 from jaxgen.data.audio import load_audio
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.digits import load_digits
-from jaxgen.data.images import load_images
-from jaxgen.data.npz import load_npz
+from jaxgen.data.images import folder_of, load_images, place_and_side
+from jaxgen.data.npz import find, load_npz
 from jaxgen.data.splits import SPLITS
 from jaxgen.data.stored import load_npy
 from jaxgen.data.tables import load_csv, load_parquet
@@ -90,6 +91,21 @@ def load(spec: str, split: str = "train") -> Dataset:
     if isinstance(loaded, dict):
         return Dataset(spec, split, **loaded)
     return Dataset(spec, split, *loaded)
+
+
+def place_of(spec: str) -> Path | None:
+    """The file or folder that a spec names; None for data without any, or where it is not there.
+
+    >>> place_of("digits"), place_of("csv:absent.csv:label")
+    (None, None)
+    """
+    kind, _, rest = spec.partition(":")
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        if kind == "images":
+            return folder_of(place_and_side(rest)[0])
+        if kind in ("npz", "npy", "csv", "parquet", "audio", "text"):
+            return find(rest.partition(":")[0])
+    return None
 
 
 def names() -> list[tuple[str, str]]:

@@ -65,7 +65,14 @@ def read_rows(
     Raises:
         ImportError, FileNotFoundError, ValueError: as there, or a column is not there.
     """
-    return _fields(_read(path, path.suffix), list(columns), label, path, empty=True)
+    table = _read(path, path.suffix)
+    for name in columns:
+        if name not in table.column_names:
+            raise ValueError(
+                f"{unknown(f'column of {path}', name, table.column_names)} It is one of training; "
+                f"where nothing of it is known, an empty column of that name says so"
+            )
+    return _fields(table, list(columns), label, path, empty=True)
 
 
 def _load(given: str, split: str, suffix: str) -> dict[str, Any]:
@@ -162,10 +169,12 @@ def _numbers(table: Any, name: str, path: Path, empty: bool) -> np.ndarray:
 
 def _labels(table: Any, name: str, path: Path) -> dict[str, Any]:
     """The labels of a column, and the names that they number, numbers among them."""
-    column = table.column(name)
-    if column.null_count:
-        raise ValueError(f"{path}: expected a label in every row, got {column.null_count} missing")
-    names, numbers = np.unique(column.to_numpy(), return_inverse=True)
+    labels = table.column(name).to_numpy()
+    # Empty cells of a column of words are words without a letter.
+    missing = sum(each is None or each != each or not str(each).strip() for each in labels)
+    if missing:
+        raise ValueError(f"{path}: expected a label in every row, got {missing} missing")
+    names, numbers = np.unique(labels, return_inverse=True)
     # A whole number is the same class whether it is stored as an integer or not.
     whole = names.dtype.kind == "f" and np.all(names == np.round(names))
     return {"y": numbers, "classes": tuple(map(str, names.astype(np.int64) if whole else names))}

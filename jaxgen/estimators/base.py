@@ -20,7 +20,7 @@ from jaxgen.estimators.chunks import ROWS, in_whole_chunks, seen
 from jaxgen.estimators.units import Units, arranged, weights_of
 from jaxgen.models import Model
 from jaxgen.training import Batch, ColumnWarning, TrainSettings, fit
-from jaxgen.training.columns import warn_of_columns
+from jaxgen.training.columns import warn_of_columns, warn_of_contexts
 from jaxgen.zoo import build, hyperparameters
 
 try:
@@ -130,8 +130,11 @@ class Estimator(BaseEstimator):
         if context is not None:
             self.context_units_ = Units.of(context[chosen], left)
             given = self.context_units_.inwards(context[chosen])
-        names = getattr(self, "feature_names_in_", None) if context is None else None
-        warn_of_columns(model, seen(model, self.units_, rows[weights > 0]), names)
+        names, used = getattr(self, "feature_names_in_", None), weights > 0
+        if context is not None:
+            warn_of_contexts(context[used], names)
+        own_names = names if context is None else None
+        warn_of_columns(model, seen(model, self.units_, rows[used]), own_names)
         x, valid = seen(model, self.units_, rows[chosen]), self.validation_fraction
         held_out = 0 if valid is None else max(1, round(valid * len(x)))  # as fit does
         size = min(settings.batch_size, max(1, len(x) - held_out))
@@ -157,6 +160,7 @@ class Estimator(BaseEstimator):
             raise ValueError(
                 f"validation_fraction: expected a number between 0 and 1, or None, got {share!r}"
             )
+        own["patience"] = None if share is None else self.patience
         return TrainSettings(**own, **(self.train_args or {}), seed=seed)
 
     def _built(

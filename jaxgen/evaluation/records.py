@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen.core import ShapeError, described, num_parameters
+from jaxgen.core import ShapeError, described, naming_columns, num_parameters
 from jaxgen.data import Dataset
 from jaxgen.models import Model
 from jaxgen.models.latent_use import latent_use
@@ -176,6 +176,12 @@ def evaluate(
             f"{type(model).__name__}: expected events of shape {model.event_shape}, got "
             f"{data.event_shape} from {data.name}"
         )
+    if context is None and model.context_shape is not None:
+        labels = "" if data.y is None else "; the labels of the data are context=data.y"
+        raise ShapeError(
+            f"evaluate: expected a context {model.context_shape} for each example of a conditional "
+            f"model, got None{labels}"
+        )
     if model.vector_shape is not None:  # all weights are one: a bound that no more of them tighten
         num_samples = 1
     if data.observed is not None and (model.grid_shape is None or observed is not None):
@@ -186,17 +192,18 @@ def evaluate(
         )
     estimator = _estimator(model, num_samples, observed, missing)
     began = time.perf_counter()
-    scores = score(
-        model,
-        data.x,
-        context,
-        lengths=data.lengths,
-        observed=observed,
-        known=data.observed,
-        key=jax.random.key(seed),
-        num_samples=num_samples,
-        batch_size=batch_size,
-    )
+    with naming_columns(data.columns):
+        scores = score(
+            model,
+            data.x,
+            context,
+            lengths=data.lengths,
+            observed=observed,
+            known=data.observed,
+            key=jax.random.key(seed),
+            num_samples=num_samples,
+            batch_size=batch_size,
+        )
     seconds = time.perf_counter() - began
     differ = data.lengths is not None or data.observed is not None
     in_bits = data.levels is not None and data.levels > 2

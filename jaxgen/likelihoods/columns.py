@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxgen.core import Shape, ShapeError, attributes, checked_arguments, is_concrete
+from jaxgen.core import ColumnError, Shape, ShapeError, attributes, checked_arguments, is_concrete
 from jaxgen.functional import support
 from jaxgen.likelihoods.base import Likelihood, Scalar
 
@@ -121,14 +121,15 @@ class Columns(Likelihood):
             if head.levels is not None:
                 bad = of_column[~_whole(of_column)]
                 if bad.size:
-                    raise ValueError(
-                        f"column {column}: expected whole numbers below 2**24 for "
-                        f"{type(head).__name__}, got {bad.flat[0]}"
+                    raise ColumnError(
+                        column,
+                        f"expected whole numbers below 2**24 for {type(head).__name__}, got "
+                        f"{bad.flat[0]}",
                     )
             try:
                 head.check(_as(head, of_column))
             except ValueError as error:
-                raise ValueError(f"column {column}: {error}") from None
+                raise ColumnError(column, str(error)) from None
 
     def _check_columns(self, shape: Shape, where: str) -> None:
         if shape[-1:] != (len(self.kinds),):

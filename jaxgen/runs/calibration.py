@@ -14,11 +14,10 @@ from jaxgen.evaluation import (
     simulation_based_calibration,
     tarp,
 )
-from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import check_seed, random_key
 from jaxgen.runs.examples import whole_examples
 from jaxgen.runs.files import ExperimentFile
-from jaxgen.runs.outputs import PICTURES, check_output, save_figure
+from jaxgen.runs.outputs import PICTURES, opened_for, save_figure
 
 _EXAMPLES = 1000  # unless there are fewer
 
@@ -58,9 +57,8 @@ def calibrate_run(
     """
     if samples is not None and not 1 <= samples < 2**31:
         raise ValueError(f"calibrate: expected from 1 to 2**31 - 1 samples, got {samples}")
-    check_output(out, *PICTURES)
     rng, key = np.random.default_rng(check_seed(seed)), random_key(seed)
-    opened = Run.read(run)
+    opened = opened_for(run, out, *PICTURES)
     recipe = opened.recipe
     data = opened.load_data(split or recipe.eval_split)
     # Whole signals are of another length than the pieces that the model was trained on.

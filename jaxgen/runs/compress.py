@@ -15,7 +15,7 @@ from jaxgen.data.npz import load_array
 from jaxgen.models import Model
 from jaxgen.runs.directory import Run
 from jaxgen.runs.files import ExperimentFile
-from jaxgen.runs.outputs import check_output
+from jaxgen.runs.outputs import opened_for
 from jaxgen.training.claims import writing
 
 
@@ -49,8 +49,12 @@ def compress_run(
     """
     if num is not None and num < 0:
         raise ValueError(f"compress: expected 0 examples or more, got {num}")
-    check_output(out)
-    opened = Run.read(run)
+    opened = opened_for(run, out, data=data)
+    if data is not None and Path(data).suffix not in (".npy", ".npz"):
+        raise ValueError(
+            f"compress: expected an .npy or .npz file of examples as the model takes them, got "
+            f"{data}; texts and pictures are coded in Python: jaxgen.compression.encode(model, x)"
+        )
     rows = slice(num)
     own = opened.load_data(split or opened.recipe.eval_split) if data is None else None
     x = (load_array(Path(data)) if data is not None else own.x)[rows]  # type: ignore[union-attr]
@@ -98,8 +102,7 @@ def decompress_run(
     """
     if Path(out).suffix != ".npy":
         raise ValueError(f"decompress: expected the name of an .npy file to write, got {out}")
-    check_output(out)
-    opened = Run.read(run)
+    opened = opened_for(run, out, data=path)
     if not Path(path).is_file():
         raise ValueError(f"decompress: there is no file {path}")
     stored = Path(path).read_bytes()

@@ -210,9 +210,11 @@ class Run:
         """
         if model.context_shape is None or self.num_classes is None:
             raise ValueError(f"label: expected a run of classes, got {self.path}")
-        if label in (names := self.classes or ()):
+        if str(label) in (names := self.classes or ()):
             return names.index(str(label))
-        if not str(label).isdecimal() or int(label) >= self.num_classes:
+        # Where names are numbers, a number is a name: folders 0, 3 and 7 hold no class 2.
+        numbered = any(name.lstrip("-").isdecimal() for name in names)
+        if numbered or not str(label).isdecimal() or int(label) >= self.num_classes:
             raise unknown("class", str(label), names or map(str, range(self.num_classes)))
         return int(label)
 

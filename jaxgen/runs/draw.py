@@ -20,7 +20,7 @@ from jaxgen.evaluation import (
 from jaxgen.models import Model
 from jaxgen.runs.directory import Run
 from jaxgen.runs.files import ExperimentFile
-from jaxgen.runs.outputs import PICTURES, check_output, save_figure, write_table
+from jaxgen.runs.outputs import PICTURES, opened_for, save_figure, write_table
 from jaxgen.training.claims import writing
 
 
@@ -69,7 +69,7 @@ def sample(
             f"sample: expected {out} to end in {', '.join(PICTURES)} (pictures), .npy, .csv (of "
             f"rows), .wav (of sound) or .txt (of text)"
         )
-    check_output(out)
+    opened_for(run, out)
     if suffix == ".txt":
         texts = sample_text(
             run,

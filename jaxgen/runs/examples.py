@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxgen.core import Context
+from jaxgen.core import Context, naming_columns
 from jaxgen.data import Dataset
 from jaxgen.data.images import StoredImages, pictures_of, place_and_side
 from jaxgen.data.npz import load_array
@@ -21,13 +21,14 @@ from jaxgen.runs.tables import completed, table_of
 
 
 class Examples(NamedTuple):
-    """Examples by their numbers, their contexts, and the files that they are from, if each has
-    its own."""
+    """Examples by their numbers, their contexts, the files that they are from, if each has its own,
+    and how many of their values are missing, if any are."""
 
     numbers: np.ndarray
     x: np.ndarray
     context: Context
     files: list[Path] | None = None
+    missing: np.ndarray | None = None
 
     def rows(self, rows: slice) -> "Examples":
         """Some of them."""
@@ -36,6 +37,7 @@ class Examples(NamedTuple):
             self.x[rows],
             None if self.context is None else self.context[rows],
             None if self.files is None else self.files[rows],
+            None if self.missing is None else self.missing[rows],
         )
 
     def first(self, num: int | None) -> "Examples":
@@ -53,16 +55,15 @@ def whole_examples(model: Model, data: Dataset, labels: np.ndarray | None, seed:
     """
     if data.observed is None:
         return data.x
-    return completed(model, data.x, data.observed, labels, seed, 1)[0]
+    return completed(model, data.x, data.observed, labels, seed, 1, data.columns)[0]
 
 
 def examples_of(opened: Run, model: Model, data: str | None, split: str, seed: int) -> Examples:
     """A split of a run's data, or of others in the shape of its examples."""
     if data is None:
         return _of(opened, model, opened.load_data(split), seed)
-    shape = list(opened.event_shape)
-    recipe = dataclasses.replace(opened.recipe, data=data, event_shape=shape)
-    return _of(opened, model, _in_vocabulary(opened, recipe.load_data(split)), seed)
+    recipe = dataclasses.replace(opened.recipe, data=data, event_shape=list(opened.event_shape))
+    return _of(opened, model, _known_text(opened, recipe.load_data(split)), seed)
 
 
 def scored_examples(opened: Run, model: Model, data: str | None, split: str, seed: int) -> Examples:
@@ -72,12 +73,21 @@ def scored_examples(opened: Run, model: Model, data: str | None, split: str, see
         return examples_of(opened, model, data, split, seed)
     if place.is_dir():
         return _of(opened, model, _pictures(opened, model, place), seed)
-    if opened.vocabulary is not None and place.is_file():
+    arrays = place.suffix in (".npy", ".npz")
+    if opened.vocabulary is not None and place.is_file() and not arrays:
         pieces = pieces_of(place, opened.event_shape[0], opened.vocabulary)
-        return _of(opened, model, Dataset(str(place), "test", **pieces), seed)
+        text = Dataset(str(place), "test", **pieces)
+        return _of(opened, model, _known_text(opened, text), seed)
     if place.suffix in SUFFIXES:
         return _of(opened, model, table_of(opened, model, place), seed)
-    if place.suffix not in (".npy", ".npz"):
+    if not arrays and place.is_file():
+        raise ValueError(
+            f"{place}: expected an .npy, .npz, .csv or .parquet file, a folder of pictures, or, "
+            f"for a run of text, a text"
+        )
+    if not arrays and (place.suffix or len(place.parts) > 1):
+        raise FileNotFoundError(f"expected data, found no file or folder {place}")
+    if not arrays:
         return examples_of(opened, model, data, split, seed)
     if model.context_shape is not None:
         raise ValueError(
@@ -90,17 +100,26 @@ def scored_examples(opened: Run, model: Model, data: str | None, split: str, see
     return Examples(np.arange(len(x)), x, None)
 
 
-def _in_vocabulary(opened: Run, data: Dataset) -> Dataset:
-    """A text in the numbers that its characters had in training."""
-    own, other = opened.vocabulary, data.vocabulary
-    if own is None or own == other:
+def _known_text(opened: Run, data: Dataset) -> Dataset:
+    """A text in the numbers that its characters had in training; other data as they are."""
+    if opened.vocabulary is None:
         return data
-    if other is None or (own.characters is None) != (other.characters is None):
-        unit = "bytes" if own.characters is None else "characters"
-        raise ValueError(f"{data.name}: expected a text in {unit}, as {opened.recipe.data} is")
-    # Level 0 stays what is no character, even where the replacement character is one.
-    number = np.insert(own.encode(other.characters or ""), 0, 0)
-    return dataclasses.replace(data, x=number[data.x], levels=own.levels, vocabulary=own)
+    data = data.in_vocabulary(opened.vocabulary)
+    if data.vocabulary is not None and data.vocabulary.characters is not None:
+        there = slice(None) if data.lengths is None else _there(data)
+        share = float(np.mean(data.x[there] == 0))
+        if share:
+            warnings.warn(
+                f"{share:.2%} of the characters of {data.name} are none of the training text: they "
+                f"are scored as one and the same unknown character",
+                stacklevel=4,
+            )
+    return data
+
+
+def _there(data: Dataset) -> np.ndarray:
+    """What is no padding."""
+    return np.arange(data.event_shape[0]) < np.asarray(data.lengths)[:, None]
 
 
 def _pictures(opened: Run, model: Model, folder: Path) -> Dataset:
@@ -124,6 +143,9 @@ def _pictures(opened: Run, model: Model, folder: Path) -> Dataset:
 
 def _of(opened: Run, model: Model, data: Dataset, seed: int) -> Examples:
     labels = opened.labels(model, data)
+    if data.columns is not None and data.observed is None:
+        with naming_columns(data.columns):
+            model.check_data(data.x)
     if model.context_shape is not None and labels is None:
         raise ValueError(f"expected data with labels for a conditional model, got {data.name}")
     x, numbers = whole_examples(model, data, labels, seed), np.arange(len(data))
@@ -144,7 +166,8 @@ def _of(opened: Run, model: Model, data: Dataset, seed: int) -> Examples:
                 f"not compare",
                 stacklevel=4,
             )
-    return Examples(numbers, x, context, files)
+    missing = None if data.observed is None else (~data.observed).reshape(len(data), -1).sum(axis=1)
+    return Examples(numbers, x, context, files, missing)
 
 
 def halves(opened: Run, model: Model, seed: int) -> tuple[Examples, Examples]:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from jaxgen.core import num_parameters
+from jaxgen.data.specs import place_of
 from jaxgen.models import Model
 from jaxgen.runs.directory import SPLITS, Run
 from jaxgen.runs.draw import sample
 from jaxgen.runs.files import ExperimentFile
 from jaxgen.runs.hub import located
+from jaxgen.runs.outputs import check_spared
 from jaxgen.runs.saving import load
 from jaxgen.training.claims import writing
 from jaxgen.training.saved import (
@@ -55,6 +57,7 @@ def export_run(
         raise RunError(f"{folder}: expected a new or empty folder to export to, got one in use")
     saved = SavedModel.read(path)
     opened = Run.read(path) if saved is None else None
+    check_spared(folder, None if opened is None else place_of(opened.recipe.data))
     model = load(path, file=file) if opened is None else opened.load(file)
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -194,7 +197,12 @@ def _result(record: dict[str, Any]) -> dict[str, Any]:
 def _stated(record: dict[str, Any]) -> str:
     return (
         f"On all {record['num_examples']:,} examples of `{record['data']}` ({record['split']}): "
-        f"**{record['value']:.4f} ± {record['standard_error']:.4f} {record['unit']}** "
+        f"**{_number(record['value'])} ± {_number(record['standard_error'])} {record['unit']}** "
         f"({record['estimator']}; the standard error is over examples). `record.json` has the "
         f"data's SHA-256, the versions and the seed."
     )
+
+
+def _number(value: float | None) -> str:
+    """As it is shown; None, as JSON has it, is no finite number."""
+    return "nan" if value is None else f"{value:.4f}"

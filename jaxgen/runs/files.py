@@ -41,6 +41,8 @@ class ExperimentFile:
         path = Path(_split(path)[0])
         if not path.is_file():
             raise unknown("experiment file", str(path), _experiments_beside(path))
+        if path.suffix != ".py":
+            raise ValueError(f"expected an experiment file, of Python (.py), got {path}")
         module = types.ModuleType(str(path))  # a name that no import has
         module.__file__ = str(path)
         sys.modules[module.__name__] = module  # where dataclasses look for what annotations name

@@ -13,10 +13,9 @@ from jaxgen.evaluation import (
     traversal_grid,
 )
 from jaxgen.models import Model
-from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import check_seed, random_key
 from jaxgen.runs.files import ExperimentFile
-from jaxgen.runs.outputs import PICTURES, check_output, save_figure
+from jaxgen.runs.outputs import PICTURES, opened_for, save_figure
 
 _LONGEST_PATH = 1000  # points beside each other in a picture
 _EXAMPLES = 1000  # by which the latent dimensions are ranked
@@ -45,8 +44,7 @@ def interpolate_run(
         RunError: if there is no run, it is damaged, or the picture cannot be written.
         ValueError: if the model has no latents, or the test split too few examples.
     """
-    check_output(out, *PICTURES)
-    model, x, labels = _examples(run, file, "interpolate")
+    model, x, labels = _examples(run, out, file, "interpolate")
     if num > _LONGEST_PATH:
         raise ValueError(f"interpolate: expected at most {_LONGEST_PATH} points, got {num}")
     rng = np.random.default_rng(check_seed(seed))
@@ -88,8 +86,7 @@ def reconstruct_run(
         RunError: if there is no run, it is damaged, or the picture cannot be written.
         ValueError: if the model has no latents, or the test split too few examples.
     """
-    check_output(out, *PICTURES)
-    model, x, context = _examples(run, file, "reconstruct")
+    model, x, context = _examples(run, out, file, "reconstruct")
     rows = np.random.default_rng(check_seed(seed)).permutation(len(x))
     if not 1 <= num <= min(len(x), _LONGEST_PATH):
         raise ValueError(
@@ -128,8 +125,7 @@ def traverse_run(
         RunError: if there is no run, it is damaged, or the picture cannot be written.
         ValueError: if the model has no latents, or for an example, a number or a span that is none.
     """
-    check_output(out, *PICTURES)
-    model, x, context = _examples(run, file, "traverse")
+    model, x, context = _examples(run, out, file, "traverse")
     if not 0 <= example < len(x):
         raise ValueError(f"traverse: expected an example from 0 to {len(x) - 1}, got {example}")
     if not (2 <= num <= _LONGEST_PATH and dimensions >= 1 and 0 < span < np.inf):
@@ -149,10 +145,10 @@ def traverse_run(
 
 
 def _examples(
-    run: Path | str, file: ExperimentFile | Path | str | None, command: str
+    run: Path | str, out: Path | str, file: ExperimentFile | Path | str | None, command: str
 ) -> tuple[Model, np.ndarray, Context]:
     """A run's model with latents, the test examples, and their labels if it takes them."""
-    opened = Run.read(run)
+    opened = opened_for(run, out, *PICTURES)
     model, data = opened.load(file), opened.load_data("test")
     if model.latent_shape is None:
         raise ValueError(f"{command}: a {type(model).__name__} of {run} has no latents")

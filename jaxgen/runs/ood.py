@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen.data.specs import place_of
 from jaxgen.evaluation import ood
 from jaxgen.evaluation.ood.conformal import scores_needed
 from jaxgen.evaluation.records import device, git_commit, versions
@@ -15,7 +16,7 @@ from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import random_key
 from jaxgen.runs.examples import Examples, examples_of, halves, scored_examples
 from jaxgen.runs.files import ExperimentFile
-from jaxgen.runs.outputs import check_output, save_figure, write_table
+from jaxgen.runs.outputs import check_spared, opened_for, save_figure, write_table
 from jaxgen.training.claims import writing
 
 _ROWS = 10  # of examples in the picture of extremes
@@ -38,7 +39,8 @@ def score_run(
     A row has the example's index, its score, and its p-value: the share of examples of the run's
     validation split that are as strange (:func:`jaxgen.evaluation.ood.calibrate`). One half of that
     split is the reference of a score that needs one, the other gives the p-values. Values that are
-    missing of a row are drawn given the others.
+    missing of a row are drawn given the others; a column tells how many, for the fewer are there,
+    the more usual a row looks.
 
     Args:
         run: the run directory.
@@ -61,8 +63,7 @@ def score_run(
         RunError: if there is no run, it is damaged, or the table cannot be written.
         ValueError: if the data do not fit the model, or it has no such score.
     """
-    check_output(out, ".csv")
-    opened = Run.read(run)
+    opened = opened_for(run, out, ".csv", data=data)
     model = opened.load(file)
     reference, held_out = halves(opened, model, seed)
     if data is None and split not in (None, "test"):
@@ -73,8 +74,10 @@ def score_run(
     examples = scored_examples(opened, model, data, split or "test", seed).first(num)
     judge = _named(model, score, reference, seed, _background(background, opened, file))
     names, rest = ["example", score, "p_value"], []
+    if examples.missing is not None:
+        names, rest = [*names, "missing"], [examples.missing.tolist()]
     if examples.files is not None:
-        names, rest = [*names, "file"], [examples.files]
+        names, rest = [*names, "file"], [*rest, examples.files]
     usual, scores = (judge(each.x, each.context) for each in (held_out, examples))
     # Of the threshold only the p-values are wanted, which few scores have, too.
     p_values = ood.calibrate(usual, max(0.05, 1.0 / (1 + len(usual)))).p_values(scores)
@@ -126,6 +129,7 @@ def ood_run(
     if num is not None and num < 4:
         raise ValueError(f"ood: expected 4 examples of each set or more, got {num}")
     opened = Run.read(run)
+    check_spared(out, place_of(against), place_of(opened.recipe.data))
     model = opened.load(file)
     behind = _background(background, opened, file)
     reference, held_out = (half.first(num) for half in halves(opened, model, seed))

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jaxgen.data.specs import place_of
+from jaxgen.runs.directory import Run
 from jaxgen.training.claims import writing
 from jaxgen.training.saved import RunError
 
@@ -38,6 +40,43 @@ def check_output(out: Path | str, *suffixes: str) -> None:
         why = "permission denied"
     if why is not None:
         raise RunError(f"cannot write {out}: {why}")
+
+
+def check_spared(out: Path | str, *data: Path | None) -> None:
+    """Refuses to write over data, or pictures and folders into a folder whose pictures are data.
+
+    Args:
+        out: the file or folder to be written.
+        data: files and folders of what is read, see :func:`jaxgen.data.specs.place_of`.
+
+    Raises:
+        RunError: if it is one of them, or would become a part of one.
+    """
+    path = Path(out).resolve()
+    becomes_data = path.suffix.lower() in ("", *PICTURES)
+    for place in (each.resolve() for each in data if each is not None):
+        if path == place or (becomes_data and place.is_dir() and place in path.parents):
+            raise RunError(f"cannot write {out}: {place} is read as data; choose another place")
+
+
+def opened_for(
+    run: Path | str, out: Path | str, *suffixes: str, data: str | Path | None = None
+) -> Run:
+    """A run whose model gives what is written into a file, which is checked first.
+
+    Args:
+        run: the run directory.
+        out, suffixes: as in :func:`check_output`.
+        data: what is read beside the run's own data, which are spared as well.
+
+    Raises:
+        RunError, ValueError: as there and in :func:`check_spared`, or if there is no run.
+    """
+    check_output(out, *suffixes)
+    opened = Run.read(run)
+    given = None if data is None else place_of(str(data)) or Path(data)
+    check_spared(out, given, place_of(opened.recipe.data))
+    return opened
 
 
 def write_table(out: Path | str, names: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:

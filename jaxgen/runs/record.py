@@ -1,6 +1,7 @@
 """Records of a run's model: of whole examples, and of missing parts."""
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from jaxgen.models.completion import ApproximateCompletion
 from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import random_key
 from jaxgen.runs.files import ExperimentFile
-from jaxgen.runs.outputs import PICTURES, check_output, save_figure
+from jaxgen.runs.outputs import PICTURES, opened_for, save_figure
 from jaxgen.training.metrics import read_metrics
 from jaxgen.training.saved import ARRAYS
 
@@ -68,6 +69,13 @@ def evaluate_run(
         num_samples=num_samples or recipe.eval_samples,
         train_seed=recipe.train.seed,
     )
+    uniform = math.log2(data.levels) if data.levels is not None else math.inf
+    if record.unit == "bits/dim" and record.value > uniform:
+        warnings.warn(
+            f"{opened.path}: {record.value:.4g} bits/dim are more than the {uniform:.4g} of all "
+            f"levels alike: training has diverged, or these data are not like those of training",
+            stacklevel=2,
+        )
     rows = read_metrics(opened.path / "metrics.jsonl")
     if rows:
         record = dataclasses.replace(record, training_seconds=rows[-1].get("seconds"))
@@ -113,8 +121,7 @@ def complete_run(
         raise ValueError(
             f"complete: expected at least 1 completion of 1 example, got {num} of {examples}"
         )
-    check_output(out, *PICTURES)
-    opened = Run.read(run)
+    opened = opened_for(run, out, *PICTURES)
     recipe = opened.recipe
     model, data = opened.load(file), opened.load_data(recipe.eval_split)
     shape = data.event_shape

@@ -1,5 +1,6 @@
 """Tables from files, for the model of a run: their rows, and what is missing of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgen.core import naming_columns
 from jaxgen.data import Dataset
 from jaxgen.data.tables import SUFFIXES, read_rows
 from jaxgen.models import Model
 from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import check_seed, in_columns
 from jaxgen.runs.files import ExperimentFile
-from jaxgen.runs.outputs import check_output, write_table
+from jaxgen.runs.outputs import opened_for, write_table
 
 
 def table_of(run: Run, model: Model, path: Path) -> Dataset:
@@ -44,8 +46,9 @@ def completed(
     labels: np.ndarray | None,
     seed: int,
     num: int,
+    names: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Draws of what is missing of rows, ``(num, n, *event_shape)``.
+    """Draws of what is missing of rows, ``(num, n, *event_shape)``; their columns have names.
 
     Raises:
         ValueError: if the model completes nothing, or what is there is outside of its support.
@@ -57,7 +60,9 @@ def completed(
         )
     given = None if labels is None else jax.numpy.asarray(labels)
     # Called as it is, and not compiled here, it looks at the values.
-    return np.asarray(model.complete(jax.random.key(seed), jnp.asarray(x), observed, num, given))
+    with naming_columns(names):
+        found = model.complete(jax.random.key(seed), jnp.asarray(x), observed, num, given)
+    return np.asarray(found)
 
 
 def complete_table(
@@ -94,13 +99,13 @@ def complete_table(
         raise ValueError(f"complete: expected at least 1 draw for each row, got {num}")
     if Path(data).suffix not in SUFFIXES:
         raise ValueError(f"complete: expected a .csv or .parquet file of rows, got {data}")
-    check_output(out, ".csv")
-    opened = Run.read(run)
+    opened = opened_for(run, out, ".csv", data=data)
     model = opened.load(file)
     fields, exact = _fields(opened, model, Path(data))
     table = Dataset(str(data), "test", **fields)
     observed = ~np.isnan(exact)
-    draws = completed(model, table.x, observed, opened.labels(model, table), check_seed(seed), num)
+    labels, names = opened.labels(model, table), opened.columns
+    draws = completed(model, table.x, observed, labels, check_seed(seed), num, names)
 
     def values(row: int, draw: int) -> list[Any]:
         known = zip(observed[row], exact[row], draws[draw, row], strict=True)

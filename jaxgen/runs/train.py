@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen.core import naming_columns
 from jaxgen.data import Dataset
+from jaxgen.data.specs import place_of
 from jaxgen.evaluation import divergence_plot, loss_curve
 from jaxgen.models import Model
 from jaxgen.runs.directory import Run
 from jaxgen.runs.draw import sample
 from jaxgen.runs.files import ExperimentFile
+from jaxgen.runs.outputs import check_spared
 from jaxgen.runs.recipe import Recipe
 from jaxgen.runs.record import evaluate_run
 from jaxgen.training.claims import writing
@@ -26,7 +29,7 @@ from jaxgen.training.objectives import Batch
 from jaxgen.training.procedures import Task
 from jaxgen.training.processes import by_the_first, is_first
 from jaxgen.training.profile import Trace
-from jaxgen.training.rows import mean_size
+from jaxgen.training.rows import mean_size, without_padding
 from jaxgen.training.tensorboard import TensorBoard
 
 
@@ -61,6 +64,7 @@ def train(
         ValueError: if the data do not fit the model.
     """
     out = Path(out)
+    check_spared(out, place_of(recipe.data))
     own = None if file is None else file.functions
     procedure = recipe.resolve_procedure()  # which refuses what it does not know
     training, validation = recipe.load_examples("train"), recipe.load_data("valid")
@@ -80,6 +84,7 @@ def train(
     objective, optimizer = recipe.resolve_objective(own), recipe.own_optimizer(own)
     task = Task(model, batch, valid, recipe.train, objective, optimizer)
     procedure.check(task)
+    _check_judged(model, recipe, run)
     with contextlib.ExitStack() as claimed:
 
         def enter() -> None:
@@ -119,6 +124,22 @@ def train(
             image = (255.0 * imread(out / samples)[..., :3]).round().astype(np.uint8)
             board.picture("samples", image, result.history[-1]["step"] if result.history else 0)
     return result
+
+
+def _check_judged(model: Model, recipe: Recipe, run: Run) -> None:
+    """Refuses test data that could not be scored, before the training that they are to judge."""
+    whole = recipe.crop is None and recipe.eval_space == "data"
+    if recipe.eval_split != "test" or not whole or not is_first():
+        return
+    data = recipe.load_data("test")
+    x = without_padding(_batch(data, model, run)).x
+    if not isinstance(x, np.ndarray):
+        return  # stored, and checked when it is read
+    try:
+        with naming_columns(data.columns):
+            model.check_data(x)
+    except ValueError as error:
+        raise ValueError(f"the test data: {error}") from None
 
 
 def _batch(data: Dataset, model: Model, run: Run) -> Batch:

@@ -10,7 +10,7 @@ from flax import nnx
 from jax import Array
 from jax.sharding import Mesh
 
-from jaxgen.core import ShapeError, described, needs_calibration
+from jaxgen.core import ShapeError, described, naming_columns, needs_calibration
 from jaxgen.data.batching import batch_indices
 from jaxgen.data.columns import refuse_lost
 from jaxgen.models import Model
@@ -100,7 +100,8 @@ def check_data(
         )
     splits = {"training": train} if valid is None else {"training": train, "validation": valid}
     for name, batch in splits.items():
-        _check_split(model, batch, name, required=batch is valid or needs_calibration(model))
+        with naming_columns(names):
+            _check_split(model, batch, name, required=batch is valid or needs_calibration(model))
         if batch.x is not None and model.levels is None:
             refuse_lost(batch.x, names, f"the {name} data")
         if batch.context is not None:

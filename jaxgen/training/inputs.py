@@ -50,7 +50,13 @@ def as_given(data: Any, model: Model, what: str) -> Given | None:
         warnings.warn(
             f"{data.name} has {data.levels} levels, the model {model.levels}: those beyond have "
             f"probability, and are drawn, until it has learned that they never come; build it with "
-            f"levels={data.levels}",
+            f"levels={data.levels}"
+            + (
+                ""
+                if data.vocabulary is None
+                else ", or number its characters as those of the "
+                "text that the model knows: Dataset.in_vocabulary"
+            ),
             stacklevel=3,
         )
     parts = _parts(data, model, what)
@@ -96,6 +102,23 @@ def with_validation(
         return hold_out(train, float(valid), num_examples(train, settings), settings.seed)
     given = as_given(valid, model, "validation")
     return train, None if given is None else given.batch
+
+
+def check_alike(train: Any, valid: Any) -> None:
+    """Refuses data sets that number other characters, or classes of other names, than each other.
+
+    Raises:
+        ValueError: saying how the one is brought into the numbers of the other.
+    """
+    if not (isinstance(train, Dataset) and isinstance(valid, Dataset)):
+        return
+    for part, way in (("vocabulary", "in_vocabulary"), ("classes", "in_classes")):
+        own, other = getattr(train, part), getattr(valid, part)
+        if None not in (own, other) and own != other:
+            raise ValueError(
+                f"fit: the {part} of the validation data is not that of the training data, so "
+                f"that their numbers mean something else; give valid.{way}(train.{part})"
+            )
 
 
 def has_levels_beyond(model: Model, levels: int | None) -> bool:

@@ -11,9 +11,9 @@ from jaxgen.core.stored import in_memory
 from jaxgen.models import Model
 from jaxgen.training.augment import as_seen
 from jaxgen.training.checks import check_arguments, check_inputs
-from jaxgen.training.columns import warn_of_columns
+from jaxgen.training.columns import warn_of_columns, warn_of_contexts
 from jaxgen.training.descent import FitResult, descend
-from jaxgen.training.inputs import Given, as_given, with_validation
+from jaxgen.training.inputs import Given, as_given, check_alike, with_validation
 from jaxgen.training.objectives import Batch, Objective, named_objective, negative_log_likelihood
 from jaxgen.training.objectives.names import has_name
 from jaxgen.training.optimizers import Optimizer
@@ -96,7 +96,8 @@ def fit(
 
     Warns:
         ColumnWarning: of columns of real values over which a density has no bound, because they
-            are constant (in 2 rows or more) or repeat values, or which have outliers (in 16).
+            are constant (in 2 rows or more) or repeat values, or which have outliers (in 16); and
+            of contexts whose outliers leave nothing of the others.
         UserWarning: once, of a validation loss that is not finite.
 
     >>> import numpy as np
@@ -113,20 +114,26 @@ def fit(
     check_arguments(model, settings, objective, mesh, callbacks)
     own = mesh_for(settings) if mesh is None else automatic(mesh, settings)
     given = as_given(train, model, "training") or Given(Batch())
+    check_alike(train, valid)
     train, valid = with_validation(given.batch, valid, model, settings)
     if train.x is None and objective is negative_log_likelihood:
         raise ValueError(
             "fit: expected training data, got None; maximum likelihood needs them, an objective "
             "like reverse_kl does not"
         )
+    if valid is None and settings.patience is not None:
+        raise ValueError(
+            f"fit: expected validation data, or a fraction of the training data to hold out, for "
+            f"patience={settings.patience} to count their losses, got valid=None"
+        )
     # Before anything is written.
     seen = as_seen(objective, train)
     check_inputs(model, seen, valid, settings, optimizer, given.columns)
     del seen  # which may be a second copy of all examples
-    # Rows with missing values are filled with those of others, which therefore are repeated.
-    whole_rows = train.observed is None
-    if train.x is not None and whole_rows and has_name(objective):  # one's own may add noise
-        warn_of_columns(model, in_memory(train.x), given.columns)
+    if train.x is not None and has_name(objective):  # one's own may add noise
+        warn_of_columns(model, in_memory(train.x), given.columns, train.observed)
+    if train.context is not None:
+        warn_of_contexts(in_memory(train.context))
     with within(own):
         result = descend(
             model,

@@ -264,4 +264,9 @@ def _read_arrays(path: Path, expected: dict[str, jax.ShapeDtypeStruct]) -> dict[
             raise RunError(
                 f"{path} is damaged: expected {leaf.dtype}{leaf.shape} at {name}, got {what}"
             )
+    if more := sorted(arrays.keys() - expected.keys()):
+        raise RunError(
+            f"{path} belongs to another model than {CONFIG} beside it says: expected "
+            f"{len(expected)} arrays, got {more[0]} and others, {len(arrays)} in all"
+        )
     return {name: jnp.asarray(arrays[name]) for name in expected}

@@ -1,6 +1,7 @@
 """Runs of pictures in folders by class: the names of classes are those of training."""
 
 import csv
+import dataclasses
 import json
 import shutil
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 import jaxgen
 from jaxgen.cli import main
-from jaxgen.runs import RunError, evaluate_run
+from jaxgen.runs import Run, RunError, evaluate_run
 
 EXPERIMENT = """from jaxgen.runs import Recipe
 from jaxgen.training import TrainSettings
@@ -117,6 +118,11 @@ def test_samples_of_a_class(here, capsys):
         assert np.load("s.npy").shape == (20, 3, 3, 1)
         assert np.load("s.npy").mean() > 2.5
     assert main(["sample", "run", "--label", "black", "--num", "9", "--out", "black.png"]) == 0
+    run = dataclasses.replace(Run.read("run"), classes=("0", "3", "7"))
+    model = jaxgen.load("run")
+    assert [run.class_of(each, model) for each in ("3", 7, "0")] == [1, 2, 0]
+    with pytest.raises(ValueError, match="unknown class '2': Available: 0, 3, 7"):
+        run.class_of("2", model)  # which would have been drawn as a seven
     for label, said in (("wite", "did you mean 'white'"), ("3", "unknown class '3'")):
         assert main(["sample", "run", "--label", label]) == 1
         assert said in capsys.readouterr().err
@@ -124,6 +130,20 @@ def test_samples_of_a_class(here, capsys):
     assert "expected a label with a .npy file" in capsys.readouterr().err
     assert main(["sample", "run", "--out", "s.xyz"]) == 1
     assert "expected s.xyz to end in .png" in capsys.readouterr().err
+
+
+def test_pictures_are_not_written_among_those_that_are_data(here, capsys):
+    for command in (
+        ["train", "small.py", "--out", "own"],
+        ["train", "small.py", "--out", "own/run"],
+        ["sample", "run", "--out", "own/black/00.png"],
+        ["sample", "run", "--out", "own/samples.png"],
+        ["ood", "run", "--against", "images:own", "--out", "own"],
+        ["export", "run", "own/shared"],
+    ):
+        assert main(command) == 1
+        assert "is read as data; choose another place" in capsys.readouterr().err
+    assert main(["score", "run", "--data", "own", *COMMON[:2], "--out", "own/s.csv"]) == 0
 
 
 def test_a_training_that_is_not_over_is_told(here):

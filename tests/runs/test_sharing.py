@@ -15,6 +15,8 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save
 
 import jaxgen
 from jaxgen import zoo
@@ -155,6 +157,8 @@ def damage(how):
             content = content[:-7]
         elif how == "bit":
             content[-1] ^= 1
+        elif how == "more":
+            content = save({**load_arrays(bytes(content)), "more": np.zeros(3, np.float32)})
         else:
             content = b"something else"
         path.write_bytes(content)
@@ -176,6 +180,7 @@ def change(**values):
         (damage("cut"), "model.safetensors is damaged"),
         (damage("bit"), "is damaged: expected the sha256"),
         (damage("other"), "model.safetensors is damaged"),
+        (damage("more"), "belongs to another model than config.json beside it says"),
         (change(version=99), "by a newer jaxgen, in format 99.*pip install --upgrade jaxgen"),
         (change(version="x"), "is damaged: TypeError: version: expected int, got 'x'"),
         (lambda folder: (folder / "model.safetensors").unlink(), "no checkpoint has been written"),

@@ -17,6 +17,7 @@ from jaxgen.training import TrainSettings
 train = TrainSettings(steps=20, batch_size=32, learning_rate=1e-2, steps_per_dispatch=10)
 arguments = {"columns": ["real", "real", "binary"], "hidden": [8], "num_orders": 2}
 table = Recipe("tabular", "csv:rows.csv", arguments, train=train)
+late = Recipe("tabular", "csv:late.csv", arguments, train=train)
 flow = Recipe("maf", "csv:rows.csv", {"layers": 1, "hidden": [8]}, train=train)
 """
 NAMES = ("size", "weight", "known")
@@ -70,7 +71,8 @@ def test_every_row_of_a_file_is_scored_in_its_order(folder, rows):
     command = ["score", "run", "--score", "negative_log_likelihood", "--no-cache"]
     assert main([*command, "--data", "others.csv"]) == 0
     head, found = read("scores.csv")
-    assert head == ["example", "negative_log_likelihood", "p_value"]
+    assert head == ["example", "negative_log_likelihood", "p_value", "missing"]
+    np.testing.assert_array_equal(found[:, 3], np.isnan(rows[:30]).sum(axis=1))
     np.testing.assert_array_equal(found[:, 0], np.arange(30))
     whole = ~np.isnan(rows[:30]).any(axis=1)
     expected = ood.negative_log_likelihood(jaxgen.load("run"), rows[:30][whole])
@@ -114,7 +116,13 @@ def test_samples_become_numbers(folder):
         (["train", "small.py:flow", "--out", "x"], "a Flow does not know the density of a part"),
         (["score", "run", "--data", "few.csv"], "unknown column of few.csv 'weight'"),
         (["score", "run", "--data", "absent.csv"], "expected a file, found none at absent.csv"),
-        (["complete", "run", "--data", "half.csv"], "column 2: expected whole numbers"),
+        (["complete", "run", "--data", "half.csv"], "column 'known': expected whole numbers"),
+        (["score", "run", "--data", "odd.csv"], "column 'known': Bernoulli: expected"),
+        (["score", "run", "--data", "notes.txt"], "expected an .npy, .npz, .csv or .parquet file"),
+        (["score", "run", "--data", "absent.txt"], "found no file or folder absent.txt"),
+        (["compress", "run", "x", "--data", "notes.txt"], "an .npy or .npz file of examples"),
+        (["train", "notes.txt", "--out", "x"], "expected an experiment file, of Python (.py)"),
+        (["train", "small.py:late", "--out", "x"], "the test data: column 'known': Bernoulli"),
         (["complete", "run"], "or --data, a file of rows"),
         (["complete", "run", "--data", "rows.npy"], "expected a .csv or .parquet file"),
         (["complete", "run", "--data", "rows.csv", "--num", "0"], "at least 1 draw"),
@@ -124,8 +132,34 @@ def test_what_does_not_fit_is_refused(command, said, folder, capsys):
     half = np.array([[np.nan, 1.0, 0.5], [170.0, 85.0, 1.0]])
     write(folder / "half.csv", NAMES, half)
     write(folder / "few.csv", ("size", "known"), np.ones((3, 2)))
+    write(folder / "odd.csv", NAMES, np.array([[170.0, 85.0, 2.0]]))
+    (folder / "notes.txt").write_text("no data")
+    late = np.ones((50, 3))
+    late[np.random.default_rng(0).permutation(50)[45:], 2] = 3.0  # in the test split alone
+    write(folder / "late.csv", NAMES, late)
     assert main([*command, "--no-cache"]) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["score", "run", "--data", "others.csv", "--out", "others.csv"],
+        ["complete", "run", "--data", "others.csv", "--out", "others.csv"],
+        ["sample", "run", "--out", "rows.csv"],
+        ["score", "run", "--data", "csv:others.csv", "--out", "./others.csv"],
+        ["compress", "run", "rows.csv"],
+        ["train", "small.py:table", "--out", "rows.csv"],
+        ["export", "run", "rows.csv"],
+    ],
+)
+def test_what_is_read_is_not_written_over(command, folder, capsys):
+    name = "others.csv" if "others.csv" in command[-1] else "rows.csv"
+    before = (folder / name).read_bytes()
+    assert main([*command, "--no-cache"] if command[0] != "export" else command) == 1
+    err = capsys.readouterr().err
+    assert "is read as data; choose another place" in err or "expected a new or empty folder" in err
+    assert (folder / name).read_bytes() == before
 
 
 def test_images_have_no_rows_to_complete(folder):

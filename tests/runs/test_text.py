@@ -97,6 +97,10 @@ def test_another_text_is_scored_in_the_numbers_of_training(run, tmp_path, capsys
         assert main([*command, "--data", data]) == 0
         scores = [float(line.split(",")[1]) for line in out.read_text().split()[1:]]
         np.testing.assert_allclose(scores, np.repeat(expected, count), rtol=1e-5)
+    np.save(tmp_path / "rows.npy", pieces)
+    assert main([*command, "--data", str(tmp_path / "rows.npy")]) == 0
+    scores = [float(line.split(",")[1]) for line in out.read_text().split()[1:]]
+    np.testing.assert_allclose(scores, np.repeat(expected, 40), rtol=1e-5)
     wrong = "" if unit else ":bytes"
     assert main([*command, "--data", f"text:{other}:6{wrong}"]) == 1
     assert "expected a text in" in capsys.readouterr().err

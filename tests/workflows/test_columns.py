@@ -13,7 +13,7 @@ from jaxgen.bijectors import ActNorm
 from jaxgen.data.columns import refuse_lost
 from jaxgen.models import Dequantized, Flow, StandardNormal
 from jaxgen.training import Batch, ColumnWarning, TrainSettings, fit
-from jaxgen.training.columns import warn_of_columns
+from jaxgen.training.columns import warn_of_columns, warn_of_contexts
 
 SETTINGS = TrainSettings(steps=1, batch_size=16)
 ROWS = 400
@@ -103,6 +103,58 @@ def test_a_sound_column_is_passed_over(name):
     x = with_column(SOUND[name], len(SOUND[name]))
     for dtype in (np.float32, np.float64):
         assert told(x.astype(dtype)) == ""
+
+
+@pytest.mark.parametrize("name", [*ODD, *SOUND])
+def test_what_is_missing_changes_nothing(name):
+    """It has been filled in, and that says nothing of the column."""
+    column = ODD[name][0] if name in ODD else SOUND[name]
+    x = with_column(column, len(column)).astype(np.float32)
+    there = np.random.default_rng(2).random(x.shape) < 0.9
+    # What decides stays: a flag or an outlier is a single value.
+    there[:, 1] |= np.abs(x[:, 1] - np.median(x[:, 1])) > 5 * np.std(x[:, 1])
+    filled = np.where(there, x, x[::-1])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_columns(StandardNormal((3,)), filled, None, there)
+    said = str(caught[0].message) if caught else ""
+    assert said == told(x)
+
+
+def told_of_contexts(context):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_contexts(context)
+    return [str(each.message) for each in caught]
+
+
+@pytest.mark.parametrize("value", [1e6, -1e6, 1e30])
+def test_contexts_whose_outliers_leave_nothing_of_the_others_are_told(value):
+    context = normal(4000)
+    context[3, 1] = value
+    for dtype in (np.float32, np.float64):
+        (message,) = told_of_contexts(context.astype(dtype))
+        assert "contexts are standardised" in message
+        assert "here column 1: clip or transform them" in message
+    heavy = normal(4000)
+    heavy[:40, 2] = 1e5 * np.random.default_rng(0).standard_cauchy(40)
+    assert "here column 2" in told_of_contexts(heavy)[0]
+    assert told_of_contexts(np.clip(context, -1e6, 1e6).astype(int)) == []
+
+
+@pytest.mark.parametrize("name", [n for n in SOUND if n != "few rows, one of them far"])
+def test_sound_contexts_are_passed_over(name):
+    assert told_of_contexts(with_column(SOUND[name], len(SOUND[name]))) == []
+    pixels = np.random.default_rng(0).random((400, 3)) ** 20 * 255  # nearly all of them 0
+    assert told_of_contexts(pixels) == []
+
+
+def test_fit_tells_of_contexts():
+    x, context = normal(4000, 2).astype(np.float32), normal(4000, 2).astype(np.float32)
+    context[3] = 1e6
+    model = zoo.maf((2,), layers=1, hidden=(4,), context_features=2, rngs=nnx.Rngs(0))
+    with pytest.warns(ColumnWarning, match="here column 0, 1: clip"):
+        fit(model, (x, context), settings=SETTINGS, progress=False)
 
 
 def test_one_warning_names_columns_of_every_kind_and_no_more_than_ten():
