@@ -151,11 +151,15 @@ def described(value: Any) -> str:
 
     >>> described(np.zeros((2, 3))), described("abc"), described(nnx.Rngs(0))
     ('float64(2, 3)', "'abc'", 'a Rngs')
+    >>> described(nnx.Linear)
+    'the class Linear, no instance of it'
     """
     if isinstance(value, Array | np.ndarray):
         return f"{value.dtype}{value.shape}"
     if isinstance(value, nnx.Pytree):
         return f"a {type(value).__name__}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}, no instance of it"
     return reprlib.repr(value)
 
 

@@ -9,11 +9,12 @@ import numpy as np
 from jax import Array
 
 from jaxgen.bijectors import Bijector
-from jaxgen.core import Context, float_dtype
+from jaxgen.core import Context, checked_arguments, float_dtype
 from jaxgen.testing import compare, members
 from jaxgen.testing.compare import PASSED, Report, attempt, tolerance_of, wave
 
 
+@checked_arguments
 def check_bijector(
     bijector: Bijector,
     x: Array,

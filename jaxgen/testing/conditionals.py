@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.conditionals import Conditional
-from jaxgen.core import METHODS, Context, Order
+from jaxgen.core import METHODS, Context, Order, checked_arguments
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.testing import compare, members
 from jaxgen.testing.compare import PASSED, Report, attempt, tolerance_of, wave
@@ -19,6 +19,7 @@ from jaxgen.testing.dependencies import check_dependencies
 _EXTRA = 8
 
 
+@checked_arguments
 def check_conditional(
     conditional: Conditional,
     x: Array,

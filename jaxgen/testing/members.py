@@ -15,12 +15,20 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors import Bijector
-from jaxgen.core import Buffer, Shape, batch_shape, needs_calibration, partition
+from jaxgen.core import (
+    Buffer,
+    Shape,
+    batch_shape,
+    checked_arguments,
+    needs_calibration,
+    partition,
+)
 from jaxgen.models import Model
 
 M = TypeVar("M", bound=nnx.Module)
 
 
+@checked_arguments
 def perturb(module: M, key: Array, scale: float = 0.3) -> M:
     """A copy with seeded Gaussian noise added to every parameter.
 
@@ -54,6 +62,7 @@ def perturb(module: M, key: Array, scale: float = 0.3) -> M:
     return rebuild(jax.tree.unflatten(tree, jax.device_put(new)))
 
 
+@checked_arguments
 def cast(module: M, dtype: Any) -> M:
     """A copy with every parameter in another floating dtype; buffers stay as they are.
 
@@ -65,6 +74,7 @@ def cast(module: M, dtype: Any) -> M:
     return rebuild(jax.device_put(new))
 
 
+@checked_arguments
 def to_float64(module: M) -> M:
     """A copy with every parameter in double precision.
 
@@ -111,6 +121,7 @@ def prepare(module: M, dtype: Any, *, perturbed: bool, seed: int) -> M:
     return perturb(module, jax.random.key(seed)) if perturbed else module
 
 
+@checked_arguments
 def check_attributes(module: nnx.Pytree) -> None:
     """Walks a module and refuses whatever must not be an attribute.
 

@@ -10,7 +10,7 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.conditionals import Conditional
-from jaxgen.core import METHODS, Context, ShapeError, float_dtype
+from jaxgen.core import METHODS, Context, ShapeError, checked_arguments, float_dtype
 from jaxgen.models import Model
 from jaxgen.testing import compare, members
 from jaxgen.testing.compare import PASSED, Report, attempt, tolerance_of, wave
@@ -22,6 +22,7 @@ from jaxgen.testing.normalisation import Support, check_normalisation
 _DEVIATIONS = 5.0
 
 
+@checked_arguments
 def check_model(
     model: Model,
     x: Array,

@@ -35,7 +35,14 @@ from jax import Array
 
 from jaxgen.bijectors import Bijector, Chain, Inverse, Scan, Split
 from jaxgen.bijectors.base import run_inverse
-from jaxgen.core import Context, batch_shape, check_context, compute_in, replace
+from jaxgen.core import (
+    Context,
+    batch_shape,
+    check_context,
+    checked_arguments,
+    compute_in,
+    replace,
+)
 from jaxgen.functional import rearrange
 from jaxgen.models import Flow, Model
 
@@ -83,6 +90,7 @@ class PrecisionReport:
         return "\n".join(lines)
 
 
+@checked_arguments
 def precision_report(
     model: Model, x: Array | np.ndarray, context: Array | np.ndarray | None = None
 ) -> PrecisionReport:

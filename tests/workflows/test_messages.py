@@ -119,7 +119,7 @@ SAID = {
     ),
     "a class for an object": (
         lambda: Flow(ActNorm, StandardNormal((3,))),
-        "Flow: expected a Bijector for bijector, got <class",
+        "Flow: expected a Bijector for bijector, got the class",
     ),
     # data
     "a table of objects": (
