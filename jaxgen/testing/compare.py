@@ -4,8 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+
+# What JAX raises where Python or NumPy asks a traced array for its numbers.
+_TRACED = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
 
 Report = dict[str, str]
 PASSED = "passed"
@@ -62,11 +70,23 @@ def dtype(what: str, got: Any, expected: Any) -> None:
 
 @contextmanager
 def attempt(what: str) -> Iterator[None]:
-    """Names what was being done when a member raised an error of its own."""
+    """Names what was being done when a member raised an error of its own.
+
+    Raises:
+        AssertionError: from that error, which it quotes.
+    """
     try:
         yield
     except AssertionError:
         raise
+    except _TRACED as error:
+        # What follows the first sentence is about lines of the kit and of JAX.
+        first = str(error).partition("\n")[0].rstrip(".")
+        raise AssertionError(
+            f"{what}: raised {type(error).__name__}: {first}; what is traced, as the t of a step, "
+            f"has no numbers yet: jnp.where(t > 0, ...) or jax.lax.cond, not `if t > 0`, and jnp, "
+            f"not numpy"
+        ) from error
     except Exception as error:
         raise AssertionError(f"{what}: raised {type(error).__name__}: {error}") from error
 
