@@ -32,10 +32,13 @@ from jaxgen.core import (
     checked_arguments,
     is_concrete,
     read_as,
+    required,
     unknown,
 )
 from jaxgen.functional import autoregressive, masks
 from jaxgen.functional.autoregressive import Cache, Emit, FixedPoint, Stretch
+
+_ADVICE = "call super().__init__(grid_shape, num_params) in its constructor"
 
 
 class Conditional(Abilities):
@@ -59,9 +62,9 @@ class Conditional(Abilities):
     :meth:`own_order`. A ``__call__`` without dropout need not name ``key``.
     """
 
-    grid_shape: Shape
+    grid_shape: Shape = required(_ADVICE)
     position_shape: Shape = ()
-    num_params: int
+    num_params: int = required(_ADVICE)
     context_shape: Shape | None = None
     fixed_order: bool = False
 

@@ -12,7 +12,7 @@ from jaxgen.core.arguments import (
 from jaxgen.core.arrays import check_array, check_finite, check_key, spread
 from jaxgen.core.construction import constructed
 from jaxgen.core.keys import rngs_from
-from jaxgen.core.module import ConstructorSignature, Module
+from jaxgen.core.module import ConstructorSignature, Module, required
 from jaxgen.core.programs import program
 from jaxgen.core.shapes import (
     METHODS,
@@ -116,6 +116,7 @@ __all__ = [
     "read_number",
     "rematerialize",
     "replace",
+    "required",
     "rngs_from",
     "shape_kind",
     "split_key",

@@ -18,6 +18,38 @@ class ConstructorSignature:
         return whole.replace(parameters=list(whole.parameters.values())[1:])
 
 
+class _Required:
+    """What stands for an attribute on the class; an instance that has set it shows its own."""
+
+    def __init__(self, advice: str):
+        self.advice = advice
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        raise AttributeError(
+            f"{type(instance).__name__}: expected {self.name} to be set; {self.advice}"
+        )
+
+
+def required(advice: str) -> Any:
+    """An attribute that a class leaves to its instances, with an error that says how it is set.
+
+    Args:
+        advice: how it is set.
+
+    >>> class Layer:
+    ...     width: int = required("call super().__init__(width) in its constructor")
+    >>> Layer().width
+    Traceback (most recent call last):
+    AttributeError: Layer: expected width to be set; call super().__init__(width) in its constructor
+    """
+    return _Required(advice)
+
+
 class Module(nnx.Module):
     """An NNX module that ``help``, editors and notebooks show the arguments of.
 

@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from jaxgen.bijectors import MaskedAutoregressive
 from jaxgen.conditionals import Conditional
 from jaxgen.functional.autoregressive import Cache
+from jaxgen.likelihoods import Normal
+from jaxgen.models import Autoregressive
 from jaxgen.testing import check_conditional
 
 X = jnp.array([[0.5, -1.0, 0.3], [1.2, 0.4, -0.8]])
@@ -44,6 +47,11 @@ class Indexed(Total):
         return super().step(cache, t, x_previous * (1.0, 1.0, 1.0)[t])
 
 
+class Forgot(Total):
+    def __init__(self):
+        self.weight = nnx.Param(jnp.ones(()))
+
+
 def test_network_to_be_broken_passes():
     check_conditional(Total(), X, eager=False)
 
@@ -62,3 +70,18 @@ def test_step_that_looks_at_its_number_is_told_what_to_use(broken, error):
         check_conditional(broken(), X, eager=False)
     assert type(raised.value.__cause__).__name__ == error
     assert ".py" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda network: check_conditional(network, X),
+        lambda network: network(X),
+        MaskedAutoregressive,
+        lambda network: Autoregressive(network, Normal()),
+    ],
+    ids=["check", "call", "flow", "density"],
+)
+def test_constructor_that_calls_no_other_is_told_so(use):
+    with pytest.raises(AttributeError, match=r"Forgot: expected .* set; call super\(\)\.__init__"):
+        use(Forgot())
