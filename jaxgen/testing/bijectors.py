@@ -70,8 +70,8 @@ def check_bijector(
     """
     name = type(bijector).__name__
     event = bijector.event_shape or jnp.shape(x)[jnp.ndim(x) - bijector.side_ndims("data") :]
-    x, context = members.flat_batch(x, context, event, bijector.context_shape)
-    bijector = members.prepare(bijector, x.dtype, perturbed=perturb, seed=seed)
+    x, context = members.flat_batch(bijector, x, context, event)
+    bijector = members.prepare(bijector, x.dtype, perturbed=perturb, seed=seed, unused=unused)
     tolerance = tolerance_of(x.dtype) if tolerance is None else tolerance
 
     found = jax.jit(_examine)(bijector, x, context)
@@ -81,7 +81,7 @@ def check_bijector(
     report["log-determinant"] = PASSED
     _check_ranks(found, x, name, tolerance)
     report |= {"batch ranks": PASSED, "vmap": PASSED}
-    members.check_gradients(found["gradients"], tuple(unused), f"{name}.inverse_and_log_det")
+    members.check_gradients(found["gradients"], unused, f"{name}.inverse_and_log_det")
     report["gradients"] = PASSED
     _check_adapted(found, bijector, name, tolerance)
     report |= {"initialize": PASSED, "calibrate": PASSED}

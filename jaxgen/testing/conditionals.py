@@ -13,7 +13,7 @@ from jaxgen.core import METHODS, Context, Order, checked_arguments
 from jaxgen.functional.autoregressive import Cache
 from jaxgen.testing import compare, members
 from jaxgen.testing.compare import PASSED, Report, attempt, tolerance_of, wave
-from jaxgen.testing.dependencies import check_dependencies
+from jaxgen.testing.dependencies import check_dependencies, read_dense
 
 # Extra inputs for the Jacobian, so that a unit which rests at the given ones is seen at work.
 _EXTRA = 8
@@ -69,9 +69,10 @@ def check_conditional(
     'passed'
     """
     name = type(conditional).__name__
-    x, context = members.flat_batch(x, context, conditional.event_shape, conditional.context_shape)
-    conditional = members.prepare(conditional, x.dtype, perturbed=perturb, seed=seed)
+    x, context = members.flat_batch(conditional, x, context, conditional.event_shape)
+    conditional = members.prepare(conditional, x.dtype, perturbed=perturb, seed=seed, unused=unused)
     tolerance = tolerance_of(x.dtype) if tolerance is None else tolerance
+    dense = read_dense(dense, conditional.num_positions, name)
     report = {"attributes": PASSED}
 
     own = conditional.resolve_order(None)
@@ -102,7 +103,7 @@ def check_conditional(
         check_dependencies(found, np.asarray(order), where, dense)
         _check_ranks(found, where, tolerance)
         _check_sequential(found, where, tolerance)
-        members.check_gradients(found["gradients"], tuple(unused), where)
+        members.check_gradients(found["gradients"], unused, where)
     if len(runs) == 2:
         each, where = runs[0][2]["orders"], f"{name}.__call__ under jax.vmap over orders"
         for got, (_, _, found) in zip(each, runs, strict=True):

@@ -4,7 +4,23 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen.core import ShapeError, described
 from jaxgen.testing import compare
+
+
+def read_dense(dense: Any, size: int, where: str) -> bool | np.ndarray:
+    """``dense`` of :func:`~jaxgen.testing.check_conditional`, refused unless it can be that.
+
+    Raises:
+        ShapeError: for anything but True, False and a boolean matrix ``(size, size)``.
+    """
+    matrix = np.asarray(dense)
+    if matrix.dtype != bool or matrix.shape not in ((), (size, size)):
+        raise ShapeError(
+            f"{where}: expected True, False or a boolean matrix {(size, size)} for dense, got "
+            f"{described(matrix if matrix.ndim else dense)}"
+        )
+    return matrix if matrix.ndim else bool(matrix)
 
 
 def check_dependencies(

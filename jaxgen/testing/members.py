@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -15,13 +15,20 @@ from flax import nnx
 from jax import Array
 
 from jaxgen.bijectors import Bijector
+from jaxgen.conditionals import Conditional
 from jaxgen.core import (
     Buffer,
     Shape,
+    ShapeError,
     batch_shape,
+    check_array,
+    check_context,
+    check_finite,
     checked_arguments,
+    described,
     needs_calibration,
     partition,
+    unknown,
 )
 from jaxgen.models import Model
 
@@ -94,29 +101,46 @@ def to_float64(module: M) -> M:
 
 
 def flat_batch(
-    x: Any, context: Any, event_shape: Shape, context_shape: Shape | None
+    part: Bijector | Conditional | Model, x: Any, context: Any, event_shape: Shape
 ) -> tuple[Array, Array | None]:
     """The data as ``(batch, *event_shape)``, with a context for each of them.
 
     Raises:
-        ShapeError: for events of another shape.
-        ValueError: for no example.
+        ShapeError: for events or contexts of another shape, for a context that the part does not
+            declare, and for none where it declares one.
+        ValueError: for no example, and for numbers that are not finite.
     """
-    x = jnp.asarray(x)
-    if not all(batch_shape(x, event_shape, "the data to check at")):
-        raise ValueError(f"the data to check at: expected an example or more, got shape {x.shape}")
-    x = x.reshape(-1, *event_shape)
-    context = None if context is None else jnp.asarray(context)
-    if context is not None and context_shape is not None:
-        context = context.reshape(-1, *context_shape)
-    return x, context
+    where, name = "the data to check at", type(part).__name__
+    x = check_array(x, where)
+    batch = batch_shape(x, event_shape, where)
+    if not all(batch):
+        raise ValueError(f"{where}: expected an example or more, got shape {x.shape}")
+    check_finite(x, where)
+    if part.context_shape is None and context is not None:
+        raise ShapeError(
+            f"{name}: expected None for context, as its context_shape is None, got "
+            f"{described(context)}; set context_shape on a part that reads a context"
+        )
+    context = check_context(context, part.context_shape, batch, name)
+    if context is not None and part.context_shape is not None:
+        context = context.reshape(-1, *part.context_shape)
+    return jnp.asarray(x).reshape(-1, *event_shape), context
 
 
-def prepare(module: M, dtype: Any, *, perturbed: bool, seed: int) -> M:
-    """The member as it is checked: its attributes in order, in the data's dtype, perturbed."""
+def prepare(module: M, dtype: Any, *, perturbed: bool, seed: int, unused: Sequence[str]) -> M:
+    """The member as it is checked: its attributes in order, in the data's dtype, perturbed.
+
+    Raises:
+        ValueError: for data that are not real, and for a name in ``unused`` of no parameter.
+        AssertionError: for an attribute that must not be one.
+    """
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"{type(module).__name__}: expected real data to check it at, got {dtype}")
     check_attributes(module)
+    names = [name for name, _ in _named(module, nnx.Param)]
+    for prefix in unused:
+        if not any(_begins(name, prefix) for name in names):
+            raise unknown(f"parameter of {type(module).__name__} in unused:", prefix, names)
     module = cast(module, dtype)
     return perturb(module, jax.random.key(seed)) if perturbed else module
 
@@ -243,7 +267,7 @@ def check_adapted_once(new: nnx.Module, again: nnx.Module, what: str) -> None:
             )
 
 
-def check_gradients(gradients: nnx.Module, unused: tuple[str, ...], where: str) -> None:
+def check_gradients(gradients: nnx.Module, unused: Sequence[str], where: str) -> None:
     """Gradients are finite, reach every parameter, and leave the buffers alone.
 
     Args:
@@ -252,16 +276,26 @@ def check_gradients(gradients: nnx.Module, unused: tuple[str, ...], where: str) 
         where: what was differentiated, for the message.
     """
     for kind in (nnx.Param, Buffer):
-        for path, variable in nnx.to_flat_state(nnx.state(gradients, kind)):
-            name = ".".join(map(str, path))
+        for name, variable in _named(gradients, kind):
             gradient = np.asarray(jax.tree.leaves(variable)[0], np.float64)
             if not np.all(np.isfinite(gradient)):
                 raise AssertionError(f"{where}: the gradient of {name} is not finite")
             if kind is Buffer and np.any(gradient != 0):
                 raise AssertionError(f"{where}: the buffer {name} gets a gradient")
-            exempt = any((name + ".").startswith(prefix + ".") for prefix in unused)
+            exempt = any(_begins(name, prefix) for prefix in unused)
             if kind is nnx.Param and gradient.size and not exempt and not np.any(gradient):
                 raise AssertionError(
                     f"{where}: the gradient of the parameter {name} is zero everywhere; if it is "
                     f"genuinely unused, name it in `unused`"
                 )
+
+
+def _named(module: nnx.Module, kind: type[nnx.Variable]) -> list[tuple[str, nnx.Variable]]:
+    """The leaves of a kind, by their paths."""
+    leaves = nnx.to_flat_state(nnx.state(module, kind))
+    return [(".".join(map(str, path)), variable) for path, variable in leaves]
+
+
+def _begins(name: str, prefix: str) -> bool:
+    """Whether a path is this one, or within it."""
+    return (name + ".").startswith(prefix + ".")
