@@ -148,6 +148,11 @@ class Example(NamedTuple):
 slow = partial(Example, slow=True)
 
 
+def uniform(low, high, *event):
+    """Draws of a base in an interval, for the check of a bijector."""
+    return np.random.default_rng(3).uniform(low, high, (64, *event))
+
+
 def mlp(rngs, **options):
     return lambda n, m: MLP(n, m, hidden=(6,), activation="tanh", rngs=rngs, **options)
 
@@ -332,9 +337,17 @@ BIJECTORS: dict[str, Example] = {
         [(0.0, np.inf), (-np.inf, np.inf)],
     ),
     "circle": Example(
-        lambda r: Circle((2,), [(0.0, 360.0), (-1.0, 1.0)]), (2,), [(0.0, 360.0), (-1.0, 1.0)]
+        lambda r: Circle((2,), [(0.0, 360.0), (-1.0, 1.0)]),
+        (2,),
+        [(0.0, 360.0), (-1.0, 1.0)],
+        options={"z": uniform(-np.pi, np.pi, 2)},
     ),
-    "rotation": Example(lambda r: Rotation((3,), rngs=r), (3,), (-np.pi, np.pi)),
+    "rotation": Example(
+        lambda r: Rotation((3,), rngs=r),
+        (3,),
+        (-np.pi, np.pi),
+        options={"z": uniform(-np.pi, np.pi, 3)},
+    ),
     "coupling periodic": Example(
         lambda r: Coupling(
             (3,),
@@ -343,6 +356,7 @@ BIJECTORS: dict[str, Example] = {
         ),
         (3,),
         (-np.pi, np.pi),
+        options={"z": uniform(-np.pi, np.pi, 3)},
     ),
     "tanh": Example(lambda r: Tanh(), (3,), (-1.0, 1.0)),
     "planar": Example(lambda r: Planar((3,), rngs=r), (3,)),
@@ -362,7 +376,9 @@ BIJECTORS: dict[str, Example] = {
     "scan of triangular sylvesters, context": Example(
         lambda r: Scan(triangular_step, 2, rngs=r), (3,)
     ),
-    "inverse of logit": Example(lambda r: Inverse(Logit()), (2,)),
+    "inverse of logit": Example(
+        lambda r: Inverse(Logit()), (2,), options={"z": uniform(0.0, 1.0, 2)}
+    ),
     "standardize": Example(lambda r: Standardize((2, 2, 1), mean=1.0, scale=2.0), (2, 2, 1)),
     "elementwise affine": Example(lambda r: Elementwise((2, 2, 1), transforms.Affine()), (2, 2, 1)),
     "elementwise spline": Example(
@@ -398,6 +414,7 @@ BIJECTORS: dict[str, Example] = {
         lambda r: Coupling((3,), mlp(r), transforms.RationalQuadraticSpline(3, 2.0, circular=True)),
         (3,),
         (-2.0, 2.0),
+        options={"z": uniform(-2.0, 2.0, 3)},
     ),
     "coupling gated": slow(
         lambda r: Coupling((2, 3, 2), gated(r, grid_shape=(2, 3), dropout=0.5)), (2, 3, 2)

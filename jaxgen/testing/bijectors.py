@@ -9,9 +9,13 @@ import numpy as np
 from jax import Array
 
 from jaxgen.bijectors import Bijector
-from jaxgen.core import Context, checked_arguments, float_dtype
+from jaxgen.core import Context, Shape, checked_arguments, float_dtype
 from jaxgen.testing import compare, members
 from jaxgen.testing.compare import PASSED, Report, attempt, tolerance_of, wave
+
+# Draws of the base for each example: so many that a part of the line with a tenth of the mass is
+# hit. They cost no compiling.
+_DRAWS = 16
 
 
 @checked_arguments
@@ -20,6 +24,7 @@ def check_bijector(
     x: Array,
     context: Context = None,
     *,
+    z: Array | None = None,
     perturb: bool = True,
     tolerance: float | None = None,
     unused: Sequence[str] = (),
@@ -34,7 +39,8 @@ def check_bijector(
               l = \log\left|\det \partial z/\partial x\right|, \quad
               \text{forward log-det} = -l,
 
-    the Jacobian by automatic differentiation; and for the same numbers from a single example, a
+    the Jacobian by automatic differentiation, from the data and from draws of the base, which reach
+    what is not near to the data; and for the same numbers from a single example, a
     batch and a batch of batches, eagerly, under ``jax.jit`` and under ``jax.vmap``; that an empty
     batch goes through; for finite gradients that reach every parameter and no buffer; for an
     ``initialize`` and a ``calibrate`` that change neither the bijector nor its structure, the first
@@ -45,6 +51,8 @@ def check_bijector(
         bijector: what to check; its parameters are cast to the dtype of ``x``.
         x: data, ``(*batch, *event_shape)``, inside the bijector's range. Two to four examples do.
         context: ``(*batch, *context_shape)`` for a conditional bijector.
+        z: draws of its base, ``(*draws, *base_shape)``, where that is not the whole space, as
+            angles; by default of the standard normal.
         perturb: adds noise to the parameters first. Turn it off only for a bijector that is
             invertible at special parameters alone.
         tolerance: relative to ``1 + |expected|``; by default 1e-9 in float64, 1e-3 in float32.
@@ -58,6 +66,7 @@ def check_bijector(
 
     Raises:
         AssertionError: naming the promise that was broken, with numbers.
+        ValueError: for data, draws, a context or names of parameters that are not the bijector's.
 
     >>> class Shift(Bijector):
     ...     def forward_and_log_det(self, z, context=None):
@@ -74,10 +83,13 @@ def check_bijector(
     bijector = members.prepare(bijector, x.dtype, perturbed=perturb, seed=seed, unused=unused)
     tolerance = tolerance_of(x.dtype) if tolerance is None else tolerance
 
-    found = jax.jit(_examine)(bijector, x, context)
-    _check_values(found, x, name, tolerance)
+    draws = _draws(z, bijector.side_shape("base") or event, x, seed)
+    whence = "the standard normal, which `z=` replaces" if z is None else "`z=`"
+
+    found = jax.jit(_examine)(bijector, x, context, draws)
+    _check_values(found, x, name, whence, tolerance)
     report = {"attributes": PASSED, "round trip": PASSED, "forward log-det = -inverse": PASSED}
-    _check_jacobian(found, name, tolerance)
+    _check_jacobian(found, name, whence, tolerance)
     report["log-determinant"] = PASSED
     _check_ranks(found, x, name, tolerance)
     report |= {"batch ranks": PASSED, "vmap": PASSED}
@@ -95,7 +107,17 @@ def check_bijector(
     return report
 
 
-def _examine(bijector: Bijector, x: Array, context: Context) -> dict[str, Any]:
+def _draws(z: Array | None, base_shape: Shape, x: Array, seed: int) -> Array:
+    """Draws of the base, ``(k, n, *base_shape)``: batches of as many as there are examples."""
+    normal = np.random.default_rng(seed).normal(size=(_DRAWS * len(x), *base_shape))
+    given = normal if z is None else z
+    draws, _ = members.flat_events(given, base_shape, "the draws of the base", "z")
+    count = -(-len(draws) // len(x)) * len(x)
+    filled = np.asarray(draws)[np.arange(count) % len(draws)]
+    return jnp.asarray(filled.reshape(-1, len(x), *base_shape), x.dtype)
+
+
+def _examine(bijector: Bijector, x: Array, context: Context, draws: Array) -> dict[str, Any]:
     """Everything that the checks look at, as one program: compiling is what a check costs.
 
     So no direction is run more often than needed: the batch comes with the parameters' gradient,
@@ -103,7 +125,7 @@ def _examine(bijector: Bijector, x: Array, context: Context) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     name = type(bijector).__name__
-    pair = None if context is None else jnp.stack([context, context])
+    contexts = None if context is None else jnp.stack([context] * (1 + len(draws)))
 
     def loss(bijector: Bijector) -> tuple[Array, tuple[Array, Array]]:
         z, log_det = bijector.inverse_and_log_det(x, context)
@@ -119,8 +141,16 @@ def _examine(bijector: Bijector, x: Array, context: Context) -> dict[str, Any]:
     with attempt(f"{name}.inverse_and_log_det of a batch, and its gradient"):
         found["gradients"], (z, found["inverse"]) = jax.grad(loss, has_aux=True)(bijector)
         found["z"] = z
+    found["latents"] = jnp.concatenate([z[None], draws])
+    with attempt(f"{name}.forward_and_log_det of a batch of batches"):
+        data, found["forward"] = bijector.forward_and_log_det(found["latents"], contexts)
+        found["data"] = data
+    data = jnp.concatenate([x[None], data[1:]])
+    with attempt(f"{name}.inverse_and_log_det of a batch of batches"):
+        found["back"] = bijector.inverse_and_log_det(data, contexts)
     with attempt(f"{name}.inverse_and_log_det of one example, its Jacobian, under jax.vmap"):
-        jacobian, found["inverse, one"] = jax.vmap(jax.jacrev(flat, has_aux=True))(x, context)
+        every = jax.tree.map(lambda each: each.reshape(-1, *each.shape[2:]), (data, contexts))
+        jacobian, found["inverse, one"] = jax.vmap(jax.jacrev(flat, has_aux=True))(*every)
         found["jacobian"] = jacobian.reshape(*jacobian.shape[:2], -1)
     with attempt(f"{name}.forward_and_log_det of one example, under jax.vmap"):
         found["forward, one"] = jax.vmap(bijector.forward_and_log_det)(z, context)
@@ -129,14 +159,6 @@ def _examine(bijector: Bijector, x: Array, context: Context) -> dict[str, Any]:
             lambda array: jnp.zeros(array.shape, array.dtype),
             jax.eval_shape(lambda: bijector.forward_and_log_det(z, context)),
         )
-    # The second of the pair are latents that the inverse did not make: half way between
-    # neighbours, which stays inside the base's domain if that is convex.
-    found["latents"] = jnp.stack([z, (z + jnp.roll(z, 1, axis=0)) / 2])
-    with attempt(f"{name}.forward_and_log_det of a batch of batches"):
-        data, found["forward"] = bijector.forward_and_log_det(found["latents"], pair)
-        found["data"] = data
-    with attempt(f"{name}.inverse_and_log_det of a batch of batches"):
-        found["back"] = bijector.inverse_and_log_det(jnp.stack([x, data[1]]), pair)
     none = None if context is None else context[:0]
     with attempt(f"{name}.inverse_and_log_det of an empty batch"):
         jax.eval_shape(lambda: bijector.inverse_and_log_det(x[:0], none))
@@ -154,7 +176,9 @@ def _examine(bijector: Bijector, x: Array, context: Context) -> dict[str, Any]:
     return found
 
 
-def _check_values(found: dict[str, Any], x: Array, name: str, tolerance: float) -> None:
+def _check_values(
+    found: dict[str, Any], x: Array, name: str, whence: str, tolerance: float
+) -> None:
     log_dtype = float_dtype(x.dtype)
     data, log_det = found["forward, shapes"]
     for way, value, total in (
@@ -166,33 +190,34 @@ def _check_values(found: dict[str, Any], x: Array, name: str, tolerance: float) 
         compare.dtype(f"{name}.{way}_and_log_det, log-det", total, log_dtype)
     compare.shape(f"{name}.forward_and_log_det, value", data, x.shape)
     z, inverse = found["back"]
-    latents = found["latents"][1]
     compare.close(f"{name}: round trip, forward(inverse(x)) = x", found["data"][0], x, tolerance)
-    compare.close(f"{name}: round trip, inverse(forward(z)) = z", z[1], latents, tolerance)
+    where = f"{name}: round trip, inverse(forward(z)) = z, at draws of {whence}"
+    compare.close(where, z[1:], found["latents"][1:], tolerance)
     where = f"{name}: forward log-det = -(inverse log-det)"
     compare.close(f"{where}, from the data", found["forward"][0], -found["inverse"], tolerance)
-    compare.close(f"{where}, from the base", found["forward"][1], -inverse[1], tolerance)
+    drawn = found["forward"][1:]
+    compare.close(f"{where}, at draws of {whence}", drawn, -inverse[1:], tolerance)
 
 
-def _check_jacobian(found: dict[str, Any], name: str, tolerance: float) -> None:
+def _check_jacobian(found: dict[str, Any], name: str, whence: str, tolerance: float) -> None:
     jacobian = np.asarray(found["jacobian"], np.float64)
     if jacobian.shape[1] != jacobian.shape[2]:
         raise AssertionError(
             f"{name}: {jacobian.shape[2]} numbers of data become {jacobian.shape[1]} of the base"
         )
-    compare.close(
-        f"{name}: log-determinant of the inverse against the autodiff Jacobian's",
-        found["inverse"],
-        np.linalg.slogdet(jacobian)[1],
-        tolerance,
-    )
+    where = f"{name}: log-determinant of the inverse against the autodiff Jacobian's"
+    expected, size = np.linalg.slogdet(jacobian)[1], len(found["inverse"])
+    compare.close(where, found["inverse"], expected[:size], tolerance)
+    drawn = found["back"][1][1:].ravel()
+    compare.close(f"{where}, at draws of {whence}", drawn, expected[size:], tolerance)
 
 
 def _check_ranks(found: dict[str, Any], x: Array, name: str, tolerance: float) -> None:
     """One example under vmap, and a batch of batches, against the batch."""
     where = f"{name}.inverse_and_log_det of one example, under jax.vmap"
-    compare.close(f"{where}, value", found["inverse, one"][0], found["z"], tolerance)
-    compare.close(f"{where}, log-det", found["inverse, one"][1], found["inverse"], tolerance)
+    z, log_det = (each[: len(x)] for each in found["inverse, one"])
+    compare.close(f"{where}, value", z, found["z"], tolerance)
+    compare.close(f"{where}, log-det", log_det, found["inverse"], tolerance)
     where = f"{name}.inverse_and_log_det of a batch of batches"
     compare.close(f"{where}, value", found["back"][0][0], found["z"], tolerance)
     compare.close(f"{where}, log-det", found["back"][1][0], found["inverse"], tolerance)

@@ -110,12 +110,8 @@ def flat_batch(
             declare, and for none where it declares one.
         ValueError: for no example, and for numbers that are not finite.
     """
-    where, name = "the data to check at", type(part).__name__
-    x = check_array(x, where)
-    batch = batch_shape(x, event_shape, where)
-    if not all(batch):
-        raise ValueError(f"{where}: expected an example or more, got shape {x.shape}")
-    check_finite(x, where)
+    x, batch = flat_events(x, event_shape, "the data to check at")
+    name = type(part).__name__
     if part.context_shape is None and context is not None:
         raise ShapeError(
             f"{name}: expected None for context, as its context_shape is None, got "
@@ -124,7 +120,17 @@ def flat_batch(
     context = check_context(context, part.context_shape, batch, name)
     if context is not None and part.context_shape is not None:
         context = context.reshape(-1, *part.context_shape)
-    return jnp.asarray(x).reshape(-1, *event_shape), context
+    return x, context
+
+
+def flat_events(x: Any, event_shape: Shape, where: str, name: str = "x") -> tuple[Array, Shape]:
+    """Events as ``(n, *event_shape)``, an example or more of finite numbers; and their batch."""
+    x = check_array(x, where, name)
+    batch = batch_shape(x, event_shape, where)
+    if not all(batch):
+        raise ValueError(f"{where}: expected an example or more, got shape {x.shape}")
+    check_finite(x, where, name)
+    return jnp.asarray(x).reshape(-1, *event_shape), batch
 
 
 def prepare(module: M, dtype: Any, *, perturbed: bool, seed: int, unused: Sequence[str]) -> M:

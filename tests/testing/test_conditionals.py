@@ -34,7 +34,7 @@ class Total(Conditional):
 
 class Branch(Total):
     def step(self, cache, t, x_previous):
-        return super().step(cache, t, x_previous if t == 0 else x_previous)
+        return super().step(cache, t, jnp.zeros_like(x_previous) if t == 0 else x_previous)
 
 
 class InNumPy(Total):
