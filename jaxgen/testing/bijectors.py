@@ -50,7 +50,7 @@ def check_bijector(
     Args:
         bijector: what to check; its parameters are cast to the dtype of ``x``.
         x: data, ``(*batch, *event_shape)``, inside the bijector's range. Two to four examples do.
-        context: ``(*batch, *context_shape)`` for a conditional bijector.
+        context: ``(*batch, *context_shape)`` for a conditional bijector, which has to depend on it.
         z: draws of its base, ``(*draws, *base_shape)``, where that is not the whole space, as
             angles; by default of the standard normal.
         perturb: adds noise to the parameters first. Turn it off only for a bijector that is
@@ -93,7 +93,10 @@ def check_bijector(
     report["log-determinant"] = PASSED
     _check_ranks(found, x, name, tolerance)
     report |= {"batch ranks": PASSED, "vmap": PASSED}
-    members.check_gradients(found["gradients"], unused, f"{name}.inverse_and_log_det")
+    where = f"{name}.inverse_and_log_det"
+    own = found["z"], found["inverse"]
+    report |= members.check_context_used(own, found["other"], context, where)
+    members.check_gradients(found["gradients"], unused, where)
     report["gradients"] = PASSED
     _check_adapted(found, bijector, name, tolerance)
     report |= {"initialize": PASSED, "calibrate": PASSED}
@@ -125,7 +128,10 @@ def _examine(bijector: Bijector, x: Array, context: Context, draws: Array) -> di
     """
     found: dict[str, Any] = {}
     name = type(bijector).__name__
-    contexts = None if context is None else jnp.stack([context] * (1 + len(draws)))
+    contexts = with_others = None
+    if context is not None:
+        contexts = jnp.stack([context] * (1 + len(draws)))
+        with_others = jnp.concatenate([contexts, members.other_contexts(context)[None]])
 
     def loss(bijector: Bijector) -> tuple[Array, tuple[Array, Array]]:
         z, log_det = bijector.inverse_and_log_det(x, context)
@@ -147,7 +153,9 @@ def _examine(bijector: Bijector, x: Array, context: Context, draws: Array) -> di
         found["data"] = data
     data = jnp.concatenate([x[None], data[1:]])
     with attempt(f"{name}.inverse_and_log_det of a batch of batches"):
-        found["back"] = bijector.inverse_and_log_det(data, contexts)
+        # Last the data again, with the contexts of other examples.
+        back = bijector.inverse_and_log_det(jnp.concatenate([data, x[None]]), with_others)
+        found["back"], found["other"] = zip(*((each[:-1], each[-1]) for each in back), strict=True)
     with attempt(f"{name}.inverse_and_log_det of one example, its Jacobian, under jax.vmap"):
         every = jax.tree.map(lambda each: each.reshape(-1, *each.shape[2:]), (data, contexts))
         jacobian, found["inverse, one"] = jax.vmap(jax.jacrev(flat, has_aux=True))(*every)

@@ -48,7 +48,7 @@ def check_conditional(
     Args:
         conditional: what to check; its parameters are cast to the dtype of ``x``.
         x: real array ``(*batch, *event_shape)``: what the network reads. Two to four examples do.
-        context: ``(*batch, *context_shape)`` for a conditional network.
+        context: ``(*batch, *context_shape)`` for a conditional network, which has to depend on it.
         dense: whether every parameter of a step is to depend on *every* earlier position. False
             for a network that promises less (a narrow MADE): then the last step is to depend on
             some position. A boolean matrix ``(D, D)`` of positions (a graph, a finite receptive
@@ -60,6 +60,7 @@ def check_conditional(
 
     Raises:
         AssertionError: naming the promise that was broken, with steps and numbers.
+        ValueError: for data, a context, a matrix or names of parameters that are not the network's.
 
     >>> from flax import nnx
     >>> from jaxgen.conditionals import MADE
@@ -103,6 +104,7 @@ def check_conditional(
         check_dependencies(found, np.asarray(order), where, dense)
         _check_ranks(found, where, tolerance)
         _check_sequential(found, where, tolerance)
+        report |= members.check_context_used(found["params"], found["other"], context, where)
         members.check_gradients(found["gradients"], unused, where)
     if len(runs) == 2:
         each, where = runs[0][2]["orders"], f"{name}.__call__ under jax.vmap over orders"
@@ -180,9 +182,11 @@ def _examine(
     with attempt(f"{name}.__call__, prefill and run of an empty batch"):
         jax.eval_shape(lambda: _empty(run))
     with attempt(f"{name}.__call__, init_cache and step of a batch of batches"):
-        both = None if context is None else jnp.stack([context, context])
+        both = context
+        if context is not None:
+            both = jnp.stack([members.other_contexts(context), context])
         pair = run._replace(x=jnp.stack([x, x]), context=both)
-        found["pair"] = pair.params(pair.x)[1]
+        found["other"], found["pair"] = pair.params(pair.x)
         found["pair, steps"] = pair.cached_steps()[:, 1]
     if orders is not None:
         with attempt(f"{name}.__call__ under jax.vmap over orders"):

@@ -18,6 +18,7 @@ from jaxgen.bijectors import Bijector
 from jaxgen.conditionals import Conditional
 from jaxgen.core import (
     Buffer,
+    Context,
     Shape,
     ShapeError,
     batch_shape,
@@ -31,6 +32,7 @@ from jaxgen.core import (
     unknown,
 )
 from jaxgen.models import Model
+from jaxgen.testing.compare import PASSED, Report
 
 M = TypeVar("M", bound=nnx.Module)
 
@@ -271,6 +273,36 @@ def check_adapted_once(new: nnx.Module, again: nnx.Module, what: str) -> None:
                 f"{what}, called again with other data, changed {'.'.join(map(str, path))}; a "
                 f"module adapts once: keep a Buffer that says whether it has"
             )
+
+
+def other_contexts(context: Array) -> Array:
+    """The contexts ``(n, *context_shape)`` of other examples, which are such as a part may get."""
+    return jnp.roll(context, 1, axis=0)
+
+
+def check_context_used(own: Any, other: Any, context: Context, where: str) -> Report:
+    """That something changes with the context, where a part declares one.
+
+    Args:
+        own: arrays that were computed with ``context``.
+        other: the same with :func:`other_contexts`.
+        context: ``(n, *context_shape)``, or None.
+        where: what was run, for the message.
+    """
+    if context is None:
+        return {}
+    if np.array_equal(context, np.roll(context, 1, axis=0)):
+        return {"contexts": "skipped: all examples have the same context"}
+    pairs = zip(jax.tree.leaves(own), jax.tree.leaves(other), strict=True)
+    for got, expected in (map(np.asarray, pair) for pair in pairs):
+        # A batch may round an example otherwise where it stands elsewhere.
+        slack = (1e-12 if got.dtype == np.float64 else 1e-5) * (1.0 + np.abs(expected))
+        if not np.all(np.abs(got - expected) <= slack):
+            return {"contexts": PASSED}
+    raise AssertionError(
+        f"{where}: expected it to depend on the context, of shape {context.shape[1:]}, got the "
+        f"same with that of another example; a part that reads none leaves context_shape at None"
+    )
 
 
 def check_gradients(gradients: nnx.Module, unused: Sequence[str], where: str) -> None:

@@ -59,7 +59,7 @@ def check_model(
     Args:
         model: what to check; its parameters are cast to the dtype of real ``x``.
         x: data ``(*batch, *event_shape)``. Two to four examples do.
-        context: ``(*batch, *context_shape)`` for a conditional model.
+        context: ``(*batch, *context_shape)`` for a conditional model, which has to depend on it.
         bounds: the support of the entries of a real event, for the quadrature: ``(low, high)``, or
             one for each entry.
         num_samples: how many samples the statistical checks draw.
@@ -70,6 +70,7 @@ def check_model(
 
     Raises:
         AssertionError: naming the promise that was broken, with numbers.
+        ValueError: for data, a context or names of parameters that are not the model's.
 
     >>> from jaxgen.models import StandardNormal
     >>> report = check_model(StandardNormal((1,)), jnp.array([[0.5], [1.0]]))
@@ -91,6 +92,8 @@ def check_model(
     found = jax.jit(_examine)(model, x, context, jax.random.key(seed))
     _check_scores(found, x, float_dtype(dtype), name, tolerance, exact)
     report |= {"batch ranks": PASSED, "vmap": PASSED}
+    where = f"{name}.{'log_prob' if exact else 'elbo'}"
+    report |= members.check_context_used(found["one"], found["other"], context, where)
     members.check_gradients(found["gradients"], unused, name)
     report["gradients"] = PASSED
     _check_bound(found, name)
@@ -131,7 +134,14 @@ def _examine(model: Model, x: Array, context: Context, key: Array) -> dict[str, 
     with attempt(f"{name} of a batch, and its gradient"):
         found["gradients"], found["score"] = jax.grad(loss, has_aux=True)(model)
     with attempt(f"{name} of one example, under jax.vmap"):
-        found["one"] = jax.vmap(lambda x, c: _score(model, x, c, key))(x, context)
+        # With the contexts of other examples too: here one key serves all, which makes a bound
+        # comparable.
+        every, contexts = x, context
+        if context is not None:
+            every = jnp.concatenate([x, x])
+            contexts = jnp.concatenate([context, members.other_contexts(context)])
+        scores = jax.vmap(lambda x, c: _score(model, x, c, key))(every, contexts)
+        found["one"], found["other"] = scores[: len(x)], scores[len(x) :]
     with attempt(f"{name} of a batch of batches"):
         pair = None if context is None else jnp.stack([context, context])
         found["pair"] = _score(model, jnp.stack([x, x]), pair, key)

@@ -97,3 +97,35 @@ def test_bounded_base_is_asked_for():
 def test_draws_that_are_none_are_refused(z, expected):
     with pytest.raises(ValueError, match=expected):
         check_bijector(Clipped(), POSITIVE, z=z)
+
+
+class Shift(Bijector):
+    """By its context."""
+
+    context_shape = (1,)
+
+    def forward_and_log_det(self, z, context=None):
+        return z + context, zeros(z)
+
+    def inverse_and_log_det(self, x, context=None):
+        return x - context, zeros(x)
+
+
+class Unread(Shift):
+    def forward_and_log_det(self, z, context=None):
+        return super().forward_and_log_det(z, 0 * context)
+
+    def inverse_and_log_det(self, x, context=None):
+        return super().inverse_and_log_det(x, 0 * context)
+
+
+def test_context_that_is_not_read_fails():
+    contexts = jnp.array([[1.0], [-0.5]])
+    report = check_bijector(Shift(), POSITIVE, contexts, eager=False)
+    assert report["contexts"] == "passed"
+    expected = r"Unread\.inverse_and_log_det: expected it to depend on the context, of shape \(1,\)"
+    with pytest.raises(AssertionError, match=expected):
+        check_bijector(Unread(), POSITIVE, contexts, eager=False)
+    # Where there is only one, nothing can be said.
+    report = check_bijector(Unread(), POSITIVE, contexts[0], eager=False)
+    assert report["contexts"] == "skipped: all examples have the same context"

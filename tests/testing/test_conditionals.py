@@ -85,3 +85,23 @@ def test_step_that_looks_at_its_number_is_told_what_to_use(broken, error):
 def test_constructor_that_calls_no_other_is_told_so(use):
     with pytest.raises(AttributeError, match=r"Forgot: expected .* set; call super\(\)\.__init__"):
         use(Forgot())
+
+
+class Unread(Total):
+    def __init__(self):
+        super().__init__()
+        self.context_shape = (2,)
+
+
+class Read(Unread):
+    def init_cache(self, batch, context=None, order=None):
+        return Cache(None, context[..., 0])
+
+
+def test_context_that_is_not_read_fails():
+    contexts = jnp.array([[1.0, 0.2], [-0.3, 0.5]])
+    report = check_conditional(Read(), X, contexts, eager=False)
+    assert report["contexts"] == "passed"
+    expected = r"Unread, its order: expected it to depend on the context, of shape \(2,\)"
+    with pytest.raises(AssertionError, match=expected):
+        check_conditional(Unread(), X, contexts, eager=False)
