@@ -112,12 +112,12 @@ def check_alike(train: Any, valid: Any) -> None:
     """
     if not (isinstance(train, Dataset) and isinstance(valid, Dataset)):
         return
-    for part, way in (("vocabulary", "in_vocabulary"), ("classes", "in_classes")):
+    for part, said in (("vocabulary", "another vocabulary"), ("classes", "other classes")):
         own, other = getattr(train, part), getattr(valid, part)
         if None not in (own, other) and own != other:
             raise ValueError(
-                f"fit: the {part} of the validation data is not that of the training data, so "
-                f"that their numbers mean something else; give valid.{way}(train.{part})"
+                f"fit: the validation data have {said} than the training data, so that their "
+                f"numbers mean something else; give valid.in_{part}(train.{part})"
             )
 
 

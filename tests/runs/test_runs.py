@@ -9,12 +9,14 @@ import sys
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 import jaxgen
 from jaxgen.data import load
 from jaxgen.models import Autoregressive
 from jaxgen.runs import Recipe, evaluate_run, train
 from jaxgen.training import TrainSettings
+from jaxgen.training.saved import write_arrays
 
 log_prob = jax.jit(Autoregressive.log_prob)
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -125,6 +127,19 @@ def test_evaluating_again_gives_the_same_and_other_splits_leave_the_record(train
     again = evaluate_run(run)
     assert again.value == json.loads(before)["value"]
     assert json.loads((run / "record.json").read_text())["value"] == again.value
+
+
+def test_a_record_that_nobody_could_mean_is_told(trained, tmp_path):
+    """Of 5 levels alike, as after a training that has diverged."""
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    model = jaxgen.load(run)
+    wild = jax.tree.map(lambda leaf: 100.0 * (1.0 + leaf), nnx.state(model, nnx.Param))
+    nnx.update(model, wild)
+    sha256 = write_arrays(model, run / "model.safetensors")
+    (run / "config.json").write_text(json.dumps(config | {"sha256": sha256}))
+    with pytest.warns(UserWarning, match=r"bits/dim are far more than the 2\.322 of all levels"):
+        evaluate_run(run)
 
 
 POISON = """

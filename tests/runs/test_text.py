@@ -84,6 +84,7 @@ def test_pieces_are_scored_but_the_last_which_is_shorter(run, tmp_path, capsys):
     np.testing.assert_allclose([float(row[1]) for row in rows], expected, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("always")  # which the command line prints
 def test_another_text_is_scored_in_the_numbers_of_training(run, tmp_path, capsys):
     """By its file, or as data, of which the test split is taken; with characters that are new."""
     out, other = tmp_path / "scores.csv", tmp_path / "other.txt"
@@ -97,6 +98,8 @@ def test_another_text_is_scored_in_the_numbers_of_training(run, tmp_path, capsys
         assert main([*command, "--data", data]) == 0
         scores = [float(line.split(",")[1]) for line in out.read_text().split()[1:]]
         np.testing.assert_allclose(scores, np.repeat(expected, count), rtol=1e-5)
+        told = "16.67% of the characters of" in capsys.readouterr().err  # the x
+        assert told == (not unit)
     np.save(tmp_path / "rows.npy", pieces)
     assert main([*command, "--data", str(tmp_path / "rows.npy")]) == 0
     scores = [float(line.split(",")[1]) for line in out.read_text().split()[1:]]

@@ -11,7 +11,7 @@ from flax import nnx
 
 from jaxgen import ShapeError, zoo
 from jaxgen.bijectors import ActNorm
-from jaxgen.data import Dataset
+from jaxgen.data import Dataset, Vocabulary
 from jaxgen.models import Embedded, Flow, StandardNormal
 from jaxgen.models.scoring import score
 from jaxgen.networks import Embedding
@@ -46,6 +46,15 @@ def conditional(context_features=3):
 
 def of_labels():
     return Embedded(conditional(), Embedding(3, 3, rngs=nnx.Rngs(1)))
+
+
+def text(characters):
+    x = np.array([[0, 1], [1, 0]] * 10)
+    return Dataset(characters, "train", x, levels=3, vocabulary=Vocabulary(characters))
+
+
+def shown(*names):
+    return Dataset("animals", "train", X, np.arange(20) % len(names), classes=names)
 
 
 def in_one_order():
@@ -488,6 +497,18 @@ ARGUMENTS = {
     "losses in a dictionary": (
         lambda: trained(plain(), X, objective=lambda *_: {"loss": 1.0}),
         "objective: expected a scalar loss, got {'loss': 1.0}",
+    ),
+    "patience without losses to count": (
+        lambda: trained(plain(), X, patience=2),
+        "expected validation data, or a fraction .* for patience=2 to count",
+    ),
+    "a text of other characters": (
+        lambda: trained(in_one_order(), text("ab"), text("bc")),
+        r"the validation data have another vocabulary .*; give valid\.in_vocabulary\(train",
+    ),
+    "labels of other classes": (
+        lambda: trained(of_labels(), shown("cat", "dog"), shown("dog", "elk")),
+        r"the validation data have other classes .*; give valid\.in_classes\(train\.classes",
     ),
     "a mesh by name": (
         lambda: fit(plain(), X, mesh="data"),
