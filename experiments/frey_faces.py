@@ -4,7 +4,8 @@ Command: ``JAXGEN_DATA=DIR jaxgen train experiments/frey_faces.py:fvae --out run
 so on; ``DIR`` holds ``freyfaces.npz`` (array ``x``). There is no official split: the rows are
 shuffled and cut into 80, 10 and 10 per cent.
 
-Records are importance-weighted with 1000 samples.
+Records are importance-weighted with 1000 samples. The VAE is at its best in validation after 2500
+steps, f-VAES after 2250, and both learn the training frames by heart from there on.
 """
 
 from typing import Any
