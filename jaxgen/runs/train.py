@@ -129,7 +129,7 @@ def train(
 def _check_judged(model: Model, recipe: Recipe, run: Run) -> None:
     """Refuses test data that could not be scored, before the training that they are to judge."""
     whole = recipe.crop is None and recipe.eval_space == "data"
-    if recipe.eval_split != "test" or not whole or not is_first():
+    if recipe.eval_split != "test" or not whole:
         return
     data = recipe.load_data("test")
     x = without_padding(_batch(data, model, run)).x
