@@ -10,7 +10,7 @@ from flax import nnx
 
 from jaxgen.core.arguments import checked_arguments
 
-M = TypeVar("M", bound=nnx.Module)
+M = TypeVar("M", bound=nnx.Pytree)
 T = TypeVar("T")  # a pytree
 
 

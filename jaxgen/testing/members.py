@@ -34,7 +34,7 @@ from jaxgen.core import (
 from jaxgen.models import Model
 from jaxgen.testing.compare import PASSED, Report
 
-M = TypeVar("M", bound=nnx.Module)
+M = TypeVar("M", bound=nnx.Pytree)
 
 
 @checked_arguments
@@ -328,7 +328,7 @@ def check_gradients(gradients: nnx.Module, unused: Sequence[str], where: str) ->
                 )
 
 
-def _named(module: nnx.Module, kind: type[nnx.Variable]) -> list[tuple[str, nnx.Variable]]:
+def _named(module: nnx.Pytree, kind: type[nnx.Variable]) -> list[tuple[str, nnx.Variable]]:
     """The leaves of a kind, by their paths."""
     leaves = nnx.to_flat_state(nnx.state(module, kind))
     return [(".".join(map(str, path)), variable) for path, variable in leaves]

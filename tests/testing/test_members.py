@@ -42,7 +42,7 @@ CHECKS = [
         (lambda: check_model(Flow, X), "check_model: expected a Model for model"),
         (lambda: precision_report(Flow, X), "precision_report: expected a Model for model"),
         (lambda: check_attributes(Flow), "check_attributes: expected a Pytree for module"),
-        (lambda: perturb(Flow, jax.random.key(0)), "perturb: expected a Module for module"),
+        (lambda: perturb(Flow, jax.random.key(0)), "perturb: expected a Pytree for module"),
     ],
     ids=["bijector", "conditional", "model", "precision", "attributes", "perturb"],
 )
