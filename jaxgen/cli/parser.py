@@ -130,7 +130,7 @@ def _sample(add: Callable[..., argparse.ArgumentParser]) -> None:
         default=1.0,
         help="draw among the likeliest levels that together have this probability (default 1)",
     )
-    sample.add_argument("--label", help="of which class, by its name or number (default: all)")
+    sample.add_argument("--label", help="of which class, by its name (default: all)")
     sample.add_argument(
         "--length", type=int, help="values of a signal, for a model that fits any length"
     )

@@ -203,7 +203,7 @@ class Run:
         return stopped_at(self.path / "metrics.jsonl", settings.steps, settings.patience)
 
     def class_of(self, label: str | int, model: Model) -> int:
-        """The number of a class, said by its name or number.
+        """The number of a class, said by its name, or by itself where no name is a number.
 
         Raises:
             ValueError: if there is none, or the model knows no classes.

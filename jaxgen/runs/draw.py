@@ -23,6 +23,8 @@ from jaxgen.runs.files import ExperimentFile
 from jaxgen.runs.outputs import PICTURES, opened_for, save_figure, write_table
 from jaxgen.training.claims import writing
 
+_OTHERS = (".npy", ".csv", ".wav", ".txt")  # of numbers, of rows, of sound, of text
+
 
 def sample(
     run: Path | str,
@@ -52,7 +54,8 @@ def sample(
         temperature, top_p: as in :meth:`jaxgen.models.Autoregressive.sample`.
         length: values of a signal, for a model whose parameters fit any; None for the length that
             it was trained on.
-        label: the class to draw from, by its name or number; None for all, or a model of none.
+        label: the class to draw from, by its name, or its number where no name is
+            one; None for all, or a model of none.
         file: the experiment file, for a model that is defined there; a path is executed.
 
     Raises:
@@ -63,28 +66,13 @@ def sample(
             of one of no rows, a label that there is not, or numbers of all classes, which would not
             say of which they are.
     """
-    suffix = Path(out).suffix.lower()
-    if suffix not in ("", ".npy", ".csv", ".wav", ".txt", *PICTURES):
-        raise ValueError(
-            f"sample: expected {out} to end in {', '.join(PICTURES)} (pictures), .npy, .csv (of "
-            f"rows), .wav (of sound) or .txt (of text)"
-        )
-    opened_for(run, out)
+    opened, suffix = opened_for(run, out, *PICTURES, *_OTHERS), Path(out).suffix.lower()
+    model, draw = _drawing(opened, num, temperature, top_p, length, label, file)
     if suffix == ".txt":
-        texts = sample_text(
-            run,
-            num=num,
-            seed=seed,
-            temperature=temperature,
-            top_p=top_p,
-            length=length,
-            label=label,
-            file=file,
-        )
+        texts = _texts(opened, model, draw, num, seed)
         with writing(out):
             Path(out).write_text(joined(texts), encoding="utf-8")
         return
-    opened, model, draw = _drawing(run, num, temperature, top_p, length, label, file)
     if suffix in (".npy", ".csv"):
         _check_numbers(model, suffix, label)
         numbers = np.asarray(draw(model, random_key(seed), num))
@@ -140,9 +128,14 @@ def sample_text(
         RunError: as there.
         ValueError: as there, or for a run of no text.
     """
-    opened, model, draw = _drawing(run, num, temperature, top_p, length, label, file)
+    opened = Run.read(run)
+    model, draw = _drawing(opened, num, temperature, top_p, length, label, file)
+    return _texts(opened, model, draw, num, seed)
+
+
+def _texts(opened: Run, model: Model, draw: Callable[..., Array], num: int, seed: int) -> list[str]:
     if opened.vocabulary is None:
-        raise ValueError(f"sample: expected a run of text for text, got {run}")
+        raise ValueError(f"sample: expected a run of text for text, got {opened.path}")
     return [opened.vocabulary.decode(row) for row in np.asarray(draw(model, random_key(seed), num))]
 
 
@@ -152,18 +145,17 @@ def joined(texts: list[str]) -> str:
 
 
 def _drawing(
-    run: Path | str,
+    opened: Run,
     num: int,
     temperature: float,
     top_p: float,
     length: int | None,
     label: str | int | None,
     file: ExperimentFile | Path | str | None,
-) -> tuple[Run, Model, Callable[..., Array]]:
-    """The run, its model, and the compiled sampler, ``(model, key, num, context) -> samples``."""
+) -> tuple[Model, Callable[..., Array]]:
+    """A run's model, and the compiled sampler, ``(model, key, num, context) -> samples``."""
     if num < 1:
         raise ValueError(f"sample: expected at least 1 sample, got {num}")
-    opened = Run.read(run)
     shape = opened.event_shape
     if length is not None and (len(shape) != 1 or length < 1):
         raise ValueError(
@@ -184,7 +176,7 @@ def _drawing(
     )
     if label is not None:
         draw = functools.partial(draw, context=jnp.asarray(opened.class_of(label, model)))
-    return opened, model, draw
+    return model, draw
 
 
 def _check_numbers(model: Model, suffix: str, label: str | int | None) -> None:

@@ -73,25 +73,29 @@ def scored_examples(opened: Run, model: Model, data: str | None, split: str, see
         return examples_of(opened, model, data, split, seed)
     if place.is_dir():
         return _of(opened, model, _pictures(opened, model, place), seed)
-    arrays = place.suffix in (".npy", ".npz")
-    if opened.vocabulary is not None and place.is_file() and not arrays:
+    if place.suffix in (".npy", ".npz"):
+        return _rows(opened, model, place)
+    if opened.vocabulary is not None and place.is_file():
         pieces = pieces_of(place, opened.event_shape[0], opened.vocabulary)
         text = Dataset(str(place), "test", **pieces)
         return _of(opened, model, _known_text(opened, text), seed)
     if place.suffix in SUFFIXES:
         return _of(opened, model, table_of(opened, model, place), seed)
-    if not arrays and place.is_file():
+    if place.is_file():
         raise ValueError(
             f"{place}: expected an .npy, .npz, .csv or .parquet file, a folder of pictures, or, "
             f"for a run of text, a text"
         )
-    if not arrays and (place.suffix or len(place.parts) > 1):
+    if place.suffix or len(place.parts) > 1:
         raise FileNotFoundError(f"expected data, found no file or folder {place}")
-    if not arrays:
-        return examples_of(opened, model, data, split, seed)
+    return examples_of(opened, model, data, split, seed)
+
+
+def _rows(opened: Run, model: Model, place: Path) -> Examples:
+    """All examples in a file of an array."""
     if model.context_shape is not None:
         raise ValueError(
-            f"score: the model of {opened.path} needs a context for each example, and {data} has "
+            f"score: the model of {opened.path} needs a context for each example, and {place} has "
             f"none; name the data by a spec that has labels"
         )
     x = load_array(place)
@@ -105,21 +109,15 @@ def _known_text(opened: Run, data: Dataset) -> Dataset:
     if opened.vocabulary is None:
         return data
     data = data.in_vocabulary(opened.vocabulary)
-    if data.vocabulary is not None and data.vocabulary.characters is not None:
-        there = slice(None) if data.lengths is None else _there(data)
-        share = float(np.mean(data.x[there] == 0))
-        if share:
+    if opened.vocabulary.characters is not None and data.lengths is not None:
+        there = np.arange(data.event_shape[0]) < data.lengths[:, None]  # what is no padding
+        if share := float(np.mean(data.x[there] == 0)):
             warnings.warn(
                 f"{share:.2%} of the characters of {data.name} are none of the training text: they "
                 f"are scored as one and the same unknown character",
                 stacklevel=4,
             )
     return data
-
-
-def _there(data: Dataset) -> np.ndarray:
-    """What is no padding."""
-    return np.arange(data.event_shape[0]) < np.asarray(data.lengths)[:, None]
 
 
 def _pictures(opened: Run, model: Model, folder: Path) -> Dataset:

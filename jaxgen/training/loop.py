@@ -87,7 +87,8 @@ def fit(
     Raises:
         ValueError: if the data are missing, empty, not numbers, not finite, outside the model's
             support, fewer than a batch, or float64 whose content float32 would lose; or the
-            optimizer asks for more than gradients (``optax.lbfgs``).
+            validation data number other characters or classes, or are missing where there is
+            patience; or the optimizer asks for more than gradients (``optax.lbfgs``).
         NonFiniteLossError: if the loss stops being finite; the last good checkpoint stays.
         RunError: if ``out`` cannot be written, or holds a training of another model, of other
             settings, or on other data.
