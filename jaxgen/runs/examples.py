@@ -78,6 +78,12 @@ def scored_examples(opened: Run, model: Model, data: str | None, split: str, see
     if opened.vocabulary is not None and place.is_file():
         pieces = pieces_of(place, opened.event_shape[0], opened.vocabulary)
         text = Dataset(str(place), "test", **pieces)
+        if (rest := int(pieces["lengths"][-1])) < opened.event_shape[0] and len(text) > 1:
+            warnings.warn(
+                f"{place}: its end, {rest} characters or bytes, is shorter than the pieces of "
+                f"{opened.event_shape[0]}, and not scored",
+                stacklevel=3,
+            )
         return _of(opened, model, _known_text(opened, text), seed)
     if place.suffix in SUFFIXES:
         return _of(opened, model, table_of(opened, model, place), seed)

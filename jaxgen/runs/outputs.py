@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp")
+_DRAWN = (".npy", ".csv", ".wav", ".txt")  # what else a command may have written beside a run
 
 
 def check_output(out: Path | str, *suffixes: str) -> None:
@@ -55,7 +56,8 @@ def check_spared(out: Path | str, *data: Path | None) -> None:
     path = Path(out).resolve()
     becomes_data = path.suffix.lower() in ("", *PICTURES)
     for place in (each.resolve() for each in data if each is not None):
-        if path == place or (becomes_data and place.is_dir() and place in path.parents):
+        same = path == place or (path.exists() and place.exists() and path.samefile(place))
+        if same or (becomes_data and place.is_dir() and place in path.parents):
             raise RunError(f"cannot write {out}: {place} is read as data; choose another place")
 
 
@@ -74,6 +76,9 @@ def opened_for(
     """
     check_output(out, *suffixes)
     opened = Run.read(run)
+    path, folder = Path(out).resolve(), opened.path.resolve()
+    if path.exists() and folder in path.parents and path.suffix not in (*PICTURES, *_DRAWN):
+        raise RunError(f"cannot write {out}: it is a part of the run; choose another place")
     given = None if data is None else place_of(str(data)) or Path(data)
     check_spared(out, given, place_of(opened.recipe.data))
     return opened

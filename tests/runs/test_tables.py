@@ -162,6 +162,22 @@ def test_what_is_read_is_not_written_over(command, folder, capsys):
     assert (folder / name).read_bytes() == before
 
 
+def test_neither_a_second_name_of_data_nor_a_part_of_the_run_is_written_over(folder, capsys):
+    (folder / "second.csv").hardlink_to(folder / "others.csv")
+    for out, said in (
+        ("second.csv", "is read as data"),
+        ("run/config.json", "is a part of the run"),
+        ("run/metrics.jsonl", "is a part of the run"),
+    ):
+        before = (folder / out).read_bytes()
+        command = ["score", "run", "--data", "others.csv", "--out", out]
+        if said != "is read as data":  # whose names no other command takes
+            command = ["compress", "run", out]
+        assert main([*command, "--no-cache"]) == 1
+        assert said in capsys.readouterr().err
+        assert (folder / out).read_bytes() == before
+
+
 def test_images_have_no_rows_to_complete(folder):
     with pytest.raises(SystemExit):
         main(["complete", "run", "--data", "rows.csv", "--holes", "top"])

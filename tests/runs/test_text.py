@@ -100,6 +100,9 @@ def test_another_text_is_scored_in_the_numbers_of_training(run, tmp_path, capsys
         np.testing.assert_allclose(scores, np.repeat(expected, count), rtol=1e-5)
         told = "16.67% of the characters of" in capsys.readouterr().err  # the x
         assert told == (not unit)
+    other.write_text("dcxba\n" * 40 + "abc", encoding="utf-8")
+    assert main([*command, "--data", str(other)]) == 0
+    assert "its end, 3 characters or bytes, is shorter than the pieces" in capsys.readouterr().err
     np.save(tmp_path / "rows.npy", pieces)
     assert main([*command, "--data", str(tmp_path / "rows.npy")]) == 0
     scores = [float(line.split(",")[1]) for line in out.read_text().split()[1:]]
