@@ -143,10 +143,10 @@ def main() -> None:
         total = jnp.sum(model.encoder(x.astype(jnp.float32)))
 
         def body(total: Array, shift: Array) -> tuple[Array, None]:
-            # Five latents of every example together, as the evaluation has them.
-            return total + jnp.sum(model.decoder(z[:5] + shift)), None
+            # Ten latents of every example together, as the evaluation has them.
+            return total + jnp.sum(model.decoder(z[:10] + shift)), None
 
-        return jax.lax.scan(body, total, jnp.arange(draws // 5, dtype=jnp.float32))[0]
+        return jax.lax.scan(body, total, jnp.arange(draws // 10, dtype=jnp.float32))[0]
 
     evaluate = jax.jit(type(ours).importance_log_prob, static_argnums=3)
     calls = (

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -18,6 +17,7 @@ from jax import Array
 
 from jaxgen.core import Shape, ShapeError, check_params, checked_arguments, unknown, unpack_params
 from jaxgen.functional import elementwise, mixture_cdf, splines
+from jaxgen.functional.logistic import softplus
 
 
 class Transform(nnx.Pytree):
@@ -98,7 +98,7 @@ class Affine(Transform):
     def _shift_and_log_scale(self, value: Array, params: Array) -> tuple[Array, Array]:
         shift, raw = self.unpack(value, params)
         raw = raw if self.bound is None else elementwise.soft_clamp(raw, self.bound)
-        return shift, raw if self.scale == "exp" else jax.nn.softplus(-raw) - math.log(2.0)
+        return shift, raw if self.scale == "exp" else softplus(-raw) - math.log(2.0)
 
     def forward(self, z: Array, params: Array) -> tuple[Array, Array]:
         return elementwise.affine_forward(z, *self._shift_and_log_scale(z, params))

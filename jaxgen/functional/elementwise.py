@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxgen.functional.logistic import softplus
 from jaxgen.functional.support import clip_inside, into_interval
 
 
@@ -64,7 +65,7 @@ def tanh_inverse(x: Array) -> tuple[Array, Array]:
 
 
 def _tanh_log_derivative(z: Array) -> Array:
-    return 2.0 * (jnp.log(2.0).astype(z.dtype) - z - jax.nn.softplus(-2.0 * z))
+    return 2.0 * (jnp.log(2.0).astype(z.dtype) - z - softplus(-2.0 * z))
 
 
 def logit_forward(z: Array, low: float, high: float, alpha: float) -> tuple[Array, Array]:
@@ -117,4 +118,4 @@ def _ends_for(x: Array, low: float, high: float, alpha: float) -> tuple[float, f
 
 def _logit_log_derivative(z: Array, low: float, high: float, alpha: float) -> Array:
     constant = jnp.log(jnp.asarray((high - low) / (1.0 - 2.0 * alpha), z.dtype))
-    return constant - jax.nn.softplus(z) - jax.nn.softplus(-z)
+    return constant - softplus(z) - softplus(-z)

@@ -16,18 +16,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxgen.functional.logistic import log_sigmoid, softplus
 from jaxgen.functional.support import is_level, logsumexp
 
 
 def bernoulli_log_prob(value: Array, logits: Array) -> Array:
-    r"""``log p(x) = x * logit - softplus(logit)``, stable for any logit.
+    r"""``log p(x) = -softplus((1 - 2 x) logit)``, stable for any logit.
 
     >>> round(float(bernoulli_log_prob(jnp.array(1.0), jnp.array(0.0))), 4)
     -0.6931
     """
     inside = is_level(value, 2)
-    value = jnp.where(inside, value, 0)
-    return jnp.where(inside, value * logits - jax.nn.softplus(logits), -jnp.inf)
+    # What depends on the value alone stands apart: of many logits for one value, the passes over
+    # them are the most of a VAE's evaluation beside its networks.
+    sign = jnp.where(inside, 1 - 2 * jnp.asarray(value, jnp.result_type(logits)), 0)
+    return jnp.where(inside, 0.0, -jnp.inf) - softplus(sign * logits)
 
 
 def bernoulli_sample(logits: Array, uniform: Array) -> Array:
@@ -95,8 +98,8 @@ def discretized_logistic_log_prob(
     x = 2.0 * half * value - 1.0
     precision = jnp.exp(-log_scale)
     upper, lower = (x + half - mean) * precision, (x - half - mean) * precision
-    below = jnp.where(value == levels - 1, 0.0, jax.nn.log_sigmoid(upper))
-    above = jnp.where(value == 0, 0.0, jax.nn.log_sigmoid(-lower))
+    below = jnp.where(value == levels - 1, 0.0, log_sigmoid(upper))
+    above = jnp.where(value == 0, 0.0, log_sigmoid(-lower))
     inner = (value > 0) & (value < levels - 1)
     width = jnp.where(inner, _log_bin(math.log(2.0 * half) - log_scale), 0.0)
     return jnp.where(possible, below + above + width, -jnp.inf)

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxgen.functional.logistic import log_sigmoid
 from jaxgen.functional.roots import increasing_root
 
 # A residual of so many units in the last place is what rounding in the forward map explains.
@@ -40,7 +41,7 @@ def logistic_mixture_logit_cdf(
     """
     weights = jax.nn.log_softmax(logits, axis=0)
     standardised = (x - means) * jnp.exp(-log_scales)
-    below, above = jax.nn.log_sigmoid(standardised), jax.nn.log_sigmoid(-standardised)
+    below, above = log_sigmoid(standardised), log_sigmoid(-standardised)
     log_cdf = jax.nn.logsumexp(weights + below, axis=0)
     log_survival = jax.nn.logsumexp(weights + above, axis=0)
     log_density = jax.nn.logsumexp(weights + below + above - log_scales, axis=0)

@@ -10,10 +10,11 @@ being ordered means. The numbers that a network gives are deviations from the th
 likely levels, so that zeros are these.
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+
+from jaxgen.functional.logistic import log_sigmoid, softplus
 
 
 def thresholds(params: Array) -> tuple[Array, Array]:
@@ -25,16 +26,17 @@ def thresholds(params: Array) -> tuple[Array, Array]:
     Returns:
         Arrays ``(*, levels - 1)`` and ``(*, levels - 2)``.
 
+    >>> import jax
     >>> jax.nn.sigmoid(thresholds(jnp.zeros(3))[0]).round(4).tolist()
     [0.25, 0.5, 0.75]
     """
     equal = _equal(params.shape[-1])
     gaps = params[..., 1:] + jnp.asarray(_raw_gaps(equal), params.dtype)
     first = params[..., :1] + jnp.asarray(equal[0], params.dtype)
-    places = jnp.concatenate([first, first + jnp.cumsum(jax.nn.softplus(gaps), -1)], -1)
+    places = jnp.concatenate([first, first + jnp.cumsum(softplus(gaps), -1)], -1)
     # log softplus, which is the number itself where the exponential is small
     small = gaps < -15.0
-    log_gaps = jnp.where(small, gaps, jnp.log(jax.nn.softplus(jnp.where(small, 0.0, gaps))))
+    log_gaps = jnp.where(small, gaps, jnp.log(softplus(jnp.where(small, 0.0, gaps))))
     return places, log_gaps
 
 
@@ -78,8 +80,8 @@ def ordinal_log_prob(value: Array, params: Array) -> Array:
         return jnp.take_along_axis(of, index[..., None], axis=-1)[..., 0]
 
     # log(s(a) - s(b)) = log s(a) + log s(-b) + log(1 - exp(b - a)), without cancellation
-    below = jnp.where(level == top, 0.0, jax.nn.log_sigmoid(pick(places, level)))
-    above = jnp.where(level == 0, 0.0, jax.nn.log_sigmoid(-pick(places, level - 1)))
+    below = jnp.where(level == top, 0.0, log_sigmoid(pick(places, level)))
+    above = jnp.where(level == 0, 0.0, log_sigmoid(-pick(places, level - 1)))
     between = jnp.zeros_like(below)
     if top > 1:
         log_gap = pick(log_gaps, level - 1)

@@ -29,6 +29,7 @@ import numpy as np
 from jax import Array
 
 from jaxgen.functional.elementwise import tanh_forward
+from jaxgen.functional.logistic import softplus
 from jaxgen.functional.roots import increasing_root
 
 # A residual of so many units in the last place is what rounding in the forward map explains.
@@ -101,7 +102,7 @@ def invertible_direction(w: Array, u: Array) -> tuple[Array, Array]:
     ([-1.0, 2.0], 0.00021)
     """
     along = jnp.sum(w * u, -1)
-    gap = _positive(jax.nn.softplus(along + math.log(math.e - 1.0)))
+    gap = _positive(softplus(along + math.log(math.e - 1.0)))
     missing = (gap - 1.0 - along) / jnp.sum(w**2, -1)
     return u + missing[..., None] * w, gap
 

@@ -38,6 +38,7 @@ from jaxgen.core import (
     take_class,
 )
 from jaxgen.functional import circle, likelihoods
+from jaxgen.functional.logistic import softplus
 from jaxgen.functional.statistics import location_and_scale
 from jaxgen.models.base import Sampling
 from jaxgen.models.density import Density
@@ -131,7 +132,7 @@ class Logistic(Density):
     has_cdf = True
 
     def _score(self, x: Array, context: Context) -> Array:
-        return self._sum_event(-jax.nn.softplus(x) - jax.nn.softplus(-x))
+        return self._sum_event(-softplus(x) - softplus(-x))
 
     def _cdf(self, x: Array, context: Context) -> Array:
         return jax.nn.sigmoid(x)

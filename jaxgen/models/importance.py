@@ -10,7 +10,7 @@ from jax import Array
 from jaxgen.core import Context, program
 from jaxgen.functional import support
 
-_TOGETHER = 512  # weights of all examples: so many fill a processor, and need little memory
+_TOGETHER = 1024  # weights of all examples: so many fill a processor, and need little memory
 
 
 @program()

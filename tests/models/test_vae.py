@@ -466,8 +466,8 @@ def test_weights_of_images_are_streamed():
         return program.memory_analysis().temp_size_in_bytes
 
     many = temporary(5000)
-    assert many < 5e6
-    assert many < 1.2 * temporary(1000)
+    assert many < 1e7
+    assert many < temporary(1000) + 1e5  # their keys
     assert np.isfinite(importance(model, x, KEY, 5000)).all()
 
 
