@@ -22,8 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxgen.compression.parts import MOST_LEVELS, PRECISION, parts_of
 from jaxgen.compression.programs import exact_program
-from jaxgen.compression.stack import MOST_LEVELS, PRECISION, Stack
+from jaxgen.compression.stack import Stack
 from jaxgen.core import Context, Order, Shape, float_dtype
 from jaxgen.functional import support
 from jaxgen.functional.autoregressive import Cache
@@ -31,10 +32,10 @@ from jaxgen.likelihoods import Likelihood
 from jaxgen.models import Model
 from jaxgen.models.coding import Steps
 
-# (position, entry, probabilities (batch, levels)) -> the levels chosen, (batch,)
+# (position, entry, parts (batch, levels)) -> the levels chosen, (batch,)
 _Choose = Callable[[int, int, np.ndarray], np.ndarray]
 
-# Levels in the tables of a batch, at most: 32 MiB of float64.
+# Levels in the tables of a batch, at most: 32 MiB in a stack.
 _TABLE = 2**22
 # Levels in the tables that an encoder looks at together.
 _COLLECTED = 2**16
@@ -133,7 +134,7 @@ class Chain:
     def _walk(
         self, choose: _Choose, batch: int, context: Context, rows: int, member: int | None
     ) -> np.ndarray:
-        """The events that choices make, each asked for with the probabilities of its levels."""
+        """The events that choices make, each asked for with the parts of its levels."""
         values = np.zeros((batch, len(self.own_order), len(self.entries)), np.int32)
         before = np.zeros((batch, *self.position_shape), np.int32)
         which = None if member is None else np.int32(member)
@@ -182,7 +183,7 @@ def _first(
     before: Array,
     entry: int,
 ) -> tuple[Array, Array, Any]:
-    """A position's probabilities of its first entry's levels, its parameters, and the new state.
+    """The parts of the levels of a position's first entry, its parameters, and the new state.
 
     ``before`` is the value of the position of number ``last``, which came before it.
     """
@@ -198,10 +199,10 @@ def _first(
 def _later(
     model: Model, context: Context, member: Array | None, params: Array, value: Array, entry: int
 ) -> Array:
-    """The probabilities of the levels of a later entry, given the parameters and those before."""
+    """The parts of the levels of a later entry, given the parameters and the entries before."""
     return _table(_steps(model, context, member).likelihood, entry, value, params)
 
 
 def _table(likelihood: Likelihood, entry: int, value: Array, params: Array) -> Array:
     params = params.astype(float_dtype(params.dtype))
-    return support.softmax(likelihood.entry_log_probs(entry, value, params), -1)
+    return parts_of(support.softmax(likelihood.entry_log_probs(entry, value, params), -1))

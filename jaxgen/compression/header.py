@@ -33,7 +33,7 @@ from jaxgen.compression.errors import CompressionError
 from jaxgen.core import array_of, describe, leaves_by_path
 from jaxgen.models import Model
 
-MAGIC, VERSION = b"JXGC", 1
+MAGIC, VERSION = b"JXGC", 2
 DTYPES = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 _FIELDS, _CHECK = struct.Struct("<4sBB8s4sIII"), struct.Struct("<I")
 SIZE = _FIELDS.size + _CHECK.size

@@ -20,8 +20,9 @@ from jax import Array
 
 from jaxgen.compression.coder import Coder
 from jaxgen.compression.errors import CompressionError
+from jaxgen.compression.parts import PRECISION
 from jaxgen.compression.programs import exact_program
-from jaxgen.compression.stack import PRECISION, Stack
+from jaxgen.compression.stack import Stack
 from jaxgen.core import Context
 from jaxgen.models import Model
 

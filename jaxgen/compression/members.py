@@ -17,8 +17,9 @@ import numpy as np
 from jax import Array
 
 from jaxgen.compression.chain import Chain
+from jaxgen.compression.parts import PRECISION, parts_of
 from jaxgen.compression.programs import exact_program
-from jaxgen.compression.stack import PRECISION, Stack
+from jaxgen.compression.stack import Stack
 from jaxgen.core import Context
 from jaxgen.functional import support
 from jaxgen.models import Model
@@ -48,7 +49,7 @@ class Members:
         self.most_rows = self.chain.most_rows
         count = model.num_members
         assert count is not None  # asked before
-        self.equal = np.full((1, count), 1.0 / count)
+        self.equal = np.asarray(parts_of(jnp.ones((1, count))))
 
     def push(self, stack: Stack, x: np.ndarray, context: Context, rows: int) -> None:
         """Puts the first ``rows`` of events on the stack, on which some bits must be."""
@@ -96,5 +97,6 @@ def _of(context: Context, rows: np.ndarray) -> Context:
 
 @exact_program()
 def _member_table(model: Model, context: Context, x: Array) -> Array:
-    """How likely the members are by whole events, ``(batch, members)``."""
-    return support.softmax(jnp.moveaxis(model.member_log_probs(x, context), 0, -1), -1)
+    """How likely the members are by whole events, in parts, ``(batch, members)``."""
+    scores = jnp.moveaxis(model.member_log_probs(x, context), 0, -1)
+    return parts_of(support.softmax(scores, -1))

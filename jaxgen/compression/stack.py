@@ -6,8 +6,8 @@ the same number of bits off again, and what is popped from random bits is a draw
 distribution. So an encoder is a decoder backwards, which bits-back coding (Townsend, Bird and
 Barber, 2019) lives on. The arithmetic is that of the library ``constriction`` (Bamler, 2022).
 
-Probabilities are whole numbers of :math:`2^{-24}`, none of them 0, by additions and products of
-float64 alone, which are the same everywhere.
+Probabilities are whole numbers of :math:`2^{-24}`, none of them 0
+(:func:`~jaxgen.compression.parts.parts_of`).
 """
 
 import time
@@ -18,15 +18,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jaxgen.compression.errors import CompressionError
+from jaxgen.compression.parts import LEAST, SPARE, WHOLE
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PRECISION = 24  # bits of a probability, those of constriction
-_WHOLE = 1 << PRECISION
-_LEAST, _SPARE = 1, 2  # of a level; and of what is never used, at both ends
-
-# More levels than this would share too few of the 2^24 parts.
-MOST_LEVELS = 1 << 20
 # A word of the stack has 32 bits; its state is two of them.
 WORD, STATE = 32, 64
 
@@ -45,41 +40,6 @@ def _timed(method: F) -> F:
     return timed  # type: ignore[return-value]
 
 
-def frequencies(probabilities: np.ndarray) -> np.ndarray:
-    """Probabilities of levels in parts of ``2^24``, at least 1 each, that add up to all but two.
-
-    Two are kept for what stands below the first level and above the last, so that no interval of a
-    level touches an end.
-
-    Args:
-        probabilities: array ``(n, levels)``, not negative, of any positive sums.
-
-    Returns:
-        int64 array ``(n, levels)``.
-
-    Raises:
-        CompressionError: if there are NaN or infinite ones, or a sum of 0.
-
-    >>> frequencies(np.array([[0.25, 0.75], [0.0, 1.0]])).tolist()
-    [[4194304, 12582910], [1, 16777213]]
-    """
-    values = probabilities.astype(np.float64)
-    total = values.sum(axis=-1, keepdims=True)
-    if not (np.isfinite(total).all() and (total > 0).all()):
-        raise CompressionError(
-            "the model's probabilities are NaN, infinite or all 0 for some event, which no code is "
-            "for"
-        )
-    whole = _WHOLE - _SPARE
-    found = _LEAST + np.floor(values * ((whole - _LEAST * values.shape[-1]) / total))
-    found = found.astype(np.int64)
-    # What rounding down has left goes to the likeliest, where it matters least.
-    likeliest = values.argmax(axis=-1)[:, None]
-    rest = whole - found.sum(axis=-1, keepdims=True)
-    np.put_along_axis(found, likeliest, np.take_along_axis(found, likeliest, -1) + rest, -1)
-    return found
-
-
 class Stack:
     """A stack of symbols, each pushed and popped with its own distribution.
 
@@ -87,7 +47,8 @@ class Stack:
         words: what is on it, uint32, the last of them not 0; None for nothing.
 
     >>> stack = Stack()
-    >>> table = np.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]])
+    >>> from jaxgen.compression.parts import parts_of
+    >>> table = np.asarray(parts_of(np.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]])))
     >>> stack.push(*stack.intervals(np.array([2, 1]), table))
     >>> stack.pop(table).tolist(), stack.is_empty
     ([2, 1], True)
@@ -121,13 +82,15 @@ class Stack:
 
         Args:
             levels: integers ``(n,)``.
-            table: probabilities ``(n, levels)``.
+            table: parts ``(n, levels)``.
+
+        Raises:
+            CompressionError: if some are none.
         """
-        parts = frequencies(table)
-        rows = np.arange(len(parts))
-        ends = np.cumsum(parts, axis=-1)[rows, levels]
-        length = parts[rows, levels]
-        return _LEAST + ends - length, length
+        _check(table)
+        rows = np.arange(len(table))
+        ends, length = np.cumsum(table, axis=-1)[rows, levels], table[rows, levels]
+        return SPARE // 2 + ends - length, length
 
     @_timed
     def push(self, begin: np.ndarray, length: np.ndarray) -> None:
@@ -135,22 +98,23 @@ class Stack:
 
         It needs nothing of the other levels, whose parts below and above count together.
         """
-        parts = np.stack([begin, length, _WHOLE - begin - length], axis=-1)
-        # The library gives each symbol one part beforehand.
-        weights = (parts - 1).astype(np.float64)
-        self._coder.encode_reverse(np.ones(len(parts), np.int32), self._categorical, weights)
+        weights = np.empty((len(begin), 3))
+        for place, parts in enumerate((begin, length, WHOLE - begin - length)):
+            weights[:, place] = parts - LEAST  # which the library gives each symbol beforehand
+        self._coder.encode_reverse(np.ones(len(begin), np.int32), self._categorical, weights)
 
     @_timed
     def pop(self, table: np.ndarray) -> np.ndarray:
-        """Takes the levels of as many intervals off it, given their probabilities ``(n, levels)``.
+        """Takes the levels of as many intervals off it, given their parts ``(n, levels)``.
 
         Raises:
-            CompressionError: if there lies something that is no level.
+            CompressionError: if some are none, or there lies something that is no level.
         """
-        weights = np.zeros((len(table), table.shape[-1] + _SPARE))
-        weights[:, 1:-1] = frequencies(table) - 1
+        _check(table)
+        weights = np.zeros((len(table), table.shape[-1] + SPARE))
+        np.subtract(table, LEAST, out=weights[:, 1:-1])
         levels = np.asarray(self._coder.decode(self._categorical, weights)) - 1
-        if ((levels < 0) | (levels >= table.shape[-1])).any():
+        if levels.min(initial=0) < 0 or levels.max(initial=0) >= table.shape[-1]:
             raise CompressionError("the data are damaged: they hold a level that there is not")
         return levels
 
@@ -173,6 +137,14 @@ class Stack:
     def pop_number(self, count: int) -> int:
         """Takes such a number off it."""
         return int(self._coder.decode(self._uniform(count)))
+
+
+def _check(table: np.ndarray) -> None:
+    if table[:, 0].min(initial=LEAST) < LEAST:
+        raise CompressionError(
+            "the model's probabilities are NaN, infinite or all 0 for some event, which no code is "
+            "for"
+        )
 
 
 def library() -> Any:
