@@ -190,6 +190,24 @@ class Checkpoints:
             lambda step: (step, _unflatten(model, self._restore(step, "model", model).model))
         )
 
+    def repair(self, step: int, model: Any, save: Callable[[int], None]) -> None:
+        """Writes a checkpoint again, of which the state is whole, if its model is damaged.
+
+        Args:
+            step: of the checkpoint.
+            model: gives the structure.
+            save: saves that of a step, from the state.
+
+        Raises:
+            CheckpointError: if it cannot be written, or is of another structure.
+        """
+        try:
+            self._restore(step, "model", model)
+        except DamagedError as error:
+            warnings.warn(f"{error}; it is written again from its training state", stacklevel=4)
+            self._manager.delete(step)
+            save(step)
+
     def _newest(self, restore: Callable[[int], R]) -> R | None:
         """The newest checkpoint that can be restored."""
         steps = sorted(self._manager.all_steps(), reverse=True)

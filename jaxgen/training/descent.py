@@ -142,6 +142,8 @@ def descend(
                     valid_loss=best.last,
                 )
 
+        if checkpoints is not None and start > 0:
+            checkpoints.repair(start, state.model, save)
         spent = log.rows[-1].get("seconds", 0.0) if log.rows else 0.0
         done, began = start, time.perf_counter() - spent
         signal, told = 0, False

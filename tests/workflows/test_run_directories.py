@@ -128,6 +128,18 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(python):
     trained(python)  # which finds the new one whole
 
 
+def test_a_damaged_model_is_written_again_from_the_training_state_beside_it(run):
+    first = load(run)
+    path = run / "checkpoints" / "4" / "checksums" / "metadata"
+    sums = json.loads(path.read_text())
+    sums["model"] = {name: [dtype, total ^ 1] for name, (dtype, total) in sums["model"].items()}
+    path.write_text(json.dumps(sums))
+    with pytest.warns(UserWarning, match="4 cannot be read.*written again from its training state"):
+        train(RECIPE, run, progress=False)
+    for new, old in zip(*map(jax.tree.leaves, (load(run), first)), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
 def test_a_run_is_loaded_from_the_checkpoint_before_a_damaged_one(run):
     damage(run / "checkpoints" / "4")
     with pytest.warns(UserWarning, match="4 cannot be read.*that of step 2 is used"):
