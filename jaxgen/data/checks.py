@@ -1,5 +1,8 @@
 """What a data set refuses when it is made."""
 
+from collections import Counter
+from typing import Any
+
 import numpy as np
 
 
@@ -40,8 +43,20 @@ def check_levels(x: np.ndarray, levels: int, where: str) -> None:
         )
 
 
-def as_labels(y: np.ndarray, num_examples: int, where: str) -> np.ndarray:
-    """One int32 for each example."""
+def as_names(names: Any, what: str, where: str) -> tuple[str, ...]:
+    """Different strings."""
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{where}: expected {what} to be a tuple of names, got {names!r}")
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise ValueError(f"{where}: expected {what} of different names, got {name!r} twice")
+    return tuple(names)
+
+
+def as_labels(
+    y: np.ndarray, num_examples: int, classes: tuple[str, ...] | None, where: str
+) -> np.ndarray:
+    """One int32 for each example, the number of a class if these have names."""
     y = np.asarray(y)
     if y.dtype.kind not in "iu" or y.shape != (num_examples,):
         raise ValueError(
@@ -52,6 +67,11 @@ def as_labels(y: np.ndarray, num_examples: int, where: str) -> np.ndarray:
     if y.min() < limits.min or y.max() > limits.max:
         raise ValueError(
             f"{where}: expected labels that fit in int32, got {y.min()} to {y.max()}; renumber them"
+        )
+    if classes is not None and not 0 <= y.min() <= y.max() < len(classes):
+        raise ValueError(
+            f"{where}: expected labels from 0 to {len(classes) - 1}, the numbers of "
+            f"{len(classes)} classes, got {y.min()} to {y.max()}"
         )
     return y.astype(np.int32)
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.core import check_array, checked_arguments, read_number, unknown
+from jaxgen.core import check_array, checked_arguments, described, read_number, unknown
 from jaxgen.core.stored import Change, Stored
 from jaxgen.data.arrays import sha256_of
 from jaxgen.data.checks import (
     as_labels,
     as_lengths,
+    as_names,
     as_observed,
     check_levels,
     check_real,
@@ -74,11 +75,21 @@ class Dataset:
             raise unknown("split", self.split, SPLITS)
         for name, value in (("levels", self.levels), ("rate", self.rate)):
             object.__setattr__(self, name, read_number(value, int | None, name, where))
+        for name, names in (("columns", self.columns), ("classes", self.classes)):
+            if names is not None:
+                object.__setattr__(self, name, as_names(names, name, where))
+        if self.vocabulary is not None and self.levels != self.vocabulary.levels:
+            raise ValueError(
+                f"{where}: expected levels={self.vocabulary.levels}, as the vocabulary has, got "
+                f"{self.levels}"
+            )
         if isinstance(self.x, Stored):
             if not (self.lengths is None and self.observed is None):
                 raise ValueError(f"{where}: expected examples in memory with lengths or observed")
             if self.y is not None:
-                object.__setattr__(self, "y", read_only(as_labels(self.y, len(self.x), where)))
+                object.__setattr__(
+                    self, "y", read_only(as_labels(self.y, len(self.x), self.classes, where))
+                )
             return
         try:
             x = np.asarray(check_array(self.x, where))
@@ -103,7 +114,7 @@ class Dataset:
             check_levels(x, self.levels, where)
         object.__setattr__(self, "x", read_only(np.ascontiguousarray(x)))
         if self.y is not None:
-            object.__setattr__(self, "y", read_only(as_labels(self.y, len(x), where)))
+            object.__setattr__(self, "y", read_only(as_labels(self.y, len(x), self.classes, where)))
         if self.lengths is not None:
             object.__setattr__(self, "lengths", read_only(as_lengths(self.lengths, x, where)))
 
@@ -186,11 +197,12 @@ class Dataset:
         """
         if self.y is None or self.classes is None:
             raise ValueError(f"data set {self.name!r}: expected labels that have names")
+        classes = as_names(classes, "classes", f"data set {self.name!r}")
         for name in self.classes:
             if name not in classes:
                 raise unknown(f"class of {self.name}", name, classes)
         number = np.array([classes.index(name) for name in self.classes], np.int32)
-        return replace(self, y=number[self.y], classes=tuple(classes))
+        return replace(self, y=number[self.y], classes=classes)
 
     def in_vocabulary(self, vocabulary: Vocabulary) -> "Dataset":
         """The same text with characters that another vocabulary numbers, that of training.
@@ -211,6 +223,8 @@ class Dataset:
         [[0, 1], [1, 1]]
         """
         own = self.vocabulary
+        if not isinstance(vocabulary, Vocabulary):
+            raise TypeError(f"in_vocabulary: expected a Vocabulary, got {described(vocabulary)}")
         if own is None or (own.characters is None) != (vocabulary.characters is None):
             unit = "bytes" if vocabulary.characters is None else "characters"
             raise ValueError(f"data set {self.name!r}: expected a text in {unit}")

@@ -11,6 +11,7 @@ import pytest
 
 import jaxgen.data
 from jaxgen.data import Dataset, load, names
+from jaxgen.data.text import Vocabulary
 
 BITS = np.array([[0, 1], [1, 1], [0, 0]], np.uint8)
 
@@ -115,6 +116,18 @@ REFUSED = {
     "too few lengths": ({"x": REAL, "lengths": np.ones(3, int)}, ["(4,)", "int64(3,)"]),
     "float lengths": ({"x": REAL, "lengths": np.ones(4)}, ["integer lengths", "float64(4,)"]),
     "empty examples": ({"x": REAL, "lengths": np.arange(4)}, ["from 1 to 2", "got 0 to 3"]),
+    "classes as a word": ({"x": REAL, "classes": "cat"}, ["a tuple of names", "'cat'"]),
+    "classes as numbers": ({"x": REAL, "classes": (0, 1)}, ["a tuple of names", "(0, 1)"]),
+    "one class twice": ({"x": REAL, "classes": ("a", "a")}, ["different names", "'a' twice"]),
+    "one column twice": ({"x": REAL, "columns": ("a", "a")}, ["different names", "'a' twice"]),
+    "a label without a name": (
+        {"x": REAL, "y": np.arange(4), "classes": ("a", "b", "c")},
+        ["labels from 0 to 2", "3 classes", "0 to 3"],
+    ),
+    "other levels than the vocabulary": (
+        {"x": BITS, "levels": 2, "vocabulary": Vocabulary("ab")},
+        ["levels=3", "vocabulary", "got 2"],
+    ),
     "split": ({"x": REAL, "split": "validation"}, ["did you mean 'valid'", "train, valid, test"]),
 }
 
@@ -126,6 +139,15 @@ def test_refuses(case):
         Dataset(**{"name": "mine", "split": "train", **arguments})
     for words in said[1:]:
         assert words in str(error.value)
+
+
+def test_what_is_no_vocabulary_and_no_names_is_refused():
+    x, y = np.array([[1, 2], [2, 2]]), np.array([0, 1])
+    text = Dataset("ab", "test", x, y, levels=3, vocabulary=Vocabulary("ab"), classes=("a", "b"))
+    with pytest.raises(TypeError, match="in_vocabulary: expected a Vocabulary, got 'abc'"):
+        text.in_vocabulary("abc")
+    with pytest.raises(ValueError, match="expected classes to be a tuple of names, got 'ab'"):
+        text.in_classes("ab")
 
 
 @pytest.mark.parametrize(
