@@ -67,6 +67,8 @@ def test_a_column_is_drawn_by_its_head(params):
     params = jnp.broadcast_to(jnp.asarray(params[0], jnp.float32), (size, *params.shape[1:]))
     noise = columns.noise(jax.random.key(0), (size, len(HEADS)), jnp.dtype(jnp.float32))
     drawn = columns.sample(params, noise, ())
+    # A position's own likelihood, of a number that is traced, draws the same.
+    here = jax.jit(lambda i, p, n: columns.at(i).sample(p, n, ()))
     for column, head in enumerate(HEADS):
         own = params[:, column, : head.num_params(())]
         one = head.noise(jax.random.key(1), (size,), jnp.dtype(jnp.float32))
@@ -74,8 +76,6 @@ def test_a_column_is_drawn_by_its_head(params):
         ours = np.asarray(drawn[:, column], np.float64)
         error = np.hypot(ours.std(), theirs.std()) / np.sqrt(size)
         assert abs(ours.mean() - theirs.mean()) < 5 * error, head
-        # A position's own likelihood, of a number that is traced, draws the same.
-        here = jax.jit(lambda i, p, n: columns.at(i).sample(p, n, ()))
         np.testing.assert_array_equal(here(column, params[:, column], noise[:, column]), ours)
 
 

@@ -222,7 +222,7 @@ print(json.dumps([np.asarray(leaf).tolist() for leaf in jax.tree.leaves(result.s
 @pytest.mark.parametrize(
     ("first", "then"),
     [
-        (({"sharding": "fsdp"}, 8), ({"sharding": "data"}, 1)),
+        pytest.param(({"sharding": "fsdp"}, 8), ({"sharding": "data"}, 1), marks=pytest.mark.slow),
         (({"sharding": [4, 2]}, 8), ({"sharding": "fsdp"}, 4)),
     ],
 )

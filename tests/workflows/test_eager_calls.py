@@ -16,9 +16,7 @@ from jaxgen.testing import perturb
 QUICK = (
     "maf",
     "maf context",
-    "flow iaf",
     "nice",
-    "made binary",
     "made normal",
     "recurrent",
     "mixture of bernoullis",
