@@ -227,6 +227,10 @@ WRONG = {
         ["train", "{work}/maf_rings.py", "--set", "hidden=" + "[" * 100_000],
         "expected a value less deeply nested, got [[[[",
     ),
+    "a list without quotes": (
+        ["train", "{work}/maf_rings.py", "--set", "augment=[flip]"],
+        "as in --set 'augment=[\"flip\"]', got [flip]",
+    ),
     "signs before signs": (
         ["train", "{work}/maf_rings.py", "--set", "hidden=" + "-" * 100_000 + "1"],
         "expected a value less deeply nested, got ----",

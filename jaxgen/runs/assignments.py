@@ -28,7 +28,7 @@ def parsed(text: str) -> Any:
     """The value that a text stands for: of JSON, of Python, or else itself.
 
     Raises:
-        ValueError: if it is nested too deeply.
+        ValueError: if it is nested too deeply, or is a list or a dictionary that neither can read.
 
     >>> parsed("1e-3"), parsed("null"), parsed("(1, 2)"), parsed("adam")
     (0.001, None, (1, 2), 'adam')
@@ -40,4 +40,9 @@ def parsed(text: str) -> Any:
             continue
         except (MemoryError, RecursionError):  # what the two say of what is nested too deeply
             raise ValueError(f"expected a value less deeply nested, got {text[:20]}...") from None
+    if text[:1] in ("[", "{", "("):
+        raise ValueError(
+            f"expected a list or dictionary in JSON, where text has double quotes and all of it "
+            f"single ones from the shell, as in --set 'augment=[\"flip\"]', got {text[:40]}"
+        )
     return text
