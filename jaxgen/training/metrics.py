@@ -98,7 +98,7 @@ def warn_if_stopped(folder: Path, steps: int, patience: int | None) -> None:
     if step is not None:
         warnings.warn(
             f"{folder}: training is not over: it had come to step {step} of {steps}, and this is "
-            f"its last checkpoint; the same command goes on",
+            f"a checkpoint on the way; the same command goes on",
             stacklevel=4,
         )
 
