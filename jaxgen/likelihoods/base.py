@@ -318,6 +318,18 @@ def position_shape_of(value: Array, params: Array) -> Shape:
     return value.shape[params.ndim - 1 :]
 
 
+def entries_of(value: Array, params: Array) -> tuple[Array, Shape]:
+    """Values and the position's shape, without its axes if it has one entry.
+
+    XLA's loops on a processor run along the last axis, where they take a number at a time if it has
+    one: a VAE of images with one channel was trained at a third of the speed.
+    """
+    position = position_shape_of(value, params)
+    if math.prod(position) != 1:
+        return value, position
+    return value.reshape(value.shape[: params.ndim - 1]), ()
+
+
 def sum_position(log_prob: Array, params: Array) -> Array:
     """Log-probabilities of entries ``(*grid, *position)``, summed to those of positions."""
     return jnp.sum(log_prob, tuple(range(params.ndim - 1, log_prob.ndim)))

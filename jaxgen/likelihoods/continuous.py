@@ -10,7 +10,7 @@ from jax import Array
 from jaxgen.core import Shape, check_finite, checked_arguments
 from jaxgen.functional import likelihoods as f
 from jaxgen.functional.statistics import location_and_scale
-from jaxgen.likelihoods.base import Likelihood, position_shape_of, sum_position
+from jaxgen.likelihoods.base import Likelihood, entries_of, position_shape_of, sum_position
 
 if TYPE_CHECKING:
     import distrax
@@ -54,7 +54,7 @@ class Normal(Real):
         return params.reshape(*mean.shape[:grid_ndims], self.num_params(position_shape))
 
     def log_prob(self, value: Array, params: Array) -> Array:
-        shape = position_shape_of(value, params)
+        value, shape = entries_of(value, params)
         log_prob = f.normal_log_prob(value, *self.as_normal(params, shape))
         return sum_position(log_prob, params)
 
@@ -119,7 +119,8 @@ class GaussianMixture(Real):
         return jnp.sum(jax.nn.softmax(logits) * means, axis=-1)
 
     def log_prob(self, value: Array, params: Array) -> Array:
-        mixture = self._mixture(params, position_shape_of(value, params))
+        value, shape = entries_of(value, params)
+        mixture = self._mixture(params, shape)
         return sum_position(f.normal_mixture_log_prob(value, *mixture), params)
 
     def cdf(self, value: Array, params: Array) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ from jax import Array
 
 from jaxgen.core import Shape, is_concrete
 from jaxgen.functional import counts as f
-from jaxgen.likelihoods.base import Likelihood, Scalar, position_shape_of, sum_position
+from jaxgen.likelihoods.base import Likelihood, Scalar, entries_of, position_shape_of, sum_position
 
 if TYPE_CHECKING:
     import distrax
@@ -73,7 +73,8 @@ class Poisson(Counts):
     has_cdf = True
 
     def log_prob(self, value: Array, params: Array) -> Array:
-        log_rate = self.unpack(params, position_shape_of(value, params))[..., 0]
+        value, shape = entries_of(value, params)
+        log_rate = self.unpack(params, shape)[..., 0]
         return sum_position(f.poisson_log_prob(value, log_rate), params)
 
     def cdf(self, value: Array, params: Array) -> tuple[Array, Array]:
@@ -106,7 +107,8 @@ class NegativeBinomial(Counts):
     has_cdf = True
 
     def log_prob(self, value: Array, params: Array) -> Array:
-        each = self.unpack(params, position_shape_of(value, params))
+        value, shape = entries_of(value, params)
+        each = self.unpack(params, shape)
         log_prob = f.negative_binomial_log_prob(value, each[..., 0], each[..., 1])
         return sum_position(log_prob, params)
 

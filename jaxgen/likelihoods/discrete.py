@@ -15,7 +15,7 @@ from jaxgen.core import (
 from jaxgen.functional import likelihoods as f
 from jaxgen.functional import support
 from jaxgen.functional.statistics import level_frequencies
-from jaxgen.likelihoods.base import Likelihood, Scalar, position_shape_of, sum_position
+from jaxgen.likelihoods.base import Likelihood, Scalar, entries_of, sum_position
 from jaxgen.likelihoods.continuous import GaussianMixture, Normal
 from jaxgen.likelihoods.discretized import DiscretizedLogisticMixture
 from jaxgen.likelihoods.levels import Levels, cooled, level_cdf
@@ -61,7 +61,8 @@ class Bernoulli(Likelihood):
         return jax.nn.sigmoid(self.unpack(params, position_shape)[..., 0])
 
     def log_prob(self, value: Array, params: Array) -> Array:
-        logits = self.unpack(params, position_shape_of(value, params))[..., 0]
+        value, shape = entries_of(value, params)
+        logits = self.unpack(params, shape)[..., 0]
         return sum_position(f.bernoulli_log_prob(value, logits), params)
 
     def cdf(self, value: Array, params: Array) -> tuple[Array, Array]:
@@ -123,7 +124,8 @@ class Categorical(Levels):
         return jax.nn.softmax(logits) @ jnp.arange(self.levels, dtype=logits.dtype)
 
     def log_prob(self, value: Array, params: Array) -> Array:
-        logits = self.unpack(params, position_shape_of(value, params))
+        value, shape = entries_of(value, params)
+        logits = self.unpack(params, shape)
         return sum_position(f.categorical_log_prob(value, logits), params)
 
     def cdf(self, value: Array, params: Array) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ from jax import Array
 
 from jaxgen.core import Shape
 from jaxgen.functional import ordinal as f
-from jaxgen.likelihoods.base import position_shape_of, sum_position
+from jaxgen.likelihoods.base import entries_of, sum_position
 from jaxgen.likelihoods.levels import Levels, level_cdf
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class Ordinal(Levels):
         return level_cdf(self, value, params)
 
     def log_prob(self, value: Array, params: Array) -> Array:
-        each = self.unpack(params, position_shape_of(value, params))
+        value, shape = entries_of(value, params)
+        each = self.unpack(params, shape)
         return sum_position(f.ordinal_log_prob(value, each), params)
 
     def noise(self, key: Array, shape: Shape, dtype: jnp.dtype) -> Array:

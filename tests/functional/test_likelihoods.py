@@ -53,6 +53,20 @@ def test_log_prob_is_distrax_summed_over_the_position(name, x64):
     np.testing.assert_allclose(ours, theirs(value, params), rtol=1e-9)
 
 
+@pytest.mark.parametrize("name", [name for name in registry.LIKELIHOODS if name != "columns"])
+def test_axes_of_one_entry_change_nothing(name):
+    """As images of one channel have, which heads leave out where they would slow a loop."""
+    likelihood = registry.LIKELIHOODS[name]()
+    rng = np.random.default_rng(0)
+    params = jnp.asarray(rng.normal(size=(4, 3, likelihood.num_params(()))), jnp.float32)
+    value = rng.normal(size=(4, 3)) if likelihood.levels is None else rng.integers(0, 2, (4, 3))
+    value = jnp.asarray(value, jnp.float32 if likelihood.levels is None else jnp.uint8)
+    expected = likelihood.log_prob(value, params)
+    for axes in (1, 2):
+        found = likelihood.log_prob(value.reshape(4, 3, *axes * (1,)), params)
+        np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("name", registry.LIKELIHOODS)
 def test_the_cdf_is_that_of_the_log_prob(name, x64):
     """Its jumps, or where values are real its slopes, make the probability of a position."""
