@@ -110,7 +110,7 @@ vae_iaf_conv = recipe(
 pixelvae = recipe(
     "pixelvae",
     "PixelVAE",
-    settings(20_000, 50, **OFTEN),
+    settings(16_000, 50, **OFTEN),
     eval_samples=50,  # of a decoder that costs as much as a PixelCNN
     model_args={"latents": 20, "width": 32, "depth": 4, "widths": [16, 32]},
 )
