@@ -1,9 +1,12 @@
 """What a data set refuses when it is made."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from jaxgen.core import described
 
 
 def check_real(x: np.ndarray, where: str, observed: np.ndarray | None = None) -> None:
@@ -45,12 +48,22 @@ def check_levels(x: np.ndarray, levels: int, where: str) -> None:
 
 def as_names(names: Any, what: str, where: str) -> tuple[str, ...]:
     """Different strings."""
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    ordered = isinstance(names, Sequence | np.ndarray) and not isinstance(names, str)
+    if not ordered or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{where}: expected {what} to be a tuple of names, got {names!r}")
     for name, times in Counter(names).items():
         if times > 1:
             raise ValueError(f"{where}: expected {what} of different names, got {name!r} twice")
-    return tuple(names)
+    return tuple(str(name) for name in names)
+
+
+def check_vocabulary(vocabulary: Any, levels: int | None, where: str) -> None:
+    """Refuses what is none, and one that numbers other levels."""
+    known = getattr(vocabulary, "levels", None)
+    if known is None:
+        raise TypeError(f"{where}: expected a Vocabulary, got {described(vocabulary)}")
+    if known != levels:
+        raise ValueError(f"{where}: expected levels={known}, as the vocabulary has, got {levels}")
 
 
 def as_labels(

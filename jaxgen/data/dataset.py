@@ -17,6 +17,7 @@ from jaxgen.data.checks import (
     as_observed,
     check_levels,
     check_real,
+    check_vocabulary,
     read_only,
 )
 from jaxgen.data.levels import binarize, quantize
@@ -78,11 +79,8 @@ class Dataset:
         for name, names in (("columns", self.columns), ("classes", self.classes)):
             if names is not None:
                 object.__setattr__(self, name, as_names(names, name, where))
-        if self.vocabulary is not None and self.levels != self.vocabulary.levels:
-            raise ValueError(
-                f"{where}: expected levels={self.vocabulary.levels}, as the vocabulary has, got "
-                f"{self.levels}"
-            )
+        if self.vocabulary is not None:
+            check_vocabulary(self.vocabulary, self.levels, where)
         if isinstance(self.x, Stored):
             if not (self.lengths is None and self.observed is None):
                 raise ValueError(f"{where}: expected examples in memory with lengths or observed")

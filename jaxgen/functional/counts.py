@@ -43,8 +43,11 @@ def negative_binomial_log_prob(value: Array, log_mean: Array, log_size: Array) -
     x, some, inside = _counted(value, log_mean)
     mean, size = jnp.exp(log_mean), jnp.exp(log_size)
     total = x + size
-    # What the share of the size in the total is, over what is expected.
-    excess = jnp.log1p((mean - x) / total)
+    # What the share of the size in the total is, over what is expected: near to 1 by a difference,
+    # far below by a quotient, of which a difference would leave nothing.
+    far = mean + size < 0.5 * total
+    near = jnp.log1p(jnp.where(far, 0.0, (mean - x) / total))
+    excess = jnp.where(far, jnp.logaddexp(log_mean, log_size) - jnp.log(total), near)
     deviance = _deviance(size, excess) + _deviance(x, jnp.log(x) - log_mean + excess)
     errors = _stirling_error(total) - _stirling_error(size) - _stirling_error(x)
     constant = 0.5 * (log_size - jnp.log(total) - jnp.log(x)) - _HALF_LOG_TURN

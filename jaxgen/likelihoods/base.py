@@ -15,6 +15,7 @@ from jaxgen.core import (
     ConstructorSignature,
     Shape,
     ShapeError,
+    at_least_single,
     batch_shape,
     check_array,
     check_params,
@@ -38,7 +39,8 @@ def _checked_score(method: Callable[..., Any]) -> Callable[..., Any]:
     def checked(self: "Likelihood", value: Array, params: Array) -> Any:
         where = f"{type(self).__name__}.{method.__name__}"
         value, params = check_params(value, params, self.num_params, where)
-        return method(self, jnp.asarray(value), jnp.asarray(params))
+        # Of levels that bfloat16 holds, their place among all others is no number that it holds.
+        return method(self, at_least_single(jnp.asarray(value)), jnp.asarray(params))
 
     return checked
 

@@ -24,7 +24,7 @@ from jaxgen.runs.hub import located
 from jaxgen.runs.recipe import Functions, Recipe
 from jaxgen.training.augment import binarized_levels
 from jaxgen.training.claims import claim, writing
-from jaxgen.training.metrics import stopped_at, warn_if_stopped
+from jaxgen.training.metrics import stopped_at, warn_unless_last
 from jaxgen.training.saved import (
     VERSION,
     RunError,
@@ -190,9 +190,10 @@ class Run:
                     f"the parameters of this {type(model).__name__} ({self.recipe.model}) do not "
                     f"fit it"
                 )
-        model = trained_model(self.path, model)
+        at, model = trained_model(self.path, model)
         if self.recipe.procedure == "gradient_descent":
-            warn_if_stopped(self.path, self.recipe.train.steps, self.recipe.train.patience)
+            train = self.recipe.train
+            warn_unless_last(self.path, at, train.steps, train.patience)
         return model
 
     def stopped_at(self) -> int | None:

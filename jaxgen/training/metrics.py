@@ -92,13 +92,27 @@ def stopped_at(path: Path, steps: int, patience: int | None) -> int | None:
     return None if patience is not None and misses >= patience else rows[-1]["step"]
 
 
-def warn_if_stopped(folder: Path, steps: int, patience: int | None) -> None:
-    """Says, two calls above, that the model of a folder comes of a training that is not over."""
+def warn_unless_last(folder: Path, at: int | None, steps: int, patience: int | None) -> None:
+    """Says, two calls above, that a model is not of the end of its training.
+
+    Args:
+        folder: of the training.
+        at: the step of the newest checkpoint; None for a model without any.
+        steps, patience: settings of the training.
+    """
     step = stopped_at(folder / "metrics.jsonl", steps, patience)
     if step is not None:
         warnings.warn(
             f"{folder}: training is not over: it had come to step {step} of {steps}, and this is "
             f"a checkpoint on the way; the same command goes on",
+            stacklevel=4,
+        )
+        return
+    last = max((row["step"] for row in read_metrics(folder / "metrics.jsonl")), default=0)
+    if at is not None and at < last:
+        warnings.warn(
+            f"{folder}: the model is that of step {at}, although training came to step {last}, "
+            f"of which the checkpoint is missing; the same command trains on to there",
             stacklevel=4,
         )
 

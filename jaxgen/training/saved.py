@@ -21,7 +21,7 @@ from jaxgen.core import (
     plain,
 )
 from jaxgen.training.checkpoints import CheckpointError, Checkpoints
-from jaxgen.training.metrics import warn_if_stopped
+from jaxgen.training.metrics import warn_unless_last
 
 M = TypeVar("M", bound=nnx.Module)
 
@@ -176,10 +176,10 @@ class SavedModel:
         model = fill(
             like, self.structure, {n: jnp.zeros(s.shape, s.dtype) for n, s in shaped.items()}
         )
-        model = trained_model(path, model)
+        at, model = trained_model(path, model)
         settings = self.training.get("settings")  # of gradient descent, not of counting
         if isinstance(settings, dict) and "steps" in settings:  # which older runs have not
-            warn_if_stopped(path, settings["steps"], settings.get("patience"))
+            warn_unless_last(path, at, settings["steps"], settings.get("patience"))
         return model
 
 
@@ -207,17 +207,19 @@ def write_arrays(module: nnx.Module, path: Path) -> str:
     return _sha256(path)
 
 
-def trained_model(path: Path, like: M) -> M:
-    """The model of the newest checkpoint in a run directory; ``like`` gives the structure.
+def trained_model(path: Path, like: M) -> tuple[int | None, M]:
+    """The step of the newest checkpoint in a run directory, and the model of the newest whole one.
 
-    A run that was exported has the arrays of the model alone.
+    ``like`` gives the structure.
+
+    A run that was exported has the arrays of the model alone, and no step.
 
     Raises:
         RunError: if there is none, or it is damaged or another model's.
     """
     if (path / ARRAYS).exists():
         exported = dataclasses.replace(SavedModel.of(like), sha256=read_config(path).get("sha256"))
-        return exported.load(like, path)
+        return None, exported.load(like, path)
     missing = RunError(
         f"{path}: no checkpoint has been written yet, and there is no {ARRAYS} of an exported "
         f"model; train it first, or fetch or export it again"
@@ -226,12 +228,12 @@ def trained_model(path: Path, like: M) -> M:
         raise missing
     with Checkpoints(path / "checkpoints", alone=True) as checkpoints:
         try:
-            found = checkpoints.restore_model(like)
+            latest, found = checkpoints.latest(), checkpoints.restore_model(like)
         except CheckpointError as error:
             raise RunError(str(error)) from error
     if found is None:
         raise missing
-    return found[1]
+    return latest, found[1]
 
 
 def _numbers(name: str, leaf: Any) -> np.ndarray:

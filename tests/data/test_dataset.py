@@ -118,6 +118,7 @@ REFUSED = {
     "empty examples": ({"x": REAL, "lengths": np.arange(4)}, ["from 1 to 2", "got 0 to 3"]),
     "classes as a word": ({"x": REAL, "classes": "cat"}, ["a tuple of names", "'cat'"]),
     "classes as numbers": ({"x": REAL, "classes": (0, 1)}, ["a tuple of names", "(0, 1)"]),
+    "classes in no order": ({"x": REAL, "classes": {"a", "b"}}, ["a tuple of names"]),
     "one class twice": ({"x": REAL, "classes": ("a", "a")}, ["different names", "'a' twice"]),
     "one column twice": ({"x": REAL, "columns": ("a", "a")}, ["different names", "'a' twice"]),
     "a label without a name": (
@@ -144,6 +145,8 @@ def test_refuses(case):
 def test_what_is_no_vocabulary_and_no_names_is_refused():
     x, y = np.array([[1, 2], [2, 2]]), np.array([0, 1])
     text = Dataset("ab", "test", x, y, levels=3, vocabulary=Vocabulary("ab"), classes=("a", "b"))
+    with pytest.raises(TypeError, match="expected a Vocabulary, got 'ab'"):
+        Dataset("ab", "test", x, levels=3, vocabulary="ab")
     with pytest.raises(TypeError, match="in_vocabulary: expected a Vocabulary, got 'abc'"):
         text.in_vocabulary("abc")
     with pytest.raises(ValueError, match="expected classes to be a tuple of names, got 'ab'"):

@@ -50,6 +50,21 @@ def test_negative_binomial_is_scipys(mean, size, x64):
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9 + 1e-13 * size)
 
 
+@pytest.mark.parametrize(
+    ("log_mean", "log_size"), [(0.0, 0.0), (3.0, -2.0), (5.0, 1.0), (-4.0, 3.0)]
+)
+@pytest.mark.parametrize("count", [1e4, 1e6, 1e8, 1e9])
+def test_a_negative_binomial_of_large_counts_in_single_precision(count, log_mean, log_size):
+    """Far above the mean, where what a difference of shares leaves is rounding."""
+    got, slope = jax.value_and_grad(counts.negative_binomial_log_prob, 1)(
+        jnp.float32(count), jnp.float32(log_mean), jnp.float32(log_size)
+    )
+    size, share = np.exp(log_size), 1.0 / (1.0 + np.exp(log_mean - log_size))
+    np.testing.assert_allclose(got, stats.nbinom.logpmf(count, size, share), rtol=1e-5)
+    mean = np.exp(log_mean)
+    np.testing.assert_allclose(slope, (count - mean) * size / (mean + size), rtol=1e-4)
+
+
 def test_a_negative_binomial_of_a_large_size_is_poissons(x64):
     value = np.arange(20)
     np.testing.assert_allclose(

@@ -67,6 +67,14 @@ def test_axes_of_one_entry_change_nothing(name):
         np.testing.assert_array_equal(found, expected)
 
 
+def test_levels_in_half_precision_are_levels():
+    head, params = DiscretizedLogisticMixture(256, 1), jnp.array([0.0, 0.99, -7.0])
+    for level in (129, 254):
+        expected = head.log_prob(jnp.uint8(level), params)
+        assert head.log_prob(jnp.bfloat16(level), params) == expected
+        assert head.cdf(jnp.bfloat16(level), params)[1] == head.cdf(jnp.uint8(level), params)[1]
+
+
 @pytest.mark.parametrize("name", registry.LIKELIHOODS)
 def test_the_cdf_is_that_of_the_log_prob(name, x64):
     """Its jumps, or where values are real its slopes, make the probability of a position."""

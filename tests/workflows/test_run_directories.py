@@ -140,6 +140,13 @@ def test_a_damaged_model_is_written_again_from_the_training_state_beside_it(run)
         np.testing.assert_array_equal(new, old)
 
 
+def test_a_run_without_its_newest_checkpoint_says_of_which_step_it_is(run, python):
+    for folder, back in ((run, load), (python, lambda folder: load(folder, like=LIKE))):
+        shutil.rmtree(folder / "checkpoints" / "4")
+        with pytest.warns(UserWarning, match="that of step 2, although training came to step 4"):
+            back(folder)
+
+
 def test_a_run_is_loaded_from_the_checkpoint_before_a_damaged_one(run):
     damage(run / "checkpoints" / "4")
     with pytest.warns(UserWarning, match="4 cannot be read.*that of step 2 is used"):
