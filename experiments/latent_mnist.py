@@ -7,7 +7,7 @@ The estimate takes 7 to 13 minutes more than training. The weight of the diverge
 1 over the first quarter of training. Of
 ``vae`` the bound of 500 weights on the validation split is -92.9 after 40000 steps (-93.9 with
 tanh), and -90.0 after 200000, which the record is of; there was one candidate of ``vae_iaf``, after
-one that left for infinity, and one of ``vae_maf``.
+one that left for infinity, and one of ``vae_maf`` and of ``helmholtz``.
 """
 
 from typing import Any
