@@ -1,7 +1,7 @@
 """Probabilities as whole numbers, which an encoder and a decoder share to the last of them.
 
-They are rounded in the program that computes them: a step of a small model takes no longer than
-rounding them outside of it would.
+They are rounded in the program that computes them. Outside of it, by NumPy, that took a tenth of
+the time of coding with a small model.
 """
 
 import math

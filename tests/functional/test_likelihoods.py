@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import registry
+from jax.extend.core import jaxprs_in_params
 
 from jaxgen.functional import dequantization, likelihoods
 from jaxgen.likelihoods import (
@@ -65,6 +66,31 @@ def test_axes_of_one_entry_change_nothing(name):
     for axes in (1, 2):
         found = likelihood.log_prob(value.reshape(4, 3, *axes * (1,)), params)
         np.testing.assert_array_equal(found, expected)
+
+
+# Of mixtures and categories the last axis is that of the components.
+@pytest.mark.parametrize("name", ["bernoulli", "normal", "poisson", "negative binomial"])
+def test_no_loop_runs_along_an_axis_of_one_entry(name):
+    """XLA's take a number at a time there, and those of these functions are the most of a head."""
+    likelihood = registry.LIKELIHOODS[name]()
+    params = jnp.zeros((7, 5, likelihood.num_params((1,))))
+    value = jnp.zeros((7, 5, 1), jnp.float32 if likelihood.levels is None else jnp.int32)
+
+    def equations(jaxpr):
+        for equation in jaxpr.eqns:
+            yield equation
+            for inner in jaxprs_in_params(equation.params):
+                yield from equations(inner)
+
+    derivative = jax.grad(lambda params: likelihood.log_prob(value, params).sum())
+    costly = {"exp", "log", "log1p", "logistic"}
+    found = [
+        equation.outvars[0].aval.shape
+        for equation in equations(jax.make_jaxpr(derivative)(params).jaxpr)
+        if equation.primitive.name in costly and equation.outvars[0].aval.size >= 35
+    ]
+    assert found
+    assert all(shape[-1] > 1 for shape in found), found
 
 
 def test_levels_in_half_precision_are_levels():
