@@ -83,7 +83,10 @@ def stopped_at(path: Path, steps: int, patience: int | None) -> int | None:
         path: its file of metrics.
         steps, patience: its settings.
     """
-    rows = read_metrics(path)
+    return _stopped_at(read_metrics(path), steps, patience)
+
+
+def _stopped_at(rows: list[dict[str, Any]], steps: int, patience: int | None) -> int | None:
     if not rows or rows[-1]["step"] >= steps:
         return None
     best, misses = math.inf, 0  # as training counts them: patience ends one, too
@@ -100,7 +103,8 @@ def warn_unless_last(folder: Path, at: int | None, steps: int, patience: int | N
         at: the step of the newest checkpoint; None for a model without any.
         steps, patience: settings of the training.
     """
-    step = stopped_at(folder / "metrics.jsonl", steps, patience)
+    rows = read_metrics(folder / "metrics.jsonl")
+    step = _stopped_at(rows, steps, patience)
     if step is not None:
         warnings.warn(
             f"{folder}: training is not over: it had come to step {step} of {steps}, and this is "
@@ -108,7 +112,7 @@ def warn_unless_last(folder: Path, at: int | None, steps: int, patience: int | N
             stacklevel=4,
         )
         return
-    last = max((row["step"] for row in read_metrics(folder / "metrics.jsonl")), default=0)
+    last = max((row["step"] for row in rows), default=0)
     if at is not None and at < last:
         warnings.warn(
             f"{folder}: the model is that of step {at}, although training came to step {last}, "
